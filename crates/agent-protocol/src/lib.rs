@@ -1,0 +1,35 @@
+//! What the control plane and a node's agent say to each other.
+//!
+//! Downward it is ACS, the published container agent's own protocol: typed JSON messages
+//! `{"type": "PayloadMessage", "message": {…}}`, with the members of `ecs-agent/acs/model/api/api-2.json`
+//! ([`acs`], [`envelope`]). Beside a task's ACS members stands one of ours, [`spec::TaskSpec`]: the validated
+//! specification that our own agent runs from, so that it never has to interpret Docker's `config` and
+//! `hostConfig` texts. The published agent ignores members that it does not know.
+//!
+//! Upward it is what the published agent submits over the ECS API: [`state::TaskStateChange`] and
+//! [`state::AttachmentStateChange`], and TCS for telemetry ([`tcs`]). The agent reaches all of that through the
+//! trait [`ControlPlane`], which the control plane implements in-process, and a websocket can implement later.
+//!
+//! Order: a [`acs::PayloadMessage`] carries `seqNum`. It grows for every later word about the same task; an agent
+//! never acts on a payload whose number is below the last one that it saw for that task. State changes carry
+//! `sequence` for the same purpose in the other direction.
+//!
+//! Nothing here does I/O. Text that must not reach a log is a [`Sensitive`], whose `Debug` shows nothing.
+
+pub mod acs;
+mod control;
+pub mod envelope;
+mod sensitive;
+pub mod spec;
+pub mod state;
+pub mod tcs;
+
+pub use control::{
+    Answer, ControlError, ControlPlane, LogBatch, LogDestination, LogEvent, RegistryLogin,
+    RegistryLoginRequest,
+};
+pub use envelope::{AcsMessage, AgentMessage, DecodeError};
+pub use sensitive::Sensitive;
+
+#[cfg(test)]
+mod tests;

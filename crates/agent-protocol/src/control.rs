@@ -1,0 +1,104 @@
+//! How an agent talks up. The control plane implements [`ControlPlane`] in-process; over a network it is the ECS and
+//! CloudWatch Logs APIs and the ACS connection.
+
+use std::{fmt, future::Future, pin::Pin};
+
+use vocabulary::{AccountId, Region, Timestamp};
+
+use crate::{
+    AgentMessage, Sensitive,
+    state::{AttachmentStateChange, TaskStateChange},
+    tcs::PublishMetricsRequest,
+};
+
+/// A future that a trait object can answer with.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ControlError>> + Send + 'a>>;
+
+/// What the agent needs from above. Every call may be repeated after [`ControlError::Unavailable`]; none of them has an
+/// effect twice when it is.
+pub trait ControlPlane: Send + Sync + 'static {
+    /// SubmitTaskStateChange. Durable when it answers.
+    fn submit_task_state(&self, change: TaskStateChange) -> Answer<'_, ()>;
+
+    /// SubmitAttachmentStateChanges. Durable when it answers.
+    fn submit_attachment_state(&self, change: AttachmentStateChange) -> Answer<'_, ()>;
+
+    /// Acks and questions that travel back over the ACS connection.
+    fn send(&self, message: AgentMessage) -> Answer<'_, ()>;
+
+    /// Makes sure that the stream exists (and the group, when `create_group`), as the awslogs driver does before a
+    /// container starts. Refused with `ResourceNotFoundException` when the group is missing.
+    fn create_log_stream(&self, destination: LogDestination) -> Answer<'_, ()>;
+
+    /// PutLogEvents: at most 10,000 events and 1 MiB, counted as the length of every message plus 26, oldest first.
+    /// Durable when it answers.
+    fn put_logs(&self, batch: LogBatch) -> Answer<'_, ()>;
+
+    /// How to reach the registry that holds an image, or `None` when the image's own name says all there is.
+    fn registry_login(&self, request: RegistryLoginRequest) -> Answer<'_, Option<RegistryLogin>>;
+
+    /// PublishMetrics of TCS.
+    fn publish_metrics(&self, request: PublishMetricsRequest) -> Answer<'_, ()>;
+}
+
+/// Why a call up failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// Try again later.
+    #[error("the control plane cannot be reached: {0}")]
+    Unavailable(String),
+    /// Trying again will not help. `code` is the AWS error code.
+    #[error("{code}: {message}")]
+    Refused { code: String, message: String },
+}
+
+/// A log stream, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogDestination {
+    pub account: AccountId,
+    pub region: Region,
+    pub group: String,
+    pub stream: String,
+    /// Make the group when it is missing (`awslogs-create-group`).
+    pub create_group: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogBatch {
+    pub destination: LogDestination,
+    /// Oldest first.
+    pub events: Vec<LogEvent>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct LogEvent {
+    pub timestamp: Timestamp,
+    pub message: String,
+}
+
+impl fmt::Debug for LogEvent {
+    /// Without the message: container output does not belong into the agent's own log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogEvent({:?}, {} bytes)", self.timestamp, self.message.len())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryLoginRequest {
+    /// The image as the task definition names it.
+    pub image: String,
+    pub task_arn: String,
+    pub account: AccountId,
+    pub region: Region,
+}
+
+/// Where and as whom to pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryLogin {
+    /// `scheme://host:port` to ask instead of the registry that the image's name says, such as `http://127.0.0.1:4566`.
+    pub endpoint: Option<String>,
+    /// Repository path to ask for instead of the one in the image's name.
+    pub repository: Option<String>,
+    pub username: String,
+    pub password: Sensitive,
+}

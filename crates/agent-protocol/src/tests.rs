@@ -1,0 +1,185 @@
+use serde_json::json;
+use vocabulary::{AccountId, Timestamp};
+
+use crate::{
+    AcsMessage, AgentMessage, DecodeError, Sensitive, acs, envelope::MAX_MESSAGE_BYTES, spec, state,
+};
+
+fn task_spec() -> spec::TaskSpec {
+    spec::TaskSpec {
+        task_arn: "arn:aws:ecs:us-east-1:000000000000:task/web/0123".into(),
+        task_id: "0123".into(),
+        cluster_arn: "arn:aws:ecs:us-east-1:000000000000:cluster/web".into(),
+        cluster_name: "web".into(),
+        account: AccountId::local(),
+        region: "us-east-1".parse().unwrap(),
+        availability_zone: "us-east-1a".into(),
+        family: "hello".into(),
+        revision: 3,
+        service_name: None,
+        launch_type: spec::LaunchType::Fargate,
+        cpu_units: Some(256),
+        memory_mib: Some(512),
+        network_mode: spec::NetworkMode::Awsvpc,
+        pid_mode: spec::PidMode::Private,
+        ipc_mode: spec::IpcMode::Private,
+        network_interface: None,
+        task_role: Some(spec::RoleCredentials {
+            credentials_id: "c-1".into(),
+            role_arn: "arn:aws:iam::000000000000:role/task".into(),
+            access_key_id: "ASIAEXAMPLE".into(),
+            secret_access_key: "the-secret-key".into(),
+            session_token: "the-session-token".into(),
+            expiration: Timestamp::from_millis(1),
+        }),
+        execution_role: None,
+        ephemeral_storage_gib: Some(20),
+        volumes: vec![spec::Volume { name: "data".into(), source: spec::VolumeSource::Task }],
+        containers: vec![spec::ContainerSpec {
+            name: "app".into(),
+            image: "hello:1".into(),
+            runtime_id: "0123-1".into(),
+            essential: true,
+            secrets: vec![spec::EnvironmentVariable { name: "PASSWORD".into(), value: "hunter2".into() }],
+            log: spec::LogConfiguration::Awslogs(spec::Awslogs {
+                group: "/ecs/hello".into(),
+                region: None,
+                stream_prefix: Some("web".into()),
+                create_group: true,
+                datetime_format: None,
+                multiline_pattern: None,
+                mode: spec::LogMode::NonBlocking { max_buffer_bytes: 1 << 20 },
+            }),
+            ..Default::default()
+        }],
+        created_at: Timestamp::from_millis(1_700_000_000_000),
+    }
+}
+
+#[test]
+fn a_payload_has_the_published_agents_frame() {
+    let message = AcsMessage::Payload(acs::PayloadMessage {
+        message_id: Some("m-1".into()),
+        seq_num: Some(7),
+        tasks: Some(vec![acs::Task {
+            arn: Some("arn:aws:ecs:us-east-1:000000000000:task/web/0123".into()),
+            desired_status: Some("RUNNING".into()),
+            cpu: Some(0.25),
+            containers: Some(vec![acs::Container {
+                entry_point: Some(vec!["sh".into()]),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    });
+    let value: serde_json::Value = serde_json::from_slice(&message.encode()).unwrap();
+    assert_eq!(
+        value,
+        json!({"type": "PayloadMessage", "message": {"messageId": "m-1", "seqNum": 7, "tasks": [
+            {"arn": "arn:aws:ecs:us-east-1:000000000000:task/web/0123", "desiredStatus": "RUNNING", "cpu": 0.25,
+             "containers": [{"entryPoint": ["sh"]}]}]}})
+    );
+    assert_eq!(AcsMessage::decode(&message.encode()).unwrap(), message);
+}
+
+#[test]
+fn the_specification_survives_the_wire() {
+    let message = AcsMessage::Payload(acs::PayloadMessage {
+        tasks: Some(vec![acs::Task { longshore: Some(Box::new(task_spec())), ..Default::default() }]),
+        ..Default::default()
+    });
+    assert_eq!(AcsMessage::decode(&message.encode()).unwrap(), message);
+}
+
+#[test]
+fn members_of_later_versions_are_ignored() {
+    let frame = br#"{"type":"HeartbeatMessage","message":{"healthy":true,"messageId":"h","mood":"fine"}}"#;
+    assert_eq!(
+        AcsMessage::decode(frame).unwrap(),
+        AcsMessage::Heartbeat(acs::HeartbeatMessage { healthy: Some(true), message_id: Some("h".into()) })
+    );
+}
+
+#[test]
+fn what_cannot_be_read_says_why() {
+    assert!(matches!(
+        AcsMessage::decode(br#"{"type":"TeaMessage","message":{}}"#),
+        Err(DecodeError::UnknownType(name)) if name == "TeaMessage"
+    ));
+    assert!(matches!(
+        AgentMessage::decode(br#"{"type":"PayloadMessage","message":{}}"#),
+        Err(DecodeError::UnknownType(_))
+    ));
+    for frame in [&b"{"[..], b"[]", b"{}", br#"{"type":"AckRequest","message":{"messageId":7}}"#] {
+        assert!(matches!(AgentMessage::decode(frame), Err(DecodeError::Malformed(_))), "{frame:?}");
+    }
+    let large = vec![b' '; MAX_MESSAGE_BYTES + 1];
+    assert!(matches!(AcsMessage::decode(&large), Err(DecodeError::TooLarge(_))));
+}
+
+#[test]
+fn every_kind_of_message_round_trips() {
+    let down = [
+        AcsMessage::TaskManifest(Default::default()),
+        AcsMessage::TaskStopVerificationAck(Default::default()),
+        AcsMessage::IamRoleCredentials(Default::default()),
+        AcsMessage::AttachTaskNetworkInterfaces(Default::default()),
+        AcsMessage::AttachInstanceNetworkInterfaces(Default::default()),
+        AcsMessage::ConfirmAttachment(Default::default()),
+        AcsMessage::PerformUpdate(Default::default()),
+        AcsMessage::StageUpdate(Default::default()),
+        AcsMessage::Error(Default::default()),
+        AcsMessage::Close(Default::default()),
+        AcsMessage::NetworkState(spec::NetworkState {
+            generation: 2,
+            security_groups: vec![spec::SecurityGroup {
+                group_id: "sg-1".into(),
+                ingress: vec![spec::SecurityRule {
+                    protocol: spec::RuleProtocol::Tcp { from_port: 80, to_port: 81 },
+                    peer: spec::RulePeer::Cidr("0.0.0.0/0".parse().unwrap()),
+                }],
+                egress: vec![],
+                member_addresses: vec![[172, 31, 0, 5].into()],
+            }],
+        }),
+    ];
+    for message in down {
+        assert_eq!(AcsMessage::decode(&message.encode()).unwrap(), message);
+    }
+    let up = [
+        AgentMessage::Ack(Default::default()),
+        AgentMessage::Nack(Default::default()),
+        AgentMessage::HeartbeatAck(Default::default()),
+        AgentMessage::TaskStopVerification(Default::default()),
+        AgentMessage::IamRoleCredentialsAck(Default::default()),
+    ];
+    for message in up {
+        assert_eq!(AgentMessage::decode(&message.encode()).unwrap(), message);
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let text = format!("{:?}", task_spec());
+    for secret in ["the-secret-key", "the-session-token", "hunter2"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    assert_eq!(format!("{:?}", Sensitive::new("x")), "<redacted>");
+}
+
+#[test]
+fn statuses_are_ordered_as_a_task_lives() {
+    use state::TaskStatus::*;
+    let order = [Provisioning, Pending, Activating, Running, Deactivating, Stopping, Deprovisioning, Stopped];
+    assert!(order.is_sorted_by(|left, right| left < right));
+    assert_eq!(serde_json::to_value(Deprovisioning).unwrap(), json!("DEPROVISIONING"));
+}
+
+#[test]
+fn cidr_blocks_are_checked() {
+    assert_eq!("10.0.0.0/8".parse::<spec::Cidr>().unwrap().to_string(), "10.0.0.0/8");
+    for text in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "x/8"] {
+        assert!(text.parse::<spec::Cidr>().is_err(), "{text}");
+    }
+}
