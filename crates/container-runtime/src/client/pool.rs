@@ -1,0 +1,98 @@
+//! Starts shim processes, some of them ahead of need.
+//!
+//! A waiting shim has done everything that does not depend on its task: exec, dynamic linking, session, cgroup, signal set-up. It holds one
+//! end of a socket pair as its standard input and ends when the other end closes, so that none outlives the agent unassigned.
+
+use crate::config::RuntimeConfig;
+use crate::error::RuntimeError;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::process::Command;
+
+/// A shim without a task. Dropping it ends the process.
+#[derive(Debug)]
+pub(super) struct IdleShim {
+    pub(super) stream: UnixStream,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wanted: usize,
+    idle: Vec<IdleShim>,
+}
+
+/// More waiting shims than this serve nobody: each costs memory.
+const MOST_IDLE: usize = 64;
+
+impl Pool {
+    pub(super) fn keep(&self, count: usize, config: &RuntimeConfig) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.wanted = count.min(MOST_IDLE);
+        let wanted = state.wanted;
+        state.idle.truncate(wanted);
+        drop(state);
+        self.refill(config);
+    }
+
+    /// A waiting shim, or a new one.
+    pub(super) fn take(&self, config: &RuntimeConfig) -> Result<IdleShim, RuntimeError> {
+        let waiting = self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.pop();
+        match waiting {
+            Some(shim) => {
+                self.refill(config);
+                Ok(shim)
+            }
+            None => spawn(config),
+        }
+    }
+
+    /// In the background: starting a process takes a millisecond or two that no caller should wait for.
+    fn refill(&self, config: &RuntimeConfig) {
+        let state = Arc::clone(&self.state);
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || {
+            loop {
+                {
+                    let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    if state.idle.len() >= state.wanted {
+                        return;
+                    }
+                }
+                match spawn(&config) {
+                    Ok(shim) => state.lock().unwrap_or_else(PoisonError::into_inner).idle.push(shim),
+                    Err(error) => {
+                        // The next launch starts its own, and reports the reason if it is still there.
+                        tracing::warn!(%error, "cannot start a shim ahead of need");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn spawn(config: &RuntimeConfig) -> Result<IdleShim, RuntimeError> {
+    let failed = |source| RuntimeError::Spawn { exe: config.exe.clone(), source };
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let mut child = Command::new(&config.exe)
+        .args(&config.shim_args)
+        .arg(&config.cgroup_root)
+        .current_dir("/")
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(false)
+        .spawn()
+        .map_err(failed)?;
+    // Somebody must collect the exit status for as long as this process is the parent.
+    tokio::spawn(async move { child.wait().await });
+    Ok(IdleShim { stream: ours })
+}

@@ -1,0 +1,1 @@
+//! Lines, records, segments and the tail.
