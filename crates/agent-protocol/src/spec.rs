@@ -9,6 +9,7 @@ mod network;
 
 pub use container::*;
 pub use network::*;
+pub use task_lifecycle::{Dependency, DependencyCondition, RestartPolicy};
 
 use serde::{Deserialize, Serialize};
 use vocabulary::{AccountId, Region, Timestamp};

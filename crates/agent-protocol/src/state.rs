@@ -1,93 +1,20 @@
 //! What an agent reports: the inputs of SubmitTaskStateChange, SubmitContainerStateChange and
-//! SubmitAttachmentStateChanges, with the few facts beside them that the real service learns by other ways
-//! (container health by TCS, the kind of stop by inference).
+//! SubmitAttachmentStateChanges.
 //!
-//! Every change is a whole statement of what the agent knows, not a difference: taking one twice, or only the last of
-//! several, leads to the same state. `sequence` grows with every change about one task.
+//! The words for a task's course belong to the core that decides it; here they become the wire's.
 
 use serde::{Deserialize, Serialize};
-use vocabulary::Timestamp;
 
-/// The state of one task on its node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TaskStateChange {
-    /// ARN of the cluster.
-    pub cluster: String,
-    /// ARN of the task.
-    pub task: String,
-    /// Grows with every change about this task, also across restarts of the agent.
-    pub sequence: u64,
-    pub status: TaskStatus,
-    /// Why the task stops: the text users see as `stoppedReason`. Never set before the task is on its way down.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Set together with `reason` when the node itself ended the task. A stop that the control plane asked for
-    /// leaves it empty: the code is then the one recorded with the request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop_code: Option<StopCode>,
-    /// When the task's interface worked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connectivity_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pull_started_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pull_stopped_at: Option<Timestamp>,
-    /// When the task reached RUNNING.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Timestamp>,
-    /// When the task began to stop.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stopping_at: Option<Timestamp>,
-    /// When the last container ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub execution_stopped_at: Option<Timestamp>,
-    /// Aggregate over the essential containers.
-    pub health_status: HealthStatus,
-    /// Every container of the task, in the definition's order.
-    pub containers: Vec<ContainerStateChange>,
-}
-
-/// The state of one container.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ContainerStateChange {
-    pub container_name: String,
-    /// The runtime's own id of the container: `TASKID-DIGITS`, as FARGATE forms it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub runtime_id: Option<String>,
-    pub status: ContainerStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// `sha256:…` of the manifest that was run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_digest: Option<String>,
-    pub health_status: HealthStatus,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub network_bindings: Vec<NetworkBinding>,
-    /// How often a restart policy started it again.
-    #[serde(default)]
-    pub restart_count: u32,
-}
-
-/// The port a container's port can be reached at on its host (`bridge` and `host` modes).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NetworkBinding {
-    #[serde(rename = "bindIP")]
-    pub bind_ip: String,
-    pub container_port: u16,
-    pub host_port: u16,
-    /// `tcp` or `udp`.
-    pub protocol: String,
-}
+pub use task_lifecycle::{
+    ContainerStateChange, ContainerStatus, HealthStatus, NetworkBinding, StopCode, TaskStateChange,
+    TaskStatus,
+};
 
 /// The state of an attachment, such as a task's network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttachmentStateChange {
+    /// ARN of the cluster.
     pub cluster: String,
     /// ARN of the task that it belongs to.
     pub task: String,
@@ -102,43 +29,4 @@ pub enum AttachmentStatus {
     Attached,
     Detached,
     Failed,
-}
-
-/// A task's status, in the order that it goes through them; it never goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum TaskStatus {
-    Provisioning,
-    Pending,
-    Activating,
-    Running,
-    Deactivating,
-    Stopping,
-    Deprovisioning,
-    Stopped,
-}
-
-/// A container's status as DescribeTasks shows it, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ContainerStatus {
-    Pending,
-    Running,
-    Stopped,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum HealthStatus {
-    #[default]
-    Unknown,
-    Healthy,
-    Unhealthy,
-}
-
-/// Why a task stopped, as far as its node can know. (The control plane adds UserInitiated and the like.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum StopCode {
-    TaskFailedToStart,
-    EssentialContainerExited,
 }

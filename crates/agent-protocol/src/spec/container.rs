@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use task_lifecycle::{Dependency, RestartPolicy};
 
 use crate::Sensitive;
 
@@ -200,22 +201,6 @@ pub struct ExtraHost {
     pub ip_address: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dependency {
-    pub container_name: String,
-    pub condition: DependencyCondition,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum DependencyCondition {
-    Start,
-    Complete,
-    Success,
-    Healthy,
-}
-
 /// A check with its defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -227,15 +212,6 @@ pub struct HealthCheck {
     pub retries: u32,
     #[serde(default)]
     pub start_period_seconds: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RestartPolicy {
-    #[serde(default)]
-    pub ignored_exit_codes: Vec<i32>,
-    /// A container that ran for less is not started again. 60 to 1800.
-    pub restart_attempt_period_seconds: u32,
 }
 
 /// Where output goes.

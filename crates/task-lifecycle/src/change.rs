@@ -1,0 +1,86 @@
+//! What a node says about a task: the inputs of SubmitTaskStateChange and SubmitContainerStateChange, with the few facts
+//! beside them that the real service learns by other ways (container health by TCS, the kind of stop by inference).
+//!
+//! Every change is a whole statement of what the node knows, not a difference: taking one twice, or only the last of
+//! several, leads to the same state.
+
+use serde::{Deserialize, Serialize};
+use vocabulary::Timestamp;
+
+use crate::{ContainerStatus, HealthStatus, StopCode, TaskStatus};
+
+/// The state of one task on its node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskStateChange {
+    /// ARN of the cluster.
+    pub cluster: String,
+    /// ARN of the task.
+    pub task: String,
+    /// Grows with every change about this task, also across restarts of the agent.
+    pub sequence: u64,
+    pub status: TaskStatus,
+    /// Why the task stops: the text users see as `stoppedReason`. Never set before the task is on its way down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Set together with `reason` when the node itself ended the task. A stop that the control plane asked for
+    /// leaves it empty: the code is then the one recorded with the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_code: Option<StopCode>,
+    /// When the task's network worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connectivity_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_stopped_at: Option<Timestamp>,
+    /// When the task reached RUNNING.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When the task began to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping_at: Option<Timestamp>,
+    /// When the last container ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_stopped_at: Option<Timestamp>,
+    /// Aggregate over the essential containers.
+    pub health_status: HealthStatus,
+    /// Every container of the task, in the definition's order.
+    pub containers: Vec<ContainerStateChange>,
+}
+
+/// The state of one container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStateChange {
+    pub container_name: String,
+    /// The runtime's own id of the container: `TASKID-DIGITS`, as FARGATE forms it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_id: Option<String>,
+    pub status: ContainerStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `sha256:…` of the manifest that was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<String>,
+    pub health_status: HealthStatus,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub network_bindings: Vec<NetworkBinding>,
+    /// How often a restart policy started it again.
+    #[serde(default)]
+    pub restart_count: u32,
+}
+
+/// The port a container's port can be reached at on its host (`bridge` and `host` modes).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkBinding {
+    #[serde(rename = "bindIP")]
+    pub bind_ip: String,
+    pub container_port: u16,
+    pub host_port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+}

@@ -1,0 +1,113 @@
+//! The control plane's side.
+
+use super::*;
+
+fn changed(merged: Merged) -> TaskRecord {
+    match merged {
+        Merged::Changed(record) => *record,
+        Merged::Stale => panic!("stale"),
+    }
+}
+
+fn record() -> TaskRecord {
+    TaskRecord::new(TaskStatus::Provisioning, ["app".to_owned()])
+}
+
+/// The changes of a task that runs and then ends by itself.
+fn changes() -> Vec<TaskStateChange> {
+    let mut node = Node::new(vec![container("app")]);
+    let mut changes = vec![node.last().clone()];
+    let mut keep = |node: &Node| {
+        if changes.last() != node.facts.reported.as_ref() {
+            changes.push(node.last().clone());
+        }
+    };
+    for _ in 0..2 {
+        while let Some(action) = node.begun.pop() {
+            if let Some(event) = success(&action) {
+                node.happens(event);
+                keep(&node);
+            }
+        }
+        if node.facts.stop.is_none() {
+            node.exits(0, 5);
+            keep(&node);
+        }
+    }
+    changes
+}
+
+#[test]
+fn changes_move_a_record_forward_to_the_end() {
+    let mut current = record();
+    for change in changes() {
+        let next = changed(merge(&current, &change, T0));
+        assert!(next.last_status >= current.last_status);
+        current = next;
+    }
+    assert_eq!(current.last_status, TaskStatus::Stopped);
+    assert_eq!(current.stop_code.as_deref(), Some("EssentialContainerExited"));
+    assert_eq!(current.stopped_reason.as_deref(), Some("Essential container in task exited"));
+    assert_eq!(current.containers[0].exit_code, Some(5));
+    assert_eq!(current.containers[0].last_status, ContainerStatus::Stopped);
+    assert!(
+        current.started_at.is_some()
+            && current.stopped_at.is_some()
+            && current.execution_stopped_at.is_some()
+    );
+}
+
+#[test]
+fn a_stale_or_repeated_change_has_no_effect() {
+    let changes = changes();
+    let last = changes.last().unwrap();
+    let newest = changed(merge(&record(), last, T0));
+    for change in &changes {
+        assert_eq!(merge(&newest, change, T0), Merged::Stale);
+    }
+    let running = changes.iter().find(|change| change.status == TaskStatus::Running).unwrap();
+    let once = changed(merge(&record(), running, T0));
+    assert_eq!(merge(&once, running, T0), Merged::Stale);
+}
+
+#[test]
+fn the_last_change_alone_says_as_much_as_all_of_them() {
+    let changes = changes();
+    let all = changes.iter().fold(record(), |record, change| changed(merge(&record, change, T0)));
+    assert_eq!(all, changed(merge(&record(), changes.last().unwrap(), T0)));
+}
+
+#[test]
+fn the_first_to_say_why_is_right() {
+    let changes = changes();
+    let mut asked = record();
+    asked.stop("UserInitiated", "Task stopped by user", T0);
+    asked.stop("ServiceSchedulerInitiated", "Scaling activity", T0 + Duration::from_secs(1));
+    let merged = changed(merge(&asked, changes.last().unwrap(), T0));
+    assert_eq!(merged.stop_code.as_deref(), Some("UserInitiated"));
+    assert_eq!(merged.stopped_reason.as_deref(), Some("Task stopped by user"));
+    assert_eq!(merged.stopping_at, Some(T0));
+}
+
+#[test]
+fn a_status_that_the_control_plane_set_is_not_taken_back() {
+    let running = changes().into_iter().find(|change| change.status == TaskStatus::Running).unwrap();
+    let mut draining = record();
+    draining.last_status = TaskStatus::Deactivating;
+    assert_eq!(changed(merge(&draining, &running, T0)).last_status, TaskStatus::Deactivating);
+}
+
+#[test]
+fn only_a_restart_brings_a_container_back() {
+    let mut change = changes().into_iter().find(|change| change.status == TaskStatus::Running).unwrap();
+    let mut ended = record();
+    ended.containers[0].last_status = ContainerStatus::Stopped;
+    ended.containers[0].exit_code = Some(1);
+    let merged = changed(merge(&ended, &change, T0));
+    assert_eq!(merged.containers[0].last_status, ContainerStatus::Stopped);
+    assert_eq!(merged.containers[0].exit_code, Some(1));
+    change.containers[0].restart_count = 1;
+    let merged = changed(merge(&ended, &change, T0));
+    assert_eq!(merged.containers[0].last_status, ContainerStatus::Running);
+    assert_eq!(merged.containers[0].exit_code, None);
+}
