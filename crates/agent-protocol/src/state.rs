@@ -1,7 +1,9 @@
 //! What an agent reports: the inputs of SubmitTaskStateChange, SubmitContainerStateChange and
-//! SubmitAttachmentStateChanges.
+//! SubmitAttachmentStateChanges, with the few facts beside them that the real service learns by other ways
+//! (container health by TCS, the kind of stop by inference).
 //!
-//! The words for a task's course belong to the core that decides it; here they become the wire's.
+//! The words of a task's course are the core's own ([`task_lifecycle`]): both sides of the protocol fold the same change
+//! with the same function, so there is one set of types for it.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,6 @@ pub use task_lifecycle::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttachmentStateChange {
-    /// ARN of the cluster.
     pub cluster: String,
     /// ARN of the task that it belongs to.
     pub task: String,

@@ -17,7 +17,8 @@ pub struct TaskStateChange {
     pub cluster: String,
     /// ARN of the task.
     pub task: String,
-    /// Grows with every change about this task, also across restarts of the agent.
+    /// Grows with every change about this task, also across restarts of the agent. [`TaskStateChange::LAST_WORD`] when the
+    /// node knows nothing (any more) of a task that it is asked about.
     pub sequence: u64,
     pub status: TaskStatus,
     /// Why the task stops: the text users see as `stoppedReason`. Never set before the task is on its way down.
@@ -47,6 +48,11 @@ pub struct TaskStateChange {
     pub health_status: HealthStatus,
     /// Every container of the task, in the definition's order.
     pub containers: Vec<ContainerStateChange>,
+}
+
+impl TaskStateChange {
+    /// Above every sequence that a living task reaches.
+    pub const LAST_WORD: u64 = i64::MAX as u64;
 }
 
 /// The state of one container.

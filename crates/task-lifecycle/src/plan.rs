@@ -1,7 +1,7 @@
 //! What to begin now.
 //!
-//! On the way up, everything that does not wait for something else begins at once: network, sandbox, images, log
-//! streams side by side. On the way down, order rules: containers end in reverse order of their dependencies, then the
+//! On the way up, everything that does not wait for something else begins at once: network, images, log streams side by
+//! side; the sandbox as soon as there is a network for it to be in. On the way down, order rules: containers end in reverse order of their dependencies, then the
 //! sandbox goes, then the network, then the task's directories.
 
 use std::time::Duration;
@@ -118,7 +118,7 @@ fn bring_up(shape: &TaskShape, facts: &TaskFacts, now: Timestamp, plan: &mut Pla
     if facts.network == NetworkFacts::Absent {
         plan.actions.push(Action::AttachNetwork);
     }
-    if facts.sandbox == SandboxFacts::Absent {
+    if facts.sandbox == SandboxFacts::Absent && facts.network == NetworkFacts::Attached {
         plan.actions.push(Action::PrepareSandbox);
     }
     for (index, (container, state)) in shape.containers().iter().zip(&facts.containers).enumerate() {

@@ -148,6 +148,14 @@ impl Node {
         }
     }
 
+    /// Everything goes well up to where containers can be started.
+    pub fn be_ready_to_start(&mut self) {
+        while let Some(index) = self.begun.iter().position(|action| !matches!(action, Action::Start { .. })) {
+            let action = self.begun.remove(index);
+            self.happens(success(&action).unwrap());
+        }
+    }
+
     pub fn exits(&mut self, container: usize, code: i32) -> Vec<Action> {
         let run = self.facts.containers[container].run;
         self.happens(Event::Exited { container, run, code, out_of_memory: false })

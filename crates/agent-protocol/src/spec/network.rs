@@ -1,7 +1,8 @@
-//! A task's interface, and the security groups of a node.
+//! A task's interface, and the VPCs and security groups that a node has to know.
 
 use std::net::Ipv4Addr;
 
+pub use addressing::{Cidr, MacAddress};
 use serde::{Deserialize, Serialize};
 
 /// The elastic network interface of an `awsvpc` task.
@@ -13,12 +14,9 @@ pub struct NetworkInterface {
     pub attachment_arn: String,
     pub vpc_id: String,
     pub subnet_id: String,
-    /// `02:…`, lower case, with colons.
-    pub mac_address: String,
+    pub mac_address: MacAddress,
     pub private_address: Ipv4Addr,
     pub subnet_cidr: Cidr,
-    /// The blocks of the VPC: what is reached without translation.
-    pub vpc_cidrs: Vec<Cidr>,
     /// The subnet's base address + 1.
     pub router_address: Ipv4Addr,
     /// The VPC's base address + 2 first.
@@ -32,59 +30,25 @@ pub struct NetworkInterface {
     pub security_group_ids: Vec<String>,
 }
 
-/// An IPv4 block with its base address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    pub address: Ipv4Addr,
-    /// 0 to 32.
-    pub prefix_length: u8,
-}
-
-/// Text that is not `ADDRESS/LENGTH`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an IPv4 CIDR block")]
-pub struct InvalidCidr(String);
-
-impl std::str::FromStr for Cidr {
-    type Err = InvalidCidr;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidCidr(text.to_owned());
-        let (address, length) = text.split_once('/').ok_or_else(invalid)?;
-        let address = address.parse().map_err(|_| invalid())?;
-        let prefix_length = length.parse().ok().filter(|length| *length <= 32).ok_or_else(invalid)?;
-        Ok(Cidr { address, prefix_length })
-    }
-}
-
-impl TryFrom<String> for Cidr {
-    type Error = InvalidCidr;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Cidr> for String {
-    fn from(cidr: Cidr) -> String {
-        cidr.to_string()
-    }
-}
-
-impl std::fmt::Display for Cidr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix_length)
-    }
-}
-
-/// All security groups that interfaces of the node belong to or refer to. Always the whole state: a message replaces the
-/// one before it, and one with a smaller generation is ignored.
+/// All VPCs that interfaces of the node are in, and all security groups that these belong to or refer to. Always the whole
+/// state: a message replaces the one before it, and one with a smaller generation is ignored. It goes ahead of
+/// the payloads whose tasks need what is new in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkState {
     pub generation: u64,
+    pub vpcs: Vec<Vpc>,
     pub security_groups: Vec<SecurityGroup>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Vpc {
+    /// `vpc-…`
+    pub vpc_id: String,
+    pub cidr: Cidr,
+    /// Of every subnet.
+    pub subnets: Vec<Cidr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
