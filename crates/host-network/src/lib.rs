@@ -17,6 +17,8 @@ mod slot;
 mod spec;
 mod state;
 mod sysctl;
+#[cfg(test)]
+mod tests;
 mod uplink;
 
 pub use error::NetworkError;
