@@ -25,6 +25,9 @@ mod store;
 mod tar;
 mod unpack;
 
+#[cfg(test)]
+mod testing;
+
 pub use config::{ImageConfig, ImageHealthcheck};
 pub use digest::{Digest, InvalidDigest};
 pub use error::{PullError, RegistryError, StoreError};

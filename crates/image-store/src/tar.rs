@@ -11,6 +11,8 @@
 mod header;
 mod pax;
 mod sparse;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read};
 

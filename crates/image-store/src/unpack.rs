@@ -19,6 +19,8 @@ mod entries;
 mod input;
 mod remove;
 mod root;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, io, io::Read, path::Path, sync::Arc};
 
