@@ -1,0 +1,222 @@
+//! The container registry: the OCI distribution protocol, version 1.1, over the catalogue and the blob store.
+//!
+//! A request becomes a [`route::Route`], its password a [`token::Access`] (which account's registry in which region, and
+//! who asks); then one handler per route. `upload.rs` and `download.rs` move bytes, `manifests.rs` pushes, pulls and deletes images,
+//! `listing.rs` lists tags, repositories and referrers. `catalog.rs` keeps the account of it all, for the ECR API as well,
+//! and `garbage.rs` removes blobs that nothing refers to.
+//!
+//! As in ECR a repository exists before it is pushed to, every request needs a password, and names are per account and
+//! region. Other than in ECR the protocol's deletes are open too.
+
+mod answer;
+pub mod catalog;
+mod download;
+pub mod error;
+mod garbage;
+mod listing;
+pub mod manifest;
+mod manifests;
+mod range;
+pub mod records;
+mod request;
+mod route;
+pub mod token;
+mod upload;
+
+use std::sync::Arc;
+
+use blob_store::BlobStore;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use vocabulary::{AccountId, Region, Scope, Timestamp};
+
+use self::answer::{Answer, Refusal, empty, set, with_body};
+use self::catalog::Catalog;
+pub use self::garbage::Swept;
+use self::request::{BoxError, Incoming, Session, text};
+use self::route::{RepositoryName, Route};
+use self::token::{Access, TokenKey};
+use crate::gateway::body::Body;
+
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// Whether whoever holds a token may do something to a repository. The tokens themselves are checked before.
+pub trait Authorize: Send + Sync + 'static {
+    /// `action` is one of ECR's (`ecr:PutImage`), `resource` a repository's ARN.
+    fn may(&self, access: &Access, action: &str, resource: &str) -> bool;
+}
+
+/// The registry of all accounts and regions. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    pub catalog: Catalog,
+    pub blobs: Arc<dyn BlobStore>,
+    pub key: TokenKey,
+    authorize: Arc<dyn Authorize>,
+}
+
+impl Registry {
+    pub fn new(
+        catalog: Catalog,
+        blobs: Arc<dyn BlobStore>,
+        key: TokenKey,
+        authorize: Arc<dyn Authorize>,
+    ) -> Self {
+        Self { catalog, blobs, key, authorize }
+    }
+
+    /// Answers one request whose path begins with `/v2`. Never fails: what goes wrong is an answer as well.
+    pub async fn handle<B>(&self, request: Request<B>, now: Timestamp) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (parts, body) = request.into_parts();
+        let head_only = parts.method == http::Method::HEAD;
+        let body = body.map_err(Into::into).boxed_unsync();
+        let mut answer = match Box::pin(self.answer(&parts, body, now)).await {
+            Ok(answer) => answer,
+            Err(refusal) => refusal.into_answer(),
+        };
+        set(&mut answer, "docker-distribution-api-version", "registry/2.0");
+        if head_only {
+            *answer.body_mut() = crate::gateway::body::full(Bytes::new());
+        }
+        answer
+    }
+
+    async fn answer(
+        &self,
+        parts: &http::request::Parts,
+        body: http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        let session = self.session(&parts.headers, parts.uri.host(), now)?;
+        let route = Route::parse(&parts.method, parts.uri.path())?;
+        let request = Incoming::new(parts, body)?;
+        if let Some((action, name)) = needed(&route)
+            && !self.may(&session, action, name.as_str())
+        {
+            return Err(denied(&session, action, name));
+        }
+        match &route {
+            Route::Base => Ok(with_body(StatusCode::OK, "application/json", "{}")),
+            Route::Token => Ok(self.bearer_token(&session)),
+            Route::Catalog => self.list_repositories(&session, &request),
+            Route::Tags(name) => self.list_tags(&session, name, &request),
+            Route::Referrers(name, subject) => self.list_referrers(&session, name, subject, &request),
+            Route::GetManifest(name, reference) => {
+                let pulled = parts.method == http::Method::GET;
+                self.get_manifest(&session, name, reference, pulled).await
+            }
+            Route::PutManifest(name, reference) => {
+                self.put_manifest(&session, name, reference, request).await
+            }
+            Route::DeleteManifest(name, reference) => self.delete_manifest(&session, name, reference).await,
+            Route::GetBlob(name, digest) => {
+                let head_only = parts.method == http::Method::HEAD;
+                self.get_blob(&session, name, digest, &parts.headers, head_only).await
+            }
+            Route::DeleteBlob(name, digest) => self.delete_blob(&session, name, digest).await,
+            Route::StartUpload(name) => self.start_upload(&session, name, request).await,
+            Route::UploadStatus(name, id) => self.upload_status(&session, name, id).await,
+            Route::AppendUpload(name, id) => self.append_upload(&session, name, id, request).await,
+            Route::FinishUpload(name, id) => self.finish_upload(&session, name, id, request).await,
+            Route::CancelUpload(name, id) => self.cancel_upload(&session, name, id).await,
+        }
+    }
+
+    /// Who asks, and which registry is meant: the token's, unless the host names one.
+    fn session(&self, headers: &HeaderMap, host: Option<&str>, now: Timestamp) -> Result<Session, Refusal> {
+        let Some(token) = text(headers, header::AUTHORIZATION).and_then(token::presented) else {
+            return Err(unauthorized("no basic auth credentials"));
+        };
+        let mut access = self.key.check(&token, now).map_err(|error| unauthorized(&error.to_string()))?;
+        let named = text(headers, header::HOST).or(host).and_then(registry_of_host);
+        if let Some(scope) = named {
+            if scope.account != access.scope.account {
+                let message = format!("The token is not for the registry with id '{}'", scope.account);
+                return Err(Refusal::new(StatusCode::FORBIDDEN, "DENIED", message));
+            }
+            access.scope = scope;
+        }
+        Ok(Session { access, now })
+    }
+
+    fn bearer_token(&self, session: &Session) -> Answer {
+        let (token, expires) = self.key.issue(&session.access, session.now);
+        let seconds = expires.since(session.now).as_secs();
+        let body = serde_json::json!({ "token": token, "access_token": token, "expires_in": seconds });
+        with_body(StatusCode::OK, "application/json", body.to_string())
+    }
+
+    /// Whether the session may do this to the repository of that name.
+    fn may(&self, session: &Session, action: &str, name: &str) -> bool {
+        let resource = session.access.scope.arn("ecr", format_args!("repository/{name}"));
+        self.authorize.may(&session.access, action, &resource.to_string())
+    }
+
+    /// The repository that is pushed to has to exist.
+    async fn repository_for_push(&self, session: &Session, name: &RepositoryName) -> Result<(), Refusal> {
+        self.catalog.repository(&session.access.scope, name.as_str())?;
+        Ok(())
+    }
+
+    async fn delete_blob(
+        &self,
+        session: &Session,
+        name: &RepositoryName,
+        digest: &blob_store::Digest,
+    ) -> Result<Answer, Refusal> {
+        match self.catalog.delete_layer(&session.access.scope, name.as_str(), digest).await? {
+            true => Ok(empty(StatusCode::ACCEPTED)),
+            false => Err(Refusal::blob_unknown()),
+        }
+    }
+}
+
+/// What a route needs the permission for, in ECR's names, and on which repository.
+fn needed(route: &Route) -> Option<(&'static str, &RepositoryName)> {
+    match route {
+        // The list of repositories is the account's own; it is filtered by the token's scope.
+        Route::Base | Route::Token | Route::Catalog => None,
+        Route::Tags(name) => Some(("ecr:ListImages", name)),
+        Route::Referrers(name, _) => Some(("ecr:ListImageReferrers", name)),
+        Route::GetManifest(name, _) => Some(("ecr:BatchGetImage", name)),
+        Route::PutManifest(name, _) => Some(("ecr:PutImage", name)),
+        Route::DeleteManifest(name, _) | Route::DeleteBlob(name, _) => Some(("ecr:BatchDeleteImage", name)),
+        Route::GetBlob(name, _) => Some(("ecr:GetDownloadUrlForLayer", name)),
+        Route::StartUpload(name) => Some(("ecr:InitiateLayerUpload", name)),
+        Route::UploadStatus(name, _) | Route::AppendUpload(name, _) | Route::CancelUpload(name, _) => {
+            Some(("ecr:UploadLayerPart", name))
+        }
+        Route::FinishUpload(name, _) => Some(("ecr:CompleteLayerUpload", name)),
+    }
+}
+
+fn denied(session: &Session, action: &str, name: &RepositoryName) -> Refusal {
+    let message = format!(
+        "User: {} is not authorized to perform: {action} on resource: {}",
+        session.access.principal,
+        session.access.scope.arn("ecr", format_args!("repository/{name}")),
+    );
+    Refusal::new(StatusCode::FORBIDDEN, "DENIED", message)
+}
+
+fn unauthorized(message: &str) -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+        .with_header(header::WWW_AUTHENTICATE, "Basic realm=\"longshore\",service=\"ecr.amazonaws.com\"")
+}
+
+/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with whatever port.
+fn registry_of_host(host: &str) -> Option<Scope> {
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let (account, rest) = host.split_once(".dkr.ecr.")?;
+    let region = rest.strip_suffix(".amazonaws.com")?;
+    Some(Scope::new(account.parse::<AccountId>().ok()?, region.parse::<Region>().ok()?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! What the registry keeps in the state store. Bytes (layers, manifests) are in the blob store; this is what points at them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blob_store::Digest;
+use serde::{Deserialize, Serialize};
+use state_store::{Record, Tables};
+use vocabulary::Timestamp;
+
+use super::manifest::Descriptor;
+
+const SERVICE: &str = "ecr";
+
+/// A repository and its settings. Id: its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    pub name: String,
+    pub created_at: Timestamp,
+    pub mutability: Mutability,
+    pub scan_on_push: bool,
+    pub encryption: Encryption,
+    /// The repository policy's text as it was given.
+    pub policy: Option<String>,
+    pub lifecycle: Option<Lifecycle>,
+    pub preview: Option<Lifecycle>,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Which tags may be moved to another image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mutability {
+    pub mode: MutabilityMode,
+    /// Wildcard patterns of the tags for which the opposite holds; empty unless the mode is one with exclusion.
+    pub exclusions: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MutabilityMode {
+    Mutable,
+    Immutable,
+    ImmutableWithExclusion,
+    MutableWithExclusion,
+}
+
+impl Mutability {
+    /// Every tag may be moved: ECR's default.
+    pub fn mutable() -> Self {
+        Self { mode: MutabilityMode::Mutable, exclusions: Vec::new() }
+    }
+
+    /// Whether this tag, once given, stays where it is.
+    pub fn fixes(&self, tag: &str) -> bool {
+        let excluded = || self.exclusions.iter().any(|pattern| wildcard_matches(pattern, tag));
+        match self.mode {
+            MutabilityMode::Mutable => false,
+            MutabilityMode::Immutable => true,
+            MutabilityMode::ImmutableWithExclusion => !excluded(),
+            MutabilityMode::MutableWithExclusion => excluded(),
+        }
+    }
+}
+
+/// Matches with `*` for any run of characters. Linear in both texts: on a mismatch only the last star takes one more.
+pub fn wildcard_matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut in_text) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while in_text < text.len() {
+        if pattern.get(at) == Some(&b'*') {
+            retry = Some((at + 1, in_text));
+            at += 1;
+        } else if pattern.get(at) == Some(&text[in_text]) {
+            at += 1;
+            in_text += 1;
+        } else if let Some((after_star, taken)) = retry {
+            retry = Some((after_star, taken + 1));
+            at = after_star;
+            in_text = taken + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+/// What the client asked for. Blobs lie on the machine's own disk, encrypted as that disk is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    pub kind: String,
+    pub key: Option<String>,
+}
+
+/// A lifecycle policy's text and when it was last applied (or previewed).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifecycle {
+    pub text: String,
+    pub evaluated_at: Timestamp,
+}
+
+impl Record for Repository {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "repository";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// A manifest or index in a repository. Id: `NAME@DIGEST`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    pub repository: String,
+    pub digest: Digest,
+    pub media_type: String,
+    pub artifact_type: Option<String>,
+    /// Length of the manifest itself.
+    pub manifest_bytes: u64,
+    /// Sum of configuration and layers; an index has none.
+    pub size_bytes: Option<u64>,
+    pub pushed_at: Timestamp,
+    pub last_pulled_at: Option<Timestamp>,
+    /// In the order in which they were given.
+    pub tags: Vec<String>,
+    pub blobs: Vec<Digest>,
+    pub children: Vec<Digest>,
+    /// The indexes of this repository that refer to it; while there are any, it stays.
+    pub parents: BTreeSet<Digest>,
+    pub subject: Option<Digest>,
+}
+
+impl Image {
+    pub fn id(repository: &str, digest: &Digest) -> String {
+        format!("{repository}@{digest}")
+    }
+}
+
+impl Record for Image {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "image";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// Where a tag points. Id: `NAME:TAG`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    pub name: String,
+    pub digest: Digest,
+}
+
+impl Tag {
+    pub fn id(repository: &str, tag: &str) -> String {
+        format!("{repository}:{tag}")
+    }
+}
+
+impl Record for Tag {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "tag";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// A blob that a repository holds, referred to or not. Id: `NAME@DIGEST`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    pub repository: String,
+    pub digest: Digest,
+    pub size_bytes: u64,
+    pub pushed_at: Timestamp,
+}
+
+impl Layer {
+    pub fn id(repository: &str, digest: &Digest) -> String {
+        format!("{repository}@{digest}")
+    }
+}
+
+impl Record for Layer {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "layer";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// One line of the referrers list of a subject. Id: `NAME@SUBJECT@DIGEST`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referrer {
+    pub subject: Digest,
+    pub descriptor: Descriptor,
+    pub artifact_type: Option<String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Referrer {
+    pub fn id(repository: &str, subject: &Digest, digest: &Digest) -> String {
+        format!("{repository}@{subject}@{digest}")
+    }
+}
+
+impl Record for Referrer {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "referrer";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// Written whenever a repository loses a layer, so that whoever relies on its layers can compare it. Id: the repository's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerFence {
+    /// The layer that went last.
+    pub removed: Digest,
+}
+
+impl Record for LayerFence {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "layer-fence";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// The key under which registry passwords are signed, one for the whole installation. Id: `current`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SigningKey {
+    pub hex: String,
+}
+
+impl Record for SigningKey {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "signing-key";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// Declares the tables of all of the above.
+pub fn tables(tables: Tables) -> Tables {
+    tables
+        .with::<Repository>()
+        .with::<Image>()
+        .with::<Tag>()
+        .with::<Layer>()
+        .with::<Referrer>()
+        .with::<LayerFence>()
+        .with::<SigningKey>()
+}
