@@ -173,6 +173,11 @@ impl Network {
         Ok(report)
     }
 
+    /// Follows changes of the host's default route and forwarding now; happens by itself every few seconds.
+    pub async fn refresh_uplinks(&self) -> Result<(), NetworkError> {
+        self.call(Engine::refresh_uplinks).await
+    }
+
     /// How many prepared namespaces are waiting.
     pub async fn warm(&self) -> Result<usize, NetworkError> {
         self.call(|engine| Ok(engine.slots.ready())).await

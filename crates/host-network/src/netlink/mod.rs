@@ -18,6 +18,8 @@ mod socket;
 mod tests;
 
 pub(crate) use conntrack::forget_connections;
+#[cfg(test)]
+pub(crate) use message::Message;
 pub(crate) use nftables::{Data, Element, Nftables};
 pub(crate) use route::{NextHop, ROUTE_PROTOCOL, Route, Rtnetlink};
 pub use socket::NetlinkError;
