@@ -208,6 +208,10 @@ impl Directory {
         self.by_group.get(&key.group)?.get(&key.stream).copied()
     }
 
+    pub fn groups(&self) -> impl Iterator<Item = &LogGroupKey> {
+        self.by_group.keys()
+    }
+
     pub fn key(&self, id: StreamId) -> Option<&LogStreamKey> {
         self.by_id.get(&id)
     }

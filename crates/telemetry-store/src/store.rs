@@ -178,6 +178,17 @@ impl TelemetryStore {
         .await
     }
 
+    /// The groups that have events, in no particular order.
+    pub fn groups(&self) -> Vec<LogGroupKey> {
+        self.0.shared.directory().groups().cloned().collect()
+    }
+
+    /// The streams of a group that have events, by name.
+    pub fn streams(&self, group: &LogGroupKey) -> Vec<Arc<str>> {
+        let streams = self.0.shared.directory().select(group, &StreamSelection::All);
+        streams.into_iter().map(|(name, _)| name).collect()
+    }
+
     /// Forgets a stream's events; says whether it had any.
     pub async fn delete_stream(&self, key: LogStreamKey) -> Result<bool, StoreError> {
         self.command(|reply| Command::DeleteStream { key, reply }).await

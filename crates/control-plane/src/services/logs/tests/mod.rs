@@ -1,0 +1,100 @@
+//! The service through its handlers: what clients ask, in the order in which they ask it.
+
+mod events;
+mod groups;
+mod live_tail;
+mod rules;
+mod sink;
+
+use std::sync::Arc;
+
+use aws_shapes_logs as api;
+use state_store::{SqliteStore, State, Tables};
+use telemetry_store::{Options, TelemetryStore};
+use vocabulary::{AccountId, Scope, Timestamp};
+
+use super::{Logs, groups as group_calls, ingest, streams, tables};
+use crate::{
+    gateway::{ApiError, Call, Context, Principal},
+    services::{Services, paging::PageTokens},
+};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+/// Noon of some day.
+const NOW: i64 = 20_000 * DAY + 12 * HOUR;
+
+fn scope() -> Scope {
+    Scope::new(AccountId::local(), "us-east-1".parse().unwrap())
+}
+
+/// The service with nothing in it.
+struct Fixture {
+    services: Arc<Services>,
+    now: i64,
+    calls: std::cell::Cell<u32>,
+}
+
+impl Fixture {
+    async fn new() -> Fixture {
+        let store = Arc::new(SqliteStore::in_memory().unwrap());
+        let state = State::open(store, tables(Tables::new())).await.unwrap();
+        let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
+        let logs = Logs { state, telemetry, tokens: PageTokens::new([7; 32]) };
+        Fixture { services: crate::services::only_logs(logs), now: NOW, calls: 0.into() }
+    }
+
+    fn logs(&self) -> &Logs {
+        &self.services.logs
+    }
+
+    fn call(&self) -> Call {
+        self.calls.set(self.calls.get() + 1);
+        let context = Context {
+            scope: scope(),
+            principal: Principal::root(&AccountId::local(), "test"),
+            request_id: format!("request-{}", self.calls.get()),
+            now: Timestamp::from_millis(self.now),
+            host: "localhost:4566".to_owned(),
+        };
+        Call { services: self.services.clone(), context: Arc::new(context) }
+    }
+
+    async fn group(&self, name: &str) {
+        let input = api::CreateLogGroupRequest { log_group_name: text(name), ..Default::default() };
+        group_calls::create(self.call(), input).await.unwrap();
+    }
+
+    async fn stream(&self, group: &str, stream: &str) {
+        let input =
+            api::CreateLogStreamRequest { log_group_name: text(group), log_stream_name: text(stream) };
+        streams::create(self.call(), input).await.unwrap();
+    }
+
+    async fn put(
+        &self,
+        group: &str,
+        stream: &str,
+        events: &[(i64, &str)],
+    ) -> Result<api::PutLogEventsResponse, ApiError> {
+        let event =
+            |(at, message): &(i64, &str)| api::InputLogEvent { message: text(message), timestamp: Some(*at) };
+        let input = api::PutLogEventsRequest {
+            log_group_name: text(group),
+            log_stream_name: text(stream),
+            log_events: Some(events.iter().map(event).collect()),
+            ..Default::default()
+        };
+        ingest::put(self.call(), input).await
+    }
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(answer: Result<T, ApiError>, code: &str, message: &str) {
+    let error = answer.expect_err("an error");
+    assert_eq!((&*error.code, &*error.message), (code, message));
+}
