@@ -37,6 +37,7 @@
 
 mod cbor;
 mod decode;
+pub mod document;
 mod error;
 pub mod event_stream;
 mod form;

@@ -1,0 +1,16 @@
+//! The control plane: the front door, the services behind it, and what keeps the world in line with what they were told.
+//!
+//! [`ControlPlane::start`] opens the stores, binds the front door and begins the background work. It runs in one process with
+//! the node agent (connected by [`ControlPlane::connect_agent`]) or without.
+
+mod agents;
+mod convert;
+pub mod gateway;
+pub mod registry;
+mod secret;
+pub mod services;
+mod start;
+mod upkeep;
+
+pub use agents::AgentLink;
+pub use start::{Config, ControlPlane, StartError, StoreChoice};

@@ -211,7 +211,7 @@ fn unauthorized(message: &str) -> Refusal {
 }
 
 /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with whatever port.
-fn registry_of_host(host: &str) -> Option<Scope> {
+pub(crate) fn registry_of_host(host: &str) -> Option<Scope> {
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     let (account, rest) = host.split_once(".dkr.ecr.")?;
     let region = rest.strip_suffix(".amazonaws.com")?;

@@ -1,0 +1,177 @@
+//! Tells the node of this machine what to run and what to stop.
+//!
+//! Everything that is to be told is derived from the tables, so that a restart of either side loses nothing: at the start
+//! the whole state is sent, and after that every task whose payload number has grown. Numbers grow per task, so that
+//! a word that overtakes another is recognised. The security groups always go before a task that relies on them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use agent_protocol::{AcsMessage, acs, spec::NetworkState, state::TaskStatus};
+use state_store::{Found, Notice, StateError, View};
+use tokio::sync::mpsc;
+use vocabulary::{Ids, Scope};
+
+use crate::services::{
+    Services,
+    ec2::state::{security_groups, task_interface, vpcs},
+    ecs::{
+        records::{DesiredStatus, Task, TaskDefinition, definition_id},
+        tasks::{report, spec},
+    },
+};
+
+/// Sends until the receiver goes away.
+///
+/// # Errors
+/// When the tables stop following the store.
+pub async fn dispatch(services: Arc<Services>, messages: mpsc::Sender<AcsMessage>) -> Result<(), StateError> {
+    let mut dispatcher = Dispatcher { services, messages, sent: HashMap::new(), network: None };
+    let mut changes = dispatcher.services.state.changes();
+    if dispatcher.send_all().await.is_err() {
+        return Ok(());
+    }
+    loop {
+        let outcome = match changes.next().await? {
+            Notice::Resync => dispatcher.send_all().await,
+            Notice::Changes(touched) => {
+                let network = touched.iter().any(|one| one.service == "ec2");
+                let tasks: Vec<(Scope, String)> = touched
+                    .into_iter()
+                    .filter(|one| one.service == "ecs" && one.kind == "task")
+                    .map(|one| (one.scope, one.id))
+                    .collect();
+                dispatcher.send_changed(network, tasks).await
+            }
+        };
+        if outcome.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The receiver has gone.
+struct Gone;
+
+struct Dispatcher {
+    services: Arc<Services>,
+    messages: mpsc::Sender<AcsMessage>,
+    /// The number of the last payload about each live task.
+    sent: HashMap<(Scope, String), i64>,
+    /// The networks and groups as they were last sent; the generation aside.
+    network: Option<NetworkState>,
+}
+
+impl Dispatcher {
+    async fn send_all(&mut self) -> Result<(), Gone> {
+        let view = self.services.state.view();
+        self.send_network(&view).await?;
+        self.sent.clear();
+        let live: Vec<Found<Task>> = view
+            .scan_all::<Task>()
+            .filter(|found| found.value.state.last_status != TaskStatus::Stopped)
+            .collect();
+        for found in live {
+            self.send_task(&view, found.scope, found.id, &found.value).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_changed(&mut self, network: bool, tasks: Vec<(Scope, String)>) -> Result<(), Gone> {
+        let view = self.services.state.view();
+        if network {
+            self.send_network(&view).await?;
+        }
+        for (scope, id) in tasks {
+            match view.get::<Task>(&scope, &id) {
+                Some(task) if task.state.last_status != TaskStatus::Stopped => {
+                    self.send_task(&view, scope, id, &task).await?;
+                }
+                _ => _ = self.sent.remove(&(scope, id)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_network(&mut self, view: &View) -> Result<(), Gone> {
+        let state = NetworkState { generation: 0, vpcs: vpcs(view), security_groups: security_groups(view) };
+        if self.network.as_ref() == Some(&state) {
+            return Ok(());
+        }
+        self.network = Some(state.clone());
+        let generation = u64::try_from(view.revision()).unwrap_or(0);
+        self.send(AcsMessage::NetworkState(NetworkState { generation, ..state })).await
+    }
+
+    async fn send_task(&mut self, view: &View, scope: Scope, id: String, task: &Task) -> Result<(), Gone> {
+        let key = (scope, id);
+        if self.sent.get(&key).is_some_and(|number| *number >= task.payload_sequence) {
+            return Ok(());
+        }
+        let scope = &key.0;
+        let message = match payload(view, scope, task, self.services.ids().uuid()) {
+            Ok(message) => message,
+            Err(reason) => {
+                // The definition asks for what no node can do: the task ends here, with the reason for all to read.
+                tracing::warn!(task = %task.arn(scope), reason, "task cannot be run");
+                let services = Arc::clone(&self.services);
+                let (scope, key) = key.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = report::fail(&services, &scope, &key, &reason).await {
+                        tracing::error!(%error, "a task that cannot run could not be ended");
+                    }
+                });
+                return Ok(());
+            }
+        };
+        self.send(AcsMessage::Payload(message)).await?;
+        self.sent.insert(key, task.payload_sequence);
+        Ok(())
+    }
+
+    async fn send(&self, message: AcsMessage) -> Result<(), Gone> {
+        self.messages.send(message).await.map_err(|_| Gone)
+    }
+}
+
+/// The payload that says what shall become of a task.
+fn payload(
+    view: &View,
+    scope: &Scope,
+    task: &Task,
+    message_id: String,
+) -> Result<acs::PayloadMessage, String> {
+    let definition = view
+        .get::<TaskDefinition>(scope, &definition_id(&task.family, task.revision))
+        .ok_or_else(|| format!("the task definition {}:{} is gone", task.family, task.revision))?;
+    let interface = match &task.interface {
+        None => None,
+        Some(own) => {
+            let attachment = scope.arn("ecs", format_args!("attachment/{}", own.attachment_id)).to_string();
+            Some(
+                task_interface(view, scope, &own.interface_id, &attachment)
+                    .ok_or("the task's network interface is gone")?,
+            )
+        }
+    };
+    let around = spec::Surroundings { interface, ..spec::Surroundings::default() };
+    let own = spec::build(scope, task, &definition, around)?;
+    let desired = match task.desired_status {
+        DesiredStatus::Running => "RUNNING",
+        DesiredStatus::Stopped => "STOPPED",
+    };
+    Ok(acs::PayloadMessage {
+        cluster_arn: Some(own.cluster_arn.clone()),
+        message_id: Some(message_id),
+        seq_num: Some(task.payload_sequence),
+        tasks: Some(vec![acs::Task {
+            arn: Some(own.task_arn.clone()),
+            task_cluster_arn: Some(own.cluster_arn.clone()),
+            desired_status: Some(desired.to_owned()),
+            family: Some(task.family.clone()),
+            version: Some(task.revision.to_string()),
+            longshore: Some(Box::new(own)),
+            ..acs::Task::default()
+        }]),
+        ..acs::PayloadMessage::default()
+    })
+}

@@ -1,0 +1,94 @@
+//! Bodies in and out: what comes in is bounded in size, in time and in the sum over all requests.
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The body of every answer.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// The largest request body of an API call. ECR's `UploadLayerPart` carries up to 20 MiB in base64; nothing else
+/// comes near.
+pub const LARGEST_BODY: usize = 32 << 20;
+/// The memory that all request bodies together may hold, so that many large requests are refused rather than
+/// end the process.
+const ALL_BODIES: usize = 256 << 20;
+/// A client that sends nothing for this long has gone.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const KIBIBYTE: usize = 1024;
+
+/// A body that is there as a whole.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// The memory set aside for request bodies.
+#[derive(Debug, Clone)]
+pub struct BodyBudget(Arc<Semaphore>);
+
+/// A request's body; its share of the budget is returned when this is dropped.
+#[derive(Debug)]
+pub struct Received {
+    pub bytes: Bytes,
+    _share: Vec<OwnedSemaphorePermit>,
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the request body is larger than {LARGEST_BODY} bytes")]
+    TooLarge,
+    #[error("too many request bodies are being received at once")]
+    Busy,
+    #[error("the client sent nothing for {} seconds", IDLE_TIMEOUT.as_secs())]
+    Idle,
+    #[error("the request body ended early")]
+    Truncated(#[source] hyper::Error),
+}
+
+impl BodyBudget {
+    pub fn new() -> BodyBudget {
+        BodyBudget(Arc::new(Semaphore::new(ALL_BODIES / KIBIBYTE)))
+    }
+
+    /// Reads `body` to its end.
+    ///
+    /// # Errors
+    /// As [`BodyError`] says; nothing stays reserved.
+    pub async fn read(&self, mut body: hyper::body::Incoming) -> Result<Received, BodyError> {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > LARGEST_BODY {
+            return Err(BodyError::TooLarge);
+        }
+        let mut bytes = BytesMut::with_capacity(announced.min(64 * KIBIBYTE));
+        let mut share = Vec::new();
+        let mut reserved = 0;
+        while let Some(frame) =
+            tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await.map_err(|_| BodyError::Idle)?
+        {
+            let Ok(data) = frame.map_err(BodyError::Truncated)?.into_data() else { continue };
+            let size = bytes.len() + data.len();
+            if size > LARGEST_BODY {
+                return Err(BodyError::TooLarge);
+            }
+            if size > reserved {
+                let kibibytes = u32::try_from((size - reserved).div_ceil(KIBIBYTE)).unwrap_or(u32::MAX);
+                share.push(
+                    Arc::clone(&self.0).try_acquire_many_owned(kibibytes).map_err(|_| BodyError::Busy)?,
+                );
+                reserved += kibibytes as usize * KIBIBYTE;
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Received { bytes: bytes.freeze(), _share: share })
+    }
+}
+
+impl Default for BodyBudget {
+    fn default() -> Self {
+        BodyBudget::new()
+    }
+}

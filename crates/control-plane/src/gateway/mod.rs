@@ -1,0 +1,17 @@
+//! The front door: every request comes in here, and every answer goes out.
+//!
+//! In this order: which operation is it; who calls; is the input what the model says; answer; encode. A request that fails one of these goes
+//! no further, and the error goes out in the protocol that the client spoke. `/v2/` is the registry's, `/health` the operator's.
+
+pub mod body;
+mod call;
+mod credentials;
+mod error;
+mod operations;
+mod server;
+
+pub use call::{Call, Context, Principal};
+pub use credentials::Trust;
+pub use error::ApiError;
+pub use operations::{Answer, Operations, ServiceOperations};
+pub use server::{Gateway, Listening};

@@ -1,0 +1,342 @@
+//! The HTTP side of the front door.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_schema::{Protocol, Value};
+use aws_wire::{ErrorBody, RequestHead, Routed, event_stream};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
+use http::{Request, Response, StatusCode, request::Parts};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use request_auth::Head;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use vocabulary::{Ids, Timestamp};
+
+use super::{
+    Answer, ApiError, Call, Context, Operations, Trust,
+    body::{Body, BodyBudget, BodyError, full},
+    credentials,
+};
+use crate::services::{Services, now};
+
+/// Connections beyond this are closed at once: each costs memory that a flood must not take.
+const MOST_CONNECTIONS: usize = 10_000;
+/// How long a client may take for its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long answers in progress may take when the door closes.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Answers requests.
+pub struct Gateway {
+    services: Arc<Services>,
+    operations: Operations,
+    bodies: BodyBudget,
+    connections: AtomicUsize,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gateway")
+    }
+}
+
+/// An open listener; closing it lets answers in progress finish.
+#[derive(Debug)]
+pub struct Listening {
+    pub address: SocketAddr,
+    close: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl Listening {
+    /// Stops accepting, and waits a bounded time for answers in progress.
+    pub async fn close(self) {
+        let _ = self.close.send(true);
+        if tokio::time::timeout(CLOSING_TIMEOUT, self.accepting).await.is_err() {
+            tracing::debug!(address = %self.address, "connections were still open when the front door closed");
+        }
+    }
+}
+
+impl Gateway {
+    pub fn new(services: Arc<Services>, operations: Operations) -> Gateway {
+        Gateway { services, operations, bodies: BodyBudget::new(), connections: AtomicUsize::new(0) }
+    }
+
+    /// Serves `listener` until it is closed.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn listen(self: Arc<Self>, listener: TcpListener, trust: Trust) -> io::Result<Listening> {
+        let address = listener.local_addr()?;
+        let (close, closed) = watch::channel(false);
+        let accepting = tokio::spawn(self.accept(listener, trust, closed));
+        Ok(Listening { address, close, accepting })
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener, trust: Trust, mut closed: watch::Receiver<bool>) {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(200);
+        let graceful = GracefulShutdown::new();
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = closed.changed() => break,
+            };
+            let stream = match stream {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors or a connection that vanished: wait a little rather than spin.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            };
+            let Some(guard) = ConnectionGuard::new(&self) else { continue };
+            let _ = stream.set_nodelay(true);
+            let gateway = Arc::clone(&self);
+            let service = service_fn(move |request| {
+                let gateway = Arc::clone(&gateway);
+                async move { Ok::<_, Infallible>(gateway.answer(request, trust).await) }
+            });
+            let connection =
+                builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(error = %error, "connection ended");
+                }
+                drop(guard);
+            });
+        }
+        graceful.shutdown().await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>, trust: Trust) -> Response<Body> {
+        let now = now();
+        let path = request.uri().path();
+        if path == "/health" {
+            return plain(StatusCode::OK, "application/json", "{\"status\":\"ok\"}\n");
+        }
+        if path == "/v2" || path.starts_with("/v2/") {
+            return self.services.registry.handle(request, now).await;
+        }
+        let request_id = self.services.ids().uuid();
+        let (parts, body) = request.into_parts();
+        let body = match self.bodies.read(body).await {
+            Ok(body) => body,
+            Err(error) => return refuse_body(&parts, &error, &request_id),
+        };
+        let answer = Box::pin(self.api(&parts, &body.bytes, trust, now, &request_id)).await;
+        drop(body);
+        answer
+    }
+
+    /// An API call.
+    async fn api(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        trust: Trust,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Response<Body> {
+        let head = RequestHead::from_parts(parts);
+        let routed = match aws_wire::route(self.operations.services(), &head, body) {
+            Ok(routed) => routed,
+            Err(error) => {
+                tracing::debug!(%error, "no such operation");
+                return aws_wire::encode_error(error.protocol(), error.service(), &error.body(), request_id)
+                    .map(full);
+            }
+        };
+        let result = self.operate(parts, &head, &routed, body, trust, now, request_id).await;
+        let (service, operation) = (routed.service.name, routed.operation.name);
+        match result {
+            Ok(Answer::Value(output)) => {
+                tracing::info!(target: "longshore::api", service, operation, request_id, status = 200);
+                aws_wire::encode_response(
+                    routed.protocol,
+                    routed.service,
+                    routed.operation,
+                    &output,
+                    request_id,
+                )
+                .map(full)
+            }
+            Ok(Answer::Events(events)) => {
+                tracing::info!(target: "longshore::api", service, operation, request_id, status = 200, events = true);
+                event_answer(&routed, events, request_id)
+            }
+            Err(error) => {
+                let (code, status) = (error.code.as_ref(), error.status);
+                tracing::info!(target: "longshore::api", service, operation, request_id, status, code);
+                if let Some(cause) = &error.cause {
+                    tracing::error!(service, operation, request_id, cause = %Chain(cause.as_ref()), "call failed");
+                }
+                let error = error_body(&routed, error);
+                aws_wire::encode_error(routed.protocol, Some(routed.service), &error, request_id).map(full)
+            }
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one fact about the request, and only `api` calls this"
+    )]
+    async fn operate(
+        &self,
+        parts: &Parts,
+        head: &RequestHead<'_>,
+        routed: &Routed,
+        body: &[u8],
+        trust: Trust,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Result<Answer, ApiError> {
+        let signed =
+            Head { method: &parts.method, path: head.path, query: head.query, headers: &parts.headers };
+        let caller = credentials::establish(&self.services, trust, &signed, body, now)?;
+        let input = aws_wire::decode(routed, head, body).map_err(|error| declared(error.body()))?;
+        if !self.operations.implements(routed.service, routed.operation.name) {
+            return Err(ApiError::not_implemented(routed.service.service_id, routed.operation.name));
+        }
+        aws_wire::validate(routed.operation.input, &input)
+            .map_err(|violations| declared(violations.body(routed.service)))?;
+        let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let call = Call {
+            services: Arc::clone(&self.services),
+            context: Arc::new(Context {
+                scope: caller.scope,
+                principal: caller.principal,
+                request_id: request_id.to_owned(),
+                now,
+                host: host.unwrap_or(&self.services.settings.public_name).to_owned(),
+            }),
+        };
+        self.operations.answer(routed.service, routed.operation, call, input).await
+    }
+}
+
+/// Counts a connection while it lives.
+struct ConnectionGuard(Arc<Gateway>);
+
+impl ConnectionGuard {
+    fn new(gateway: &Arc<Gateway>) -> Option<ConnectionGuard> {
+        let before = gateway.connections.fetch_add(1, Ordering::Relaxed);
+        let guard = ConnectionGuard(Arc::clone(gateway));
+        (before < MOST_CONNECTIONS).then_some(guard)
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn declared(body: ErrorBody) -> ApiError {
+    ApiError {
+        code: body.code,
+        status: body.status,
+        message: body.message,
+        fields: body.fields,
+        table: None,
+        cause: None,
+    }
+}
+
+/// The error in the words of the protocol: the query protocols have other names for authentication errors.
+fn error_body(routed: &Routed, error: ApiError) -> ErrorBody {
+    let code = match routed.protocol {
+        Protocol::Query | Protocol::Ec2Query => credentials::query_code(&error.code).to_owned().into(),
+        _ => error.code,
+    };
+    ErrorBody { fields: error.fields, ..ErrorBody::new(code, error.status, error.message) }
+}
+
+/// An answer that goes on for as long as its events come.
+fn event_answer(
+    routed: &Routed,
+    events: BoxStream<'static, Result<(&'static str, Value), ApiError>>,
+    request_id: &str,
+) -> Response<Body> {
+    let (protocol, service, operation) = (routed.protocol, routed.service, routed.operation);
+    let output = Value::Structure(Vec::new());
+    let first = event_stream::encode_initial_response(protocol, operation, &output);
+    let rest = events.filter_map(move |event| {
+        let frame = match event {
+            Ok((name, value)) => event_stream::encode_event(protocol, operation, name, &value),
+            Err(error) => {
+                let body = ErrorBody {
+                    fields: error.fields,
+                    ..ErrorBody::new(error.code, error.status, error.message)
+                };
+                Some(event_stream::encode_exception(protocol, service, operation, &body))
+            }
+        };
+        std::future::ready(frame)
+    });
+    let frames =
+        futures_util::stream::iter(first).chain(rest).map(|bytes| Ok::<_, io::Error>(Frame::data(bytes)));
+    event_stream::response_head(protocol, operation, &output, request_id)
+        .map(|()| StreamBody::new(frames).boxed_unsync())
+}
+
+/// A body that was not read gets an error in the JSON form unless the request is a form.
+fn refuse_body(parts: &Parts, error: &BodyError, request_id: &str) -> Response<Body> {
+    let (code, status) = match error {
+        BodyError::TooLarge => ("RequestEntityTooLargeException", 413),
+        BodyError::Busy => ("ServiceUnavailable", 503),
+        BodyError::Idle => ("RequestTimeout", 408),
+        BodyError::Truncated(_) => ("IncompleteBody", 400),
+    };
+    let form = parts
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form"));
+    let protocol = if form { Protocol::Query } else { Protocol::AwsJson11 };
+    let body = ErrorBody::new(code, status, error.to_string());
+    let mut answer = aws_wire::encode_error(protocol, None, &body, request_id).map(full);
+    // What is left of the body would be read as the next request.
+    answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    answer
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: &'static str) -> Response<Body> {
+    let mut answer = Response::new(full(Bytes::from_static(body.as_bytes())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    answer
+}
+
+/// An error with everything beneath it, in one line.
+struct Chain<'a>(&'a (dyn std::error::Error + Send + Sync));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

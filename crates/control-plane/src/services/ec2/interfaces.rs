@@ -1,0 +1,176 @@
+//! Interfaces of tasks: made and freed inside the transactions that make and end the tasks.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use addressing::{Cidr, MacAddress};
+use state_store::Tx;
+use vocabulary::{Ids, Scope, Timestamp};
+
+use super::{
+    networks::private_dns_name,
+    records::{AddressClaim, Attachment, NetworkInterface, PublicAssociation, SecurityGroup, Subnet, global},
+};
+use crate::{
+    gateway::ApiError,
+    services::{ecs::names::invalid, tagging::Tags},
+};
+
+/// What a task's network configuration asks for.
+#[derive(Debug)]
+pub struct InterfaceRequest<'a> {
+    pub subnets: &'a [String],
+    pub security_groups: &'a [String],
+    /// An address of this range beside the private one.
+    pub public_address: Option<Cidr>,
+    pub description: String,
+    pub now: Timestamp,
+}
+
+const MOST_SUBNETS: usize = 16;
+const MOST_GROUPS: usize = 5;
+/// The first four addresses and the last one of a subnet are EC2's.
+const RESERVED_FIRST: u32 = 4;
+const RESERVED_LAST: u32 = 1;
+
+/// Makes an interface with free addresses in one of the subnets.
+///
+/// # Errors
+/// ECS's `InvalidParameterException` for what the request names wrongly; `RESOURCE:ENI`-like exhaustion as a client error.
+pub fn create_for_task(
+    tx: &mut Tx,
+    scope: &Scope,
+    request: InterfaceRequest<'_>,
+    ids: &mut impl Ids,
+) -> Result<NetworkInterface, ApiError> {
+    let subnets = subnets(tx, scope, request.subnets)?;
+    let vpc_id = subnets[0].vpc_id.clone();
+    let security_groups = groups(tx, scope, &vpc_id, request.security_groups)?;
+    let id = format!("eni-{}", ids.hex(17));
+    let claim = || AddressClaim { scope: scope.clone(), owner: id.clone() };
+    // Any of the subnets will do; starting at a random one spreads tasks over the zones.
+    let first = random_below(ids, subnets.len() as u64) as usize;
+    let order = (0..subnets.len()).map(|step| &subnets[(first + step) % subnets.len()]);
+    let (subnet, private_address) = order
+        .into_iter()
+        .find_map(|subnet| {
+            let address = claim_address(tx, subnet.cidr, (RESERVED_FIRST, RESERVED_LAST), claim(), ids)?;
+            Some((subnet, address))
+        })
+        .ok_or_else(|| {
+            ApiError::undeclared(
+                "InvalidParameterException",
+                400,
+                format!(
+                    "The subnet {} does not have enough free addresses to satisfy the request.",
+                    subnets[0].id
+                ),
+            )
+        })?;
+    let public = match request.public_address {
+        None => None,
+        Some(pool) => {
+            let address = claim_address(tx, pool, (1, 1), claim(), ids).ok_or_else(|| {
+                ApiError::undeclared("InvalidParameterException", 400, "No public address is free.")
+            })?;
+            Some(PublicAssociation { address, allocation_id: None, association_id: None })
+        }
+    };
+    let interface = NetworkInterface {
+        vpc_id,
+        subnet_id: subnet.id.clone(),
+        availability_zone: subnet.availability_zone.clone(),
+        mac_address: MacAddress::generate(ids),
+        private_address,
+        private_dns_name: private_dns_name(scope, private_address),
+        security_groups,
+        public,
+        description: request.description,
+        requester_managed: true,
+        attachment: Some(Attachment { id: format!("ela-attach-{}", ids.hex(17)), attached_at: request.now }),
+        created_at: request.now,
+        tags: Tags::new(),
+        id,
+    };
+    tx.put(scope, &interface.id, interface.clone());
+    Ok(interface)
+}
+
+/// Deletes an interface and frees its addresses. Nothing happens when it is gone already.
+pub fn delete(tx: &mut Tx, scope: &Scope, id: &str) {
+    let Some(interface) = tx.delete::<NetworkInterface>(scope, id) else { return };
+    tx.delete::<AddressClaim>(&global(), &interface.private_address.to_string());
+    if let Some(public) = interface.public.as_ref().filter(|public| public.allocation_id.is_none()) {
+        tx.delete::<AddressClaim>(&global(), &public.address.to_string());
+    }
+}
+
+/// Claims a free address of `range`, leaving out its first and last ones. The search starts anywhere, so that
+/// concurrent claims seldom meet and a freed address is seldom given out again at once.
+pub fn claim_address(
+    tx: &mut Tx,
+    range: Cidr,
+    reserved: (u32, u32),
+    claim: AddressClaim,
+    ids: &mut impl Ids,
+) -> Option<Ipv4Addr> {
+    let usable = range
+        .size()
+        .checked_sub(u64::from(reserved.0) + u64::from(reserved.1))
+        .filter(|usable| *usable > 0)?;
+    let start = random_below(ids, usable);
+    let address = (0..usable)
+        .map(|step| u64::from(reserved.0) + (start + step) % usable)
+        .filter_map(|offset| range.nth(u32::try_from(offset).ok()?))
+        .find(|address| tx.peek::<AddressClaim>(&global(), &address.to_string()).is_none())?;
+    tx.create(&global(), &address.to_string(), claim).ok()?;
+    Some(address)
+}
+
+fn random_below(ids: &mut impl Ids, bound: u64) -> u64 {
+    let mut bytes = [0; 8];
+    ids.fill(&mut bytes);
+    u64::from_le_bytes(bytes) % bound.max(1)
+}
+
+fn subnets(tx: &mut Tx, scope: &Scope, given: &[String]) -> Result<Vec<Arc<Subnet>>, ApiError> {
+    if given.is_empty() {
+        return Err(invalid("subnets can not be empty."));
+    }
+    if given.len() > MOST_SUBNETS {
+        return Err(invalid(format!("The request can name {MOST_SUBNETS} subnets at most.")));
+    }
+    let subnets = given
+        .iter()
+        .map(|id| {
+            tx.get::<Subnet>(scope, id).ok_or_else(|| {
+                invalid(format!("Error retrieving subnet information for [{id}]: The subnet ID '{id}' does not exist (ErrorCode: InvalidSubnetID.NotFound)"))
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if subnets.iter().any(|subnet| subnet.vpc_id != subnets[0].vpc_id) {
+        return Err(invalid("The subnets of a task must belong to one VPC."));
+    }
+    Ok(subnets)
+}
+
+fn groups(tx: &mut Tx, scope: &Scope, vpc_id: &str, given: &[String]) -> Result<Vec<String>, ApiError> {
+    if given.len() > MOST_GROUPS {
+        return Err(invalid(format!("The request can name {MOST_GROUPS} security groups at most.")));
+    }
+    if given.is_empty() {
+        let mut all = tx.view().by_index::<SecurityGroup>(scope, "vpc", vpc_id);
+        let default = all.find(|(_, group)| group.name == "default").map(|(id, _)| id.to_owned());
+        return Ok(default.into_iter().collect());
+    }
+    for id in given {
+        let group = tx.get::<SecurityGroup>(scope, id).ok_or_else(|| {
+            invalid(format!("Error retrieving security group information for [{id}]: The security group '{id}' does not exist (ErrorCode: InvalidGroup.NotFound)"))
+        })?;
+        if group.vpc_id != vpc_id {
+            return Err(invalid(format!(
+                "The security group {id} does not belong to the VPC of the subnets."
+            )));
+        }
+    }
+    Ok(given.to_vec())
+}

@@ -1,0 +1,276 @@
+//! What ECS keeps. One record per thing that has a life of its own; times in milliseconds.
+
+use std::net::Ipv4Addr;
+
+use agent_protocol::spec::LaunchType;
+use aws_shapes_ecs as shapes;
+use serde::{Deserialize, Serialize};
+use state_store::Record;
+use task_lifecycle::TaskRecord;
+use vocabulary::{Scope, Timestamp};
+
+use crate::{convert::AwsJson, services::tagging::Tags};
+
+/// A cluster; its id is its name. A deleted one stays, INACTIVE, until it is created anew.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cluster {
+    pub name: String,
+    pub active: bool,
+    pub created_at: Timestamp,
+    /// `containerInsights` and its like: name and value.
+    pub settings: Vec<(String, String)>,
+    pub capacity_providers: Vec<String>,
+    pub default_strategy: AwsJson<shapes::Cluster>,
+    pub tags: Tags,
+}
+
+impl Record for Cluster {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "cluster";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+impl Cluster {
+    pub fn arn(&self, scope: &Scope) -> String {
+        scope.arn("ecs", format_args!("cluster/{}", self.name)).to_string()
+    }
+}
+
+/// The last revision number that a family gave out; numbers are never reused.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Family {
+    pub last_revision: u32,
+}
+
+impl Record for Family {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "family";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DefinitionStatus {
+    Active,
+    Inactive,
+    DeleteInProgress,
+}
+
+/// A revision of a task definition; its id is [`definition_id`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskDefinition {
+    pub family: String,
+    pub revision: u32,
+    pub status: DefinitionStatus,
+    pub registered_at: Timestamp,
+    pub registered_by: String,
+    pub deregistered_at: Option<Timestamp>,
+    pub delete_requested_at: Option<Timestamp>,
+    /// As it was registered, defaults filled in, without the members above.
+    pub definition: AwsJson<shapes::TaskDefinition>,
+    pub tags: Tags,
+}
+
+impl Record for TaskDefinition {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "task-definition";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// The key of a revision; zero-padded, so that keys sort as revisions do.
+pub fn definition_id(family: &str, revision: u32) -> String {
+    format!("{family}:{revision:010}")
+}
+
+impl TaskDefinition {
+    pub fn arn(&self, scope: &Scope) -> String {
+        scope.arn("ecs", format_args!("task-definition/{}:{}", self.family, self.revision)).to_string()
+    }
+}
+
+/// A task; its id is `CLUSTER/ID`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Task {
+    /// 32 hex digits.
+    pub id: String,
+    pub cluster: String,
+    pub family: String,
+    pub revision: u32,
+    pub launch_type: LaunchType,
+    pub capacity_provider: Option<String>,
+    pub platform_version: Option<String>,
+    /// The id of the container instance it was placed on; none on FARGATE.
+    pub container_instance: Option<String>,
+    pub availability_zone: String,
+    pub group: String,
+    pub started_by: Option<String>,
+    pub enable_execute_command: bool,
+    pub cpu: Option<String>,
+    pub memory: Option<String>,
+    pub ephemeral_storage_gib: Option<u32>,
+    pub overrides: AwsJson<shapes::TaskOverride>,
+    pub tags: Tags,
+
+    /// The task's course, as far as its node has reported it.
+    pub state: TaskRecord,
+    pub desired_status: DesiredStatus,
+    /// Counts the changes of this task that a client can see.
+    pub version: i64,
+    /// Number of the last payload sent about the task.
+    pub payload_sequence: i64,
+    /// Beside [`TaskRecord::containers`], in the same order.
+    pub containers: Vec<TaskContainer>,
+    pub interface: Option<TaskInterface>,
+    pub created_at: Timestamp,
+
+    /// Scale-in protection, and when it ends.
+    pub protected_until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DesiredStatus {
+    Running,
+    Stopped,
+}
+
+impl DesiredStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DesiredStatus::Running => "RUNNING",
+            DesiredStatus::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// What was decided about a container when its task was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskContainer {
+    /// A UUID, the last part of the container's ARN.
+    pub id: String,
+    pub name: String,
+    pub image: String,
+    pub runtime_id: String,
+    pub cpu: String,
+    pub memory: Option<String>,
+    pub memory_reservation: Option<String>,
+}
+
+/// The interface of an `awsvpc` task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskInterface {
+    /// A UUID, the last part of the attachment's ARN.
+    pub attachment_id: String,
+    pub status: InterfaceStatus,
+    pub interface_id: String,
+    pub subnet_id: String,
+    pub mac_address: String,
+    pub private_address: Ipv4Addr,
+    pub private_dns_name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum InterfaceStatus {
+    Precreated,
+    Attaching,
+    Attached,
+    Deleted,
+}
+
+impl Record for Task {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "task";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+impl Task {
+    /// The key in the store.
+    pub fn key(&self) -> String {
+        task_key(&self.cluster, &self.id)
+    }
+
+    pub fn arn(&self, scope: &Scope) -> String {
+        scope.arn("ecs", format_args!("task/{}/{}", self.cluster, self.id)).to_string()
+    }
+}
+
+/// The key of a task.
+pub fn task_key(cluster: &str, id: &str) -> String {
+    format!("{cluster}/{id}")
+}
+
+/// What a client token was used for, so that a repeated call answers the same and a different one is refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClientToken {
+    /// Digest of the request without the token.
+    pub request_digest: String,
+    /// Keys of the tasks that the first call started.
+    pub tasks: Vec<String>,
+    pub created_at: Timestamp,
+}
+
+impl Record for ClientToken {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "client-token";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// An account setting; its id is `NAME` for the account's default or `NAME/PRINCIPAL-ARN`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccountSetting {
+    pub name: String,
+    /// The principal it holds for; none for the account's default.
+    pub principal: Option<String>,
+    pub value: String,
+}
+
+impl Record for AccountSetting {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "account-setting";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// A custom attribute of a container instance; its id is `CLUSTER/TARGET/NAME`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attribute {
+    pub cluster: String,
+    /// The container instance's id.
+    pub target: String,
+    pub name: String,
+    pub value: Option<String>,
+}
+
+impl Record for Attribute {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "attribute";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// A registered container instance; its id is `CLUSTER/ID`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ContainerInstance {
+    /// 32 hex digits.
+    pub id: String,
+    pub cluster: String,
+    pub ec2_instance_id: Option<String>,
+    pub status: InstanceStatus,
+    pub registered_at: Timestamp,
+    pub version: i64,
+    /// Everything else, as DescribeContainerInstances shows it.
+    pub description: AwsJson<shapes::ContainerInstance>,
+    pub tags: Tags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum InstanceStatus {
+    Active,
+    Draining,
+}
+
+impl Record for ContainerInstance {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "container-instance";
+    const SCHEMA_VERSION: u32 = 1;
+}

@@ -1,0 +1,8 @@
+//! Tasks: run, stop, describe, list, protect; what a node is told of them and what it reports.
+
+pub mod describe;
+pub mod protection;
+pub mod report;
+pub mod run;
+pub mod spec;
+pub mod stop;

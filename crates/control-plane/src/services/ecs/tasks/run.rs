@@ -1,0 +1,527 @@
+//! RunTask and StartTask: from a request to tasks that are committed and on their way to a node.
+//!
+//! Everything that a task needs before it can go to a node (its id, its interface and addresses) is decided and
+//! committed in the one transaction that makes it, so that a crash leaves either no task or a whole one. What cannot be
+//! placed is answered in `failures`, not thrown.
+
+use std::sync::Arc;
+
+use agent_protocol::{spec::LaunchType, state::TaskStatus};
+use aws_shapes_ecs as ecs;
+use aws_shapes_ecs::{
+    Compatibility, Failure, NetworkMode, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest,
+    StartTaskResponse, errors,
+};
+use sha2::{Digest, Sha256};
+use state_store::{Tx, View};
+use task_lifecycle::TaskRecord;
+use vocabulary::{Ids, Scope};
+
+use super::describe;
+use crate::{
+    convert::AwsJson,
+    gateway::{ApiError, Call},
+    services::{
+        ec2::interfaces::{self, InterfaceRequest},
+        ecs::{
+            definitions::{cpu_units, fargate_offers, memory_mib},
+            names::{self, DefinitionName, client, cluster_name, invalid},
+            records::{
+                ClientToken, Cluster, ContainerInstance, DefinitionStatus, DesiredStatus, InterfaceStatus,
+                Task, TaskContainer, TaskDefinition, TaskInterface,
+            },
+            tags,
+        },
+        tagging::{self, Tags},
+    },
+};
+
+/// The platform version that `LATEST` stands for.
+pub const PLATFORM_VERSION: &str = "1.4.0";
+const LARGEST_OVERRIDES: usize = 8192;
+
+/// Where the tasks of a request shall run.
+#[derive(Debug, Clone)]
+enum Target {
+    /// On FARGATE, by this capacity provider when a strategy chose it.
+    Fargate(Option<String>),
+    /// On a container instance that placement picks.
+    Ec2(LaunchType),
+}
+
+pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, ApiError> {
+    let scope = call.scope().clone();
+    let count = input.count.unwrap_or(1);
+    if !(1..=10).contains(&count) {
+        return Err(invalid("The count must be between 1 and 10."));
+    }
+    let request_digest = digest(&input);
+    let prepared = Prepared::new(
+        &call,
+        Parts {
+            cluster: input.cluster,
+            definition: input.task_definition.unwrap_or_default(),
+            overrides: input.overrides,
+            network: input.network_configuration,
+            started_by: input.started_by,
+            group: input.group,
+            tags: input.tags,
+            propagate: input.propagate_tags,
+            enable_execute_command: input.enable_execute_command.unwrap_or(false),
+            platform_version: input.platform_version,
+        },
+    )?;
+    if input.launch_type.is_some()
+        && input.capacity_provider_strategy.as_ref().is_some_and(|items| !items.is_empty())
+    {
+        return Err(invalid("Specify either a launch type or a capacity provider strategy, not both."));
+    }
+    let client_token = input.client_token.filter(|token| !token.is_empty());
+    let (tasks, failures) = call
+        .services
+        .state
+        .transact(|tx| {
+            let cluster = names::active_cluster(tx.view(), &scope, &prepared.cluster)?;
+            if let Some(token) = &client_token
+                && let Some(answer) = repeated(tx, &scope, &prepared.cluster, token, &request_digest)?
+            {
+                return Ok((answer, Vec::new()));
+            }
+            let definition = prepared.definition(tx.view(), &scope)?;
+            let targets =
+                targets(&cluster, input.launch_type, input.capacity_provider_strategy.as_deref(), count)?;
+            let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+            for target in targets {
+                match target {
+                    Target::Fargate(provider) => {
+                        tasks.push(prepared.start_on_fargate(&call, tx, &definition, provider)?)
+                    }
+                    Target::Ec2(launch_type) => {
+                        prepared.check_launch(&definition, launch_type)?;
+                        failures.push(no_instance(tx.view(), &scope, &prepared.cluster)?);
+                    }
+                }
+            }
+            if let Some(token) = &client_token
+                && !tasks.is_empty()
+            {
+                let record = ClientToken {
+                    request_digest: request_digest.clone(),
+                    tasks: tasks.iter().map(Task::key).collect(),
+                    created_at: call.now(),
+                };
+                tx.put(&scope, &token_key(&prepared.cluster, token), record);
+            }
+            Ok::<_, ApiError>((tasks, failures))
+        })
+        .await?;
+    Ok(RunTaskResponse {
+        tasks: Some(tasks.iter().map(|task| describe::shape(&scope, task, true)).collect()),
+        failures: Some(failures),
+    })
+}
+
+pub async fn start(call: Call, input: StartTaskRequest) -> Result<StartTaskResponse, ApiError> {
+    let scope = call.scope().clone();
+    let instances = input.container_instances.unwrap_or_default();
+    if !(1..=10).contains(&instances.len()) {
+        return Err(invalid("Container instances cannot be empty, and 10 can be named at most."));
+    }
+    let prepared = Prepared::new(
+        &call,
+        Parts {
+            cluster: input.cluster,
+            definition: input.task_definition.unwrap_or_default(),
+            overrides: input.overrides,
+            network: input.network_configuration,
+            started_by: input.started_by,
+            group: input.group,
+            tags: input.tags,
+            propagate: input.propagate_tags,
+            enable_execute_command: input.enable_execute_command.unwrap_or(false),
+            platform_version: None,
+        },
+    )?;
+    let failures = call.services.state.read(|view| {
+        names::active_cluster(view, &scope, &prepared.cluster)?;
+        let definition = prepared.definition(view, &scope)?;
+        prepared.check_launch(&definition, LaunchType::Ec2)?;
+        instances
+            .iter()
+            .map(|given| {
+                let id = names::instance_id(&scope, &prepared.cluster, given)?;
+                let key = format!("{}/{id}", prepared.cluster);
+                let arn = scope.arn("ecs", format_args!("container-instance/{key}")).to_string();
+                // An instance that is registered but whose agent is not connected cannot take a task.
+                let reason =
+                    if view.get::<ContainerInstance>(&scope, &key).is_some() { "AGENT" } else { "MISSING" };
+                Ok(Failure { arn: Some(arn), reason: Some(reason.to_owned()), detail: None })
+            })
+            .collect::<Result<Vec<_>, ApiError>>()
+    })?;
+    Ok(StartTaskResponse { tasks: Some(Vec::new()), failures: Some(failures) })
+}
+
+/// What RunTask and StartTask have in common.
+struct Parts {
+    cluster: Option<String>,
+    definition: String,
+    overrides: Option<ecs::TaskOverride>,
+    network: Option<ecs::NetworkConfiguration>,
+    started_by: Option<String>,
+    group: Option<String>,
+    tags: Option<Vec<ecs::Tag>>,
+    propagate: Option<PropagateTags>,
+    enable_execute_command: bool,
+    platform_version: Option<String>,
+}
+
+/// A request with everything checked that needs no state.
+struct Prepared {
+    cluster: String,
+    definition: DefinitionName,
+    overrides: AwsJson<ecs::TaskOverride>,
+    network: Option<ecs::AwsVpcConfiguration>,
+    started_by: Option<String>,
+    group: Option<String>,
+    tags: Tags,
+    propagate: bool,
+    enable_execute_command: bool,
+    platform_version: String,
+}
+
+impl Prepared {
+    fn new(call: &Call, parts: Parts) -> Result<Prepared, ApiError> {
+        let scope = call.scope();
+        if parts.definition.is_empty() {
+            return Err(client("TaskDefinition can not be blank."));
+        }
+        if parts.started_by.as_deref().is_some_and(|text| text.len() > 128) {
+            return Err(invalid("startedBy can be 128 characters long at most."));
+        }
+        if parts.group.as_deref().is_some_and(|group| group.starts_with("service:")) {
+            return Err(invalid("The group of a task cannot begin with service:, which is reserved."));
+        }
+        let overrides = AwsJson(parts.overrides.unwrap_or_default());
+        if overrides.json().len() > LARGEST_OVERRIDES {
+            return Err(invalid(format!("Overrides can be {LARGEST_OVERRIDES} characters long at most.")));
+        }
+        let platform_version = match parts.platform_version.as_deref() {
+            None | Some("LATEST" | "") => PLATFORM_VERSION.to_owned(),
+            Some(version @ ("1.4.0" | "1.3.0")) => version.to_owned(),
+            Some(_) => {
+                return Err(ApiError::new(
+                    &errors::PLATFORM_UNKNOWN_EXCEPTION,
+                    "The specified platform version does not exist.",
+                ));
+            }
+        };
+        Ok(Prepared {
+            cluster: cluster_name(scope, parts.cluster.as_deref())?,
+            definition: DefinitionName::parse(scope, &parts.definition)?,
+            overrides,
+            network: parts.network.and_then(|network| network.awsvpc_configuration),
+            started_by: parts.started_by,
+            group: parts.group,
+            tags: tags::checked(parts.tags)?,
+            propagate: parts.propagate == Some(PropagateTags::TaskDefinition),
+            enable_execute_command: parts.enable_execute_command,
+            platform_version,
+        })
+    }
+
+    fn definition(&self, view: &View, scope: &Scope) -> Result<Arc<TaskDefinition>, ApiError> {
+        let found = self.definition.find(view, scope).ok_or_else(|| client("TaskDefinition not found."))?;
+        if found.status != DefinitionStatus::Active {
+            return Err(client("TaskDefinition is inactive"));
+        }
+        for own in self.overrides.0.container_overrides.iter().flatten() {
+            let name = own.name.as_deref().unwrap_or_default();
+            let mut containers = found.definition.0.container_definitions.iter().flatten();
+            if !containers.any(|container| container.name.as_deref() == Some(name)) {
+                return Err(invalid(format!(
+                    "Override for container named {name} is not a container in the TaskDefinition."
+                )));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the definition may run there with the network configuration that was given.
+    fn check_launch(&self, definition: &TaskDefinition, launch_type: LaunchType) -> Result<(), ApiError> {
+        let shape = &definition.definition.0;
+        let (needed, name) = match launch_type {
+            LaunchType::Fargate => (Compatibility::Fargate, "FARGATE"),
+            LaunchType::Ec2 => (Compatibility::Ec2, "EC2"),
+            LaunchType::External => (Compatibility::External, "EXTERNAL"),
+        };
+        if !shape.compatibilities.iter().flatten().any(|compatible| *compatible == needed) {
+            return Err(invalid(format!("Task definition does not support launch_type {name}.")));
+        }
+        match (shape.network_mode == Some(NetworkMode::Awsvpc), &self.network) {
+            (true, None) => {
+                Err(invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified."))
+            }
+            (false, Some(_)) => Err(invalid(
+                "Network Configuration is not valid for the given networkMode of this task definition.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn start_on_fargate(
+        &self,
+        call: &Call,
+        tx: &mut Tx,
+        definition: &TaskDefinition,
+        provider: Option<String>,
+    ) -> Result<Task, ApiError> {
+        self.check_launch(definition, LaunchType::Fargate)?;
+        let scope = call.scope();
+        let shape = &definition.definition.0;
+        let (cpu, memory) = self.size(definition)?;
+        let network = self.network.as_ref().ok_or_else(|| {
+            invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+        })?;
+        let mut ids = call.services.ids();
+        let id = ids.hex(32);
+        let arn = scope.arn("ecs", format_args!("task/{}/{id}", self.cluster)).to_string();
+        let attachment_id = ids.uuid();
+        let interface = interfaces::create_for_task(
+            tx,
+            scope,
+            InterfaceRequest {
+                subnets: network.subnets.as_deref().unwrap_or_default(),
+                security_groups: network.security_groups.as_deref().unwrap_or_default(),
+                public_address: (network.assign_public_ip == Some(ecs::AssignPublicIp::Enabled))
+                    .then_some(call.services.settings.public_pool),
+                description: scope.arn("ecs", format_args!("attachment/{attachment_id}")).to_string(),
+                now: call.now(),
+            },
+            &mut ids,
+        )?;
+        let mut task_tags = if self.propagate { definition.tags.clone() } else { Tags::new() };
+        task_tags =
+            tagging::merged(task_tags, self.tags.clone()).map_err(|error| invalid(error.to_string()))?;
+        let task = Task {
+            containers: containers(definition, &id, &mut ids),
+            id,
+            cluster: self.cluster.clone(),
+            family: definition.family.clone(),
+            revision: definition.revision,
+            launch_type: LaunchType::Fargate,
+            capacity_provider: provider,
+            platform_version: Some(self.platform_version.clone()),
+            container_instance: None,
+            availability_zone: interface.availability_zone.clone(),
+            group: self.group.clone().unwrap_or_else(|| format!("family:{}", definition.family)),
+            started_by: self.started_by.clone(),
+            enable_execute_command: self.enable_execute_command,
+            cpu: Some(cpu.to_string()),
+            memory: Some(memory.to_string()),
+            ephemeral_storage_gib: Some(self.storage(shape)?),
+            overrides: self.overrides.clone(),
+            tags: task_tags,
+            state: TaskRecord::new(TaskStatus::Provisioning, container_names(definition)),
+            desired_status: DesiredStatus::Running,
+            version: 1,
+            payload_sequence: 1,
+            interface: Some(TaskInterface {
+                attachment_id,
+                status: InterfaceStatus::Precreated,
+                interface_id: interface.id.clone(),
+                subnet_id: interface.subnet_id.clone(),
+                mac_address: interface.mac_address.to_string(),
+                private_address: interface.private_address,
+                private_dns_name: interface.private_dns_name.clone(),
+            }),
+            created_at: call.now(),
+            protected_until: None,
+        };
+        debug_assert_eq!(task.arn(scope), arn);
+        tx.put(scope, &task.key(), task.clone());
+        Ok(task)
+    }
+
+    /// CPU units and MiB, overrides applied.
+    fn size(&self, definition: &TaskDefinition) -> Result<(u32, u32), ApiError> {
+        let shape = &definition.definition.0;
+        let pick = |own: &Option<String>, defined: &Option<String>| {
+            own.clone().or_else(|| defined.clone()).unwrap_or_default()
+        };
+        let cpu = cpu_units(&pick(&self.overrides.0.cpu, &shape.cpu)).unwrap_or(0);
+        let memory = memory_mib(&pick(&self.overrides.0.memory, &shape.memory)).unwrap_or(0);
+        if !fargate_offers(cpu, memory) {
+            return Err(client(format!(
+                "No Fargate configuration exists for given values: {cpu} CPU, {memory} memory. See the Amazon ECS documentation for the valid values."
+            )));
+        }
+        Ok((cpu, memory))
+    }
+
+    fn storage(&self, shape: &ecs::TaskDefinition) -> Result<u32, ApiError> {
+        let given = self.overrides.0.ephemeral_storage.as_ref().or(shape.ephemeral_storage.as_ref());
+        match given.and_then(|storage| storage.size_in_gi_b) {
+            None => Ok(20),
+            Some(size @ 21..=200) => Ok(size.unsigned_abs()),
+            Some(_) => Err(invalid("Ephemeral storage size should be between 21 and 200 GiB.")),
+        }
+    }
+}
+
+fn container_names(definition: &TaskDefinition) -> impl Iterator<Item = String> + '_ {
+    definition
+        .definition
+        .0
+        .container_definitions
+        .iter()
+        .flatten()
+        .map(|container| container.name.clone().unwrap_or_default())
+}
+
+fn containers(definition: &TaskDefinition, task_id: &str, ids: &mut dyn Ids) -> Vec<TaskContainer> {
+    let number = |value: Option<i32>| value.map(|value| value.to_string());
+    let containers = definition.definition.0.container_definitions.iter().flatten();
+    containers
+        .map(|container| TaskContainer {
+            id: ids.uuid(),
+            name: container.name.clone().unwrap_or_default(),
+            image: container.image.clone().unwrap_or_default(),
+            runtime_id: format!("{task_id}-{}", ids.digits(10)),
+            cpu: number(container.cpu).unwrap_or_else(|| "0".to_owned()),
+            memory: number(container.memory),
+            memory_reservation: number(container.memory_reservation),
+        })
+        .collect()
+}
+
+/// Where each of `count` tasks shall run.
+fn targets(
+    cluster: &Cluster,
+    launch_type: Option<ecs::LaunchType>,
+    strategy: Option<&[ecs::CapacityProviderStrategyItem]>,
+    count: i32,
+) -> Result<Vec<Target>, ApiError> {
+    let count = count.unsigned_abs() as usize;
+    match launch_type {
+        Some(ecs::LaunchType::Fargate) => return Ok(vec![Target::Fargate(None); count]),
+        Some(ecs::LaunchType::Ec2) => return Ok(vec![Target::Ec2(LaunchType::Ec2); count]),
+        Some(ecs::LaunchType::External) => return Ok(vec![Target::Ec2(LaunchType::External); count]),
+        Some(other) => return Err(invalid(format!("The launch type {} is not supported.", other.as_str()))),
+        None => {}
+    }
+    let default = cluster.default_strategy.0.default_capacity_provider_strategy.as_deref();
+    let strategy = strategy.filter(|items| !items.is_empty()).or(default).unwrap_or_default();
+    if strategy.is_empty() {
+        return Ok(vec![Target::Ec2(LaunchType::Ec2); count]);
+    }
+    for item in strategy {
+        let provider = item.capacity_provider.as_deref().unwrap_or_default();
+        if !cluster.capacity_providers.iter().any(|known| known == provider) {
+            return Err(invalid(
+                "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
+            ));
+        }
+    }
+    Ok(share(strategy, count).into_iter().map(|provider| Target::Fargate(Some(provider))).collect())
+}
+
+/// Shares `count` tasks among a strategy's providers: bases first, then each next task to the provider that is
+/// furthest behind its weight.
+fn share(strategy: &[ecs::CapacityProviderStrategyItem], count: usize) -> Vec<String> {
+    let name = |item: &ecs::CapacityProviderStrategyItem| item.capacity_provider.clone().unwrap_or_default();
+    let mut chosen: Vec<String> = Vec::with_capacity(count);
+    for item in strategy {
+        let base = usize::try_from(item.base.unwrap_or(0)).unwrap_or(0);
+        chosen.extend(std::iter::repeat_n(name(item), base.min(count - chosen.len())));
+    }
+    let weighted: Vec<(String, u64)> = strategy
+        .iter()
+        .map(|item| (name(item), u64::try_from(item.weight.unwrap_or(0)).unwrap_or(0)))
+        .filter(|(_, weight)| *weight > 0)
+        .collect();
+    let mut given = vec![0u64; weighted.len()];
+    while chosen.len() < count {
+        // The lowest share after one more task; the earlier item on a tie.
+        let next = (0..weighted.len()).min_by(|a, b| {
+            let (left, right) = ((given[*a] + 1) * weighted[*b].1, (given[*b] + 1) * weighted[*a].1);
+            left.cmp(&right).then(a.cmp(b))
+        });
+        let Some(next) = next else { break };
+        given[next] += 1;
+        chosen.push(weighted[next].0.clone());
+    }
+    chosen
+}
+
+/// Why no container instance takes the task.
+fn no_instance(view: &View, scope: &Scope, cluster: &str) -> Result<Failure, ApiError> {
+    match view.scan_prefix::<ContainerInstance>(scope, &format!("{cluster}/")).next() {
+        None => Err(invalid("No Container Instances were found in your cluster.")),
+        Some((key, _)) => Ok(Failure {
+            arn: Some(scope.arn("ecs", format_args!("container-instance/{key}")).to_string()),
+            reason: Some("AGENT".to_owned()),
+            detail: None,
+        }),
+    }
+}
+
+fn token_key(cluster: &str, token: &str) -> String {
+    format!("run-task/{cluster}/{}", hex::encode(Sha256::digest(token)))
+}
+
+fn digest(input: &RunTaskRequest) -> String {
+    let mut plain = input.clone();
+    plain.client_token = None;
+    hex::encode(Sha256::digest(AwsJson(plain).json()))
+}
+
+/// The tasks that an earlier call with the same token started.
+fn repeated(
+    tx: &mut Tx,
+    scope: &Scope,
+    cluster: &str,
+    token: &str,
+    request_digest: &str,
+) -> Result<Option<Vec<Task>>, ApiError> {
+    let Some(earlier) = tx.get::<ClientToken>(scope, &token_key(cluster, token)) else { return Ok(None) };
+    if earlier.request_digest != request_digest {
+        return Err(ApiError::new(
+            &errors::CONFLICT_EXCEPTION,
+            "The request used a client token that an earlier request with other parameters used.",
+        ));
+    }
+    let tasks =
+        earlier.tasks.iter().filter_map(|key| tx.view().get::<Task>(scope, key)).map(|task| (*task).clone());
+    Ok(Some(tasks.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_shapes_ecs::CapacityProviderStrategyItem;
+
+    use super::share;
+
+    fn item(provider: &str, base: i32, weight: i32) -> CapacityProviderStrategyItem {
+        CapacityProviderStrategyItem {
+            capacity_provider: Some(provider.to_owned()),
+            base: Some(base),
+            weight: Some(weight),
+        }
+    }
+
+    #[test]
+    fn bases_come_first_and_weights_share_the_rest() {
+        let strategy = [item("A", 2, 1), item("B", 0, 3)];
+        let count = |count: usize| {
+            let shared = share(&strategy, count);
+            assert_eq!(shared.len(), count);
+            shared.iter().filter(|provider| *provider == "A").count()
+        };
+        assert_eq!(count(1), 1);
+        assert_eq!(count(2), 2);
+        assert_eq!(count(6), 3);
+        assert_eq!(count(10), 4);
+        assert!(share(&[item("A", 0, 0)], 3).is_empty());
+    }
+}

@@ -1,0 +1,52 @@
+//! StopTask: says that a task shall stop; its node then does it.
+
+use aws_shapes_ecs::{StopTaskRequest, StopTaskResponse};
+
+use super::describe;
+use crate::{
+    gateway::{ApiError, Call},
+    services::ecs::{
+        names::{self, cluster_name, invalid},
+        records::{DesiredStatus, Task, task_key},
+    },
+};
+
+/// The longest reason that is kept.
+const LONGEST_REASON: usize = 1024;
+const DEFAULT_REASON: &str = "Task stopped by user";
+
+pub async fn stop(call: Call, input: StopTaskRequest) -> Result<StopTaskResponse, ApiError> {
+    let scope = call.scope();
+    let cluster = cluster_name(scope, input.cluster.as_deref())?;
+    let id = names::task_id(scope, &cluster, input.task.as_deref().unwrap_or_default())?;
+    let reason =
+        input.reason.filter(|reason| !reason.is_empty()).unwrap_or_else(|| DEFAULT_REASON.to_owned());
+    if reason.len() > LONGEST_REASON {
+        return Err(invalid(format!("The reason can be {LONGEST_REASON} characters long at most.")));
+    }
+    let key = task_key(&cluster, &id);
+    let task = call
+        .services
+        .state
+        .transact(|tx| {
+            names::active_cluster(tx.view(), scope, &cluster)?;
+            let found =
+                tx.get::<Task>(scope, &key).ok_or_else(|| invalid("The referenced task was not found."))?;
+            let mut task = (*found).clone();
+            if task.desired_status == DesiredStatus::Running {
+                request_stop(&mut task, "UserInitiated", &reason, call.now());
+                tx.put(scope, &key, task.clone());
+            }
+            Ok::<_, ApiError>(task)
+        })
+        .await?;
+    Ok(StopTaskResponse { task: Some(describe::shape(scope, &task, true)) })
+}
+
+/// Records that the task shall stop, and why.
+pub fn request_stop(task: &mut Task, code: &str, reason: &str, now: vocabulary::Timestamp) {
+    task.desired_status = DesiredStatus::Stopped;
+    task.payload_sequence += 1;
+    task.version += 1;
+    task.state.stop(code, reason, now);
+}

@@ -1,0 +1,102 @@
+//! The AWS services: one module each, and what they share.
+
+pub mod ec2;
+pub mod ecr;
+pub mod ecs;
+pub mod iam;
+pub mod logs;
+pub mod paging;
+pub mod sts;
+pub mod tagging;
+
+use std::{net::SocketAddr, time::SystemTime};
+
+use addressing::Cidr;
+use state_store::{State, Tables};
+use tokio::sync::Notify;
+use vocabulary::{AccountId, Ids, Region, Timestamp};
+
+use crate::{gateway::Operations, registry::Registry};
+use paging::PageTokens;
+
+/// What every handler works with.
+pub struct Services {
+    pub state: State,
+    pub logs: logs::Logs,
+    pub registry: Registry,
+    pub page_tokens: PageTokens,
+    pub settings: Settings,
+    /// Ranges that the machine itself routes; default networks keep clear of them.
+    pub host_ranges: Vec<Cidr>,
+    /// Wakes the removal of task definitions that are marked for deletion.
+    pub purge_definitions: Notify,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Services")
+    }
+}
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The account that unknown keys act for.
+    pub account: AccountId,
+    /// The region of requests that name none.
+    pub region: Region,
+    /// Where the front door listens.
+    pub listen: SocketAddr,
+    /// `host:port` by which clients reach the front door; part of repository URIs.
+    pub public_name: String,
+    /// Public addresses come from here.
+    pub public_pool: Cidr,
+}
+
+impl Services {
+    /// Fresh ids from the operating system's randomness.
+    pub fn ids(&self) -> SystemIds {
+        SystemIds
+    }
+
+    pub fn now(&self) -> Timestamp {
+        now()
+    }
+}
+
+/// The wall clock. Handlers take the time from their [`Call`](crate::gateway::Call) instead.
+pub fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+/// Ids from the operating system's randomness.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemIds;
+
+impl Ids for SystemIds {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        // Only a kernel without its random device fails here; nothing could go on safely then.
+        getrandom::fill(bytes).expect("the kernel gives random bytes");
+    }
+}
+
+/// Every kind of record.
+pub fn tables() -> Tables {
+    let tables = ecs::tables(Tables::new());
+    let tables = ec2::tables(tables);
+    let tables = ecr::tables(tables);
+    let tables = iam::tables(tables);
+    logs::tables(tables)
+}
+
+/// Every operation that has a handler.
+pub fn operations() -> Operations {
+    let mut operations = Operations::default();
+    ecs::register(&mut operations);
+    ecr::register(&mut operations);
+    ec2::register(&mut operations);
+    iam::register(&mut operations);
+    sts::register(&mut operations);
+    logs::register(&mut operations);
+    operations
+}

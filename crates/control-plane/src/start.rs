@@ -1,0 +1,195 @@
+//! Puts the control plane together.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use addressing::Cidr;
+use agent_protocol::AcsMessage;
+use blob_store::{BlobError, BlobStore, FileBlobStore, Limits};
+use state_store::{SqliteOptions, SqliteStore, State, StateError, Store, StoreError};
+use telemetry_store::TelemetryStore;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use vocabulary::{AccountId, Region};
+
+use crate::{
+    agents::{AgentLink, dispatch},
+    gateway::{Gateway, Listening, Trust},
+    registry::{Authorize, Registry, catalog::Catalog, token::Access, token::TokenKey},
+    secret::InstallationSecret,
+    services::{self, Services, Settings, logs::Logs, paging::PageTokens},
+    upkeep,
+};
+
+/// What an operator decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// `host:port` for repository URIs; `localhost:PORT` when none is given.
+    pub public_name: Option<String>,
+    pub account: AccountId,
+    pub region: Region,
+    pub public_pool: Cidr,
+    pub store: StoreChoice,
+    /// Where images, logs and, with the embedded store, all state lie.
+    pub data_dir: PathBuf,
+    /// Keep nothing beyond this run: logs and state stay in memory.
+    pub ephemeral: bool,
+    /// Ranges that the machine routes itself.
+    pub host_ranges: Vec<Cidr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreChoice {
+    Sqlite,
+    /// Endpoints, `http://host:port`.
+    Etcd(Vec<String>),
+}
+
+/// Why the control plane could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{} cannot be listened on: {source}", .address)]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(
+        "{0} is not a loopback address: on any other the front door needs issued keys and TLS, which are not there yet. Use 127.0.0.1."
+    )]
+    NotLoopback(SocketAddr),
+    #[error("the state store cannot be opened")]
+    Store(#[from] StoreError),
+    #[error("the tables cannot be read")]
+    State(#[from] StateError),
+    #[error("the blob store cannot be opened")]
+    Blobs(#[from] BlobError),
+    #[error("the log store cannot be opened")]
+    Telemetry(#[from] telemetry_store::StoreError),
+    #[error("the data directory {} cannot be used: {source}", .path.display())]
+    DataDir { path: PathBuf, source: io::Error },
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    services: Arc<Services>,
+    gateway: Arc<Gateway>,
+    door: Listening,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl ControlPlane {
+    /// Starts; when this returns, the front door answers.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
+        if !config.listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback(config.listen));
+        }
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let listen =
+            listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
+        std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
+        let secret = if config.ephemeral {
+            InstallationSecret::ephemeral()
+        } else {
+            InstallationSecret::open(&config.data_dir).map_err(data_dir)?
+        };
+        let store: Arc<dyn Store> = match &config.store {
+            StoreChoice::Sqlite if config.ephemeral => Arc::new(SqliteStore::in_memory()?),
+            StoreChoice::Sqlite => {
+                Arc::new(SqliteStore::open(&config.data_dir.join("state"), &SqliteOptions::default())?)
+            }
+            StoreChoice::Etcd(endpoints) => open_etcd(endpoints).await?,
+        };
+        let state = State::open(store, services::tables()).await?;
+        let telemetry = if config.ephemeral {
+            TelemetryStore::ephemeral(telemetry_store::Options::default())?
+        } else {
+            TelemetryStore::open(&config.data_dir.join("logs"), telemetry_store::Options::default())?
+        };
+        let blobs: Arc<dyn BlobStore> =
+            Arc::new(FileBlobStore::open(config.data_dir.join("blobs"), Limits::default())?);
+        let page_tokens = PageTokens::new(secret.derive("page tokens"));
+        let registry = Registry::new(
+            Catalog::new(state.clone()),
+            blobs,
+            TokenKey::new(secret.derive("registry passwords")),
+            Arc::new(OwnAccount),
+        );
+        let services = Arc::new(Services {
+            logs: Logs { state: state.clone(), telemetry, tokens: page_tokens.clone() },
+            state,
+            registry,
+            page_tokens,
+            settings: Settings {
+                account: config.account,
+                region: config.region,
+                listen,
+                public_name: config.public_name.unwrap_or_else(|| format!("localhost:{}", listen.port())),
+                public_pool: config.public_pool,
+            },
+            host_ranges: config.host_ranges,
+            purge_definitions: tokio::sync::Notify::new(),
+        });
+        let gateway = Arc::new(Gateway::new(Arc::clone(&services), services::operations()));
+        let door = Arc::clone(&gateway)
+            .listen(listener, Trust::Open)
+            .map_err(|source| StartError::Listen { address: listen, source })?;
+        let background = vec![tokio::spawn(upkeep::run(Arc::clone(&services)))];
+        Ok(ControlPlane { services, gateway, door, background })
+    }
+
+    /// The address of the front door.
+    pub fn address(&self) -> SocketAddr {
+        self.door.address
+    }
+
+    /// What the embedded agent talks to.
+    pub fn agent_link(&self) -> Arc<AgentLink> {
+        Arc::new(AgentLink::new(Arc::clone(&self.services)))
+    }
+
+    /// Tells the agent behind `messages` what to run, from now on.
+    pub fn connect_agent(&mut self, messages: mpsc::Sender<AcsMessage>) {
+        let services = Arc::clone(&self.services);
+        self.background.push(tokio::spawn(async move {
+            if let Err(error) = dispatch(services, messages).await {
+                tracing::error!(%error, "the agent is no longer told what to run; a restart is needed");
+            }
+        }));
+    }
+
+    /// Opens a second door for the tasks of this machine, where only issued keys count.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn open_task_door(&self, address: SocketAddr) -> io::Result<Listening> {
+        let listener = TcpListener::bind(address).await?;
+        Arc::clone(&self.gateway).listen(listener, Trust::Strict)
+    }
+
+    /// Stops answering and lets go of the stores.
+    pub async fn stop(self) {
+        for task in &self.background {
+            task.abort();
+        }
+        self.door.close().await;
+        if let Err(error) = self.services.logs.telemetry.close().await {
+            tracing::warn!(%error, "the log store did not close cleanly");
+        }
+    }
+}
+
+async fn open_etcd(endpoints: &[String]) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(state_store::EtcdStore::connect(state_store::EtcdOptions::new(endpoints.to_vec())).await?))
+}
+
+/// An account's principals may use its own registry, and no other. Repository policies widen this once there are policies.
+struct OwnAccount;
+
+impl Authorize for OwnAccount {
+    fn may(&self, access: &Access, _: &str, _: &str) -> bool {
+        access.scope.account == access.account
+    }
+}

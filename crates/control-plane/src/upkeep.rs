@@ -1,0 +1,94 @@
+//! What has to be done from time to time: forgetting stopped tasks and used tokens, log retention, unreferenced blobs.
+
+use std::{sync::Arc, time::Duration};
+
+use agent_protocol::state::TaskStatus;
+use vocabulary::{Scope, Timestamp};
+
+use crate::{
+    gateway::ApiError,
+    services::{
+        Services,
+        ecs::{
+            definitions,
+            records::{ClientToken, Task},
+        },
+        logs, now,
+    },
+};
+
+/// A stopped task can be described for an hour.
+const STOPPED_TASK_KEPT: Duration = Duration::from_secs(60 * 60);
+/// A client token is remembered for a day.
+const TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Log retention counts in days; an hour's delay does not matter.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// Records removed in one transaction.
+const BATCH: usize = 100;
+
+/// Runs until the process ends.
+pub async fn run(services: Arc<Services>) {
+    let mut next_retention = tokio::time::Instant::now() + INTERVAL;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = services.purge_definitions.notified() => {}
+        }
+        report("forgetting stopped tasks", forget_tasks(&services, now()).await);
+        report("forgetting client tokens", forget_tokens(&services, now()).await);
+        report("deleting task definitions", definitions::purge(&services).await);
+        if tokio::time::Instant::now() >= next_retention {
+            next_retention = tokio::time::Instant::now() + RETENTION_INTERVAL;
+            report("log retention", logs::retention::sweep(&services.logs, now()).await.map(|_| ()));
+        }
+    }
+}
+
+fn report(what: &str, outcome: Result<(), ApiError>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, cause = ?error.cause, "{what} failed; it is tried again in a minute");
+    }
+}
+
+async fn forget_tasks(services: &Services, now: Timestamp) -> Result<(), ApiError> {
+    let over = |task: &Task| {
+        task.state.last_status == TaskStatus::Stopped
+            && task.state.stopped_at.is_some_and(|stopped| now.since(stopped) > STOPPED_TASK_KEPT)
+    };
+    let old: Vec<(Scope, String)> = services.state.read(|view| {
+        view.scan_all::<Task>()
+            .filter(|found| over(&found.value))
+            .map(|found| (found.scope, found.id))
+            .take(BATCH)
+            .collect()
+    });
+    services
+        .state
+        .transact(|tx| {
+            for (scope, id) in &old {
+                tx.delete::<Task>(scope, id);
+            }
+            Ok(())
+        })
+        .await
+}
+
+async fn forget_tokens(services: &Services, now: Timestamp) -> Result<(), ApiError> {
+    let old: Vec<(Scope, String)> = services.state.read(|view| {
+        view.scan_all::<ClientToken>()
+            .filter(|found| now.since(found.value.created_at) > TOKEN_KEPT)
+            .map(|found| (found.scope, found.id))
+            .take(BATCH)
+            .collect()
+    });
+    services
+        .state
+        .transact(|tx| {
+            for (scope, id) in &old {
+                tx.delete::<ClientToken>(scope, id);
+            }
+            Ok(())
+        })
+        .await
+}
