@@ -88,8 +88,7 @@ impl Engine {
         };
         engine.converge_addresses()?;
         engine.converge_routes(&routes)?;
-        engine.refresh_uplinks()?;
-        engine.load_ruleset()?;
+        engine.load_and_open()?;
         Ok(engine)
     }
 
@@ -148,8 +147,7 @@ impl Engine {
 
     fn vpcs_changed(&mut self) -> Result<(), NetworkError> {
         self.converge_addresses()?;
-        self.load_ruleset()?;
-        self.save_frame()
+        self.load_and_open()
     }
 
     /// The ranges the host routes by itself, its default route left out: no VPC may overlap them.
@@ -174,9 +172,6 @@ impl Engine {
             };
         }
         self.state.check_interface(&spec, self.config.public_range)?;
-        if spec.public_address.is_some() {
-            self.uplinks_needed()?;
-        }
         let mut slot = self.slots.take(&mut self.host)?;
         let interface = Interface { spec, slot: slot.name.clone(), host_index: slot.host_index };
         if let Err(error) = self.connect(&interface, &mut slot) {
@@ -213,7 +208,9 @@ impl Engine {
     /// The host's side: neighbour, routes, and a label for whoever looks.
     pub(super) fn connect_host(&mut self, interface: &Interface) -> Result<(), NetworkError> {
         let (spec, index) = (&interface.spec, interface.host_index);
-        let hop = NextHop::Link { index, source: Some(vpc::router(spec.subnet)) };
+        // The router's address is not held when the VPC's description was lost: routed all the same until it is back.
+        let source = Some(vpc::router(spec.subnet)).filter(|router| self.held.contains(router));
+        let hop = NextHop::Link { index, source };
         let mut requests = vec![
             route::add_neighbour(index, spec.address, spec.mac),
             route::add_route(Cidr::host(spec.address), hop),
@@ -298,7 +295,6 @@ impl Engine {
 
     pub(crate) fn associate_public(&mut self, eni_id: &EniId, address: Ipv4Addr) -> Result<(), NetworkError> {
         self.state.check_public(eni_id, address, self.config.public_range)?;
-        self.uplinks_needed()?;
         self.change_interface(eni_id, |spec| spec.public_address = Some(address))
     }
 
@@ -444,7 +440,15 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn load_ruleset(&mut self) -> Result<(), NetworkError> {
+    /// Loads the whole ruleset, writes down what it was made from, and opens the way outside.
+    pub(super) fn load_and_open(&mut self) -> Result<(), NetworkError> {
+        let closed = self.look_at_uplinks()?;
+        self.save_frame()?;
+        self.load_ruleset()?;
+        self.open_uplinks(&closed)
+    }
+
+    fn load_ruleset(&mut self) -> Result<(), NetworkError> {
         let several: Vec<_> =
             self.state.interfaces.values().map(|one| one.spec.security_groups.clone()).collect();
         for groups in several.iter().filter(|groups| groups.len() > 1) {

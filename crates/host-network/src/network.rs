@@ -28,14 +28,15 @@ use crate::{
     },
 };
 
-/// How often the default route and the host's own forwarding are looked at, while anyone has a public address.
+/// How often the default route and the host's own forwarding are looked at, while there is a VPC.
 const UPLINK_INTERVAL: Duration = Duration::from_secs(5);
 
 type Job = Box<dyn FnOnce(&mut Engine) -> Next + Send>;
 
 enum Next {
     GoOn,
-    Stop,
+    /// Ends the thread; then, with everything released, gives the answer.
+    Stop(Box<dyn FnOnce() + Send>),
 }
 
 /// This machine's part of the network. Clones mean the same one. When the last is dropped everything stays as it is,
@@ -60,12 +61,13 @@ impl Network {
                 let opened = hold(&config.prefix).and_then(|lock| Ok((lock, Engine::start(config)?)));
                 match opened {
                     Ok((lock, mut engine)) => {
-                        if started.send(Ok(())).is_ok() {
-                            run(&mut engine, &receiver);
-                        }
+                        let answer = started.send(Ok(())).ok().and_then(|()| run(&mut engine, &receiver));
                         // The slots' thread ends before someone else may have the prefix.
                         drop(engine);
                         drop(lock);
+                        if let Some(answer) = answer {
+                            answer();
+                        }
                     }
                     Err(error) => {
                         // Whoever wanted to know may be gone.
@@ -186,38 +188,40 @@ impl Network {
     /// Removes everything that was ever made under this prefix and run directory. Every later call fails with
     /// [`NetworkError::Stopped`].
     pub async fn teardown(&self) -> Result<(), NetworkError> {
-        self.submit(|engine| (engine.teardown(), Next::Stop)).await
+        let (answer, answered) = oneshot::channel();
+        self.submit(Box::new(move |engine| {
+            let result = engine.teardown();
+            // The caller may have been cancelled: what it asked for has happened all the same.
+            Next::Stop(Box::new(move || drop(answer.send(result))))
+        }))?;
+        answered.await.map_err(|_| NetworkError::Stopped)?
     }
 
     async fn call<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Engine) -> Result<T, NetworkError> + Send + 'static,
     ) -> Result<T, NetworkError> {
-        self.submit(|engine| (job(engine), Next::GoOn)).await
+        let (answer, answered) = oneshot::channel();
+        self.submit(Box::new(move |engine| {
+            // The same here.
+            drop(answer.send(job(engine)));
+            Next::GoOn
+        }))?;
+        answered.await.map_err(|_| NetworkError::Stopped)?
     }
 
-    async fn submit<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Engine) -> (Result<T, NetworkError>, Next) + Send + 'static,
-    ) -> Result<T, NetworkError> {
-        let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |engine| {
-            let (result, next) = job(engine);
-            // The caller may have been cancelled: what it asked for has happened all the same.
-            let _ = answer.send(result);
-            next
-        });
-        self.jobs.send(job).map_err(|_| NetworkError::Stopped)?;
-        answered.await.map_err(|_| NetworkError::Stopped)?
+    fn submit(&self, job: Job) -> Result<(), NetworkError> {
+        self.jobs.send(job).map_err(|_| NetworkError::Stopped)
     }
 }
 
-fn run(engine: &mut Engine, jobs: &mpsc::Receiver<Job>) {
+/// Until the last [`Network`] is dropped, or torn down: then what to do when all is released.
+fn run(engine: &mut Engine, jobs: &mpsc::Receiver<Job>) -> Option<Box<dyn FnOnce() + Send>> {
     loop {
         match jobs.recv_timeout(UPLINK_INTERVAL) {
             Ok(job) => {
-                if let Next::Stop = job(engine) {
-                    return;
+                if let Next::Stop(answer) = job(engine) {
+                    return Some(answer);
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -225,7 +229,7 @@ fn run(engine: &mut Engine, jobs: &mpsc::Receiver<Job>) {
                     tracing::warn!(%error, "cannot follow the host's default route");
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
 }

@@ -108,9 +108,7 @@ impl Engine {
             }
             self.state.interfaces.insert(before.eni_id, interface);
         }
-        self.refresh_uplinks()?;
-        self.load_ruleset()?;
-        self.save_frame()?;
+        self.load_and_open()?;
         given_up.into_iter().try_for_each(|(interface, public)| self.give_up_public(&interface, public))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Whether IPv4 forwards a packet is decided by the setting of the link it came in on. Tasks' links have it set, so
 //! traffic between tasks needs nothing of the host. Answers from outside come in on the link of the default route,
-//! which therefore has to forward too as soon as a task has a public address. The global `ip_forward` would turn
+//! which therefore has to forward too as soon as there is a VPC. The global `ip_forward` would turn
 //! every link of the host into a router's; setting just this link, and refusing in our own chain (`gated`) what it
 //! would newly forward but not to or from tasks, leaves the host forwarding exactly what it forwarded before.
 //!
@@ -56,28 +56,25 @@ impl Uplinks {
 }
 
 impl Engine {
-    /// Called before an interface gets a public address; only the first one has to look at the host.
-    pub(super) fn uplinks_needed(&mut self) -> Result<(), NetworkError> {
-        match self.has_public() {
-            true => Ok(()),
-            false => self.open_uplinks(),
-        }
-    }
-
-    /// Follows changes of the default route and of the host's own forwarding, while anyone has a public address.
+    /// Follows changes of the default route and of the host's own forwarding, while there is a VPC.
     pub(crate) fn refresh_uplinks(&mut self) -> Result<(), NetworkError> {
-        match self.has_public() {
-            true => self.open_uplinks(),
-            false => Ok(()),
-        }
-    }
-
-    fn has_public(&self) -> bool {
-        self.state.interfaces.values().any(|interface| interface.spec.public_address.is_some())
-    }
-
-    fn open_uplinks(&mut self) -> Result<(), NetworkError> {
         let before = self.uplinks.gated();
+        let closed = self.look_at_uplinks()?;
+        if before != self.uplinks.gated() {
+            self.save_frame()?;
+            let script = ruleset::gate(&self.config.table, &self.uplinks.gated());
+            self.nft.run("confine forwarding", &script)?;
+        }
+        self.open_uplinks(&closed)
+    }
+
+    /// Finds the links that have to be made to forward, and counts them among the gated ones: first the rules learn
+    /// of it, then [`Engine::open_uplinks`] is called, so that nothing new is forwarded in between.
+    pub(super) fn look_at_uplinks(&mut self) -> Result<Vec<String>, NetworkError> {
+        let mut closed = vec![];
+        if self.state.vpcs.is_empty() {
+            return Ok(closed);
+        }
         let routes = self.host.routes().during(|| "cannot list routes".to_owned())?;
         let outward: BTreeSet<u32> = routes
             .iter()
@@ -87,23 +84,20 @@ impl Engine {
         let links = self.host.links().during(|| "cannot list links".to_owned())?;
         for link in links.into_iter().filter(|link| outward.contains(&link.index)) {
             if sysctl::read(&setting(&link.name))? == "0" {
-                // Confined first, so that nothing new is forwarded in between.
                 self.uplinks.opened.insert(link.name.clone());
-                self.save_frame()?;
-                self.gate()?;
-                sysctl::write(&setting(&link.name), "1")?;
-                tracing::info!(link = %link.name, "made the uplink forward for tasks with public addresses");
+                closed.push(link.name);
             }
         }
         self.uplinks.host_forwards = host_forwards()?;
-        match before == self.uplinks.gated() {
-            true => Ok(()),
-            false => self.gate(),
-        }
+        Ok(closed)
     }
 
-    fn gate(&self) -> Result<(), NetworkError> {
-        self.nft.run("confine forwarding", &ruleset::gate(&self.config.table, &self.uplinks.gated()))
+    pub(super) fn open_uplinks(&self, closed: &[String]) -> Result<(), NetworkError> {
+        for link in closed {
+            sysctl::write(&setting(link), "1")?;
+            tracing::info!(%link, "made the uplink forward, to and from tasks with public addresses only");
+        }
+        Ok(())
     }
 }
 

@@ -129,7 +129,10 @@ fn the_host_forwards_nothing_else() {
     on_a_host(|world| async move {
         // A second network beside the host, which it holds but does not forward to.
         let beside = world.directory.path().join("beside");
-        let network = world.network().await;
+        let forwarding = || sysctl::read("net/ipv4/conf/up0/forwarding").expect("a setting");
+        let network = world.start().await;
+        assert_eq!(forwarding(), "0", "not before there is a VPC");
+        world.fill(&network).await;
         let mac = addressing::MacAddress::new([2, 0, 0, 0, 2, 1]).expect("unicast");
         let mut host = Rtnetlink::open().expect("a socket");
         let mut there =
@@ -152,8 +155,6 @@ fn the_host_forwards_nothing_else() {
         route_outside(&world, "192.0.2.0/24");
         let outside = Some(world.outside.as_path());
 
-        let forwarding = || sysctl::read("net/ipv4/conf/up0/forwarding").expect("a setting");
-        assert_eq!(forwarding(), "0", "not before it is needed");
         world.public_task(&network, &["open"], 7).await;
         assert_eq!(forwarding(), "1");
         assert_eq!(sysctl::read("net/ipv4/ip_forward").expect("a setting"), "0");

@@ -91,10 +91,14 @@ impl World {
     /// Started, with a VPC of two subnets and the groups `sg-closed` (nothing in) and `sg-open` (everything in).
     pub async fn network(&self) -> Network {
         let network = self.start().await;
+        self.fill(&network).await;
+        network
+    }
+
+    pub async fn fill(&self, network: &Network) {
         network.ensure_vpc(vpc()).await.expect("a VPC");
         network.set_security_group(SecurityGroupSpec::new(sg("closed"))).await.expect("a group");
         network.set_security_group(allowing("open", vec![Rule::everything()])).await.expect("a group");
-        network
     }
 
     /// An interface in the first subnet with the next free address.
