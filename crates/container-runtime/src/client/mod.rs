@@ -8,6 +8,7 @@ mod sweep;
 mod task;
 
 pub use adopt::{Adopted, DeadTask};
+pub(crate) use adopt::{index_path, socket_path};
 pub use events::EventStream;
 pub use sweep::SweepReport;
 pub use task::TaskHandle;

@@ -1,13 +1,58 @@
 //! The shim process: one task's containers, their output and their ends, in a single-threaded poll loop.
+//!
+//! It starts without a task, holding one end of a socket pair as standard input, and waits to be assigned one. From then on it listens on
+//! the task's socket and needs nobody: clients come and go. It ends when told to shut down, or, unassigned, when the socket pair
+//! closes. libcontainer is called only in copies of it (see [`helper`]).
 
+mod capture;
+mod clients;
+mod container;
+mod execution;
+mod executor;
 pub(crate) mod files;
+mod helper;
+mod overlay;
+mod process;
+mod server;
+mod task;
 
 use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
 
-/// The shim's `main`. `args` are those after `EXE shim`. Call it before any thread exists: libcontainer clones this process.
+/// The shim's `main`. `args` are those after `EXE shim`: the cgroup root. Call it before any thread exists: libcontainer clones this process.
 /// Returns when the task was shut down, or when no task was assigned before the agent went away.
 pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    drop(args.into_iter());
-    ExitCode::FAILURE
+    let Some(cgroup_root) = args.into_iter().next().and_then(|arg| arg.into_string().ok()) else {
+        eprintln!("usage: shim CGROUP_ROOT, with a socket as standard input; started by the agent");
+        return ExitCode::from(64);
+    };
+    match settle(&cgroup_root).and_then(server::Shim::new) {
+        Ok(shim) => shim.serve(),
+        Err(e) => {
+            eprintln!("shim: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Makes this process independent of whoever started it; returns the connection that it was started with.
+fn settle(cgroup_root: &str) -> io::Result<OwnedFd> {
+    process::close_all_but(&[]);
+    let stdin = io::stdin();
+    let socket = rustix::io::fcntl_dupfd_cloexec(&stdin, 3)?;
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2(null.as_raw_fd(), 0)?;
+    // A session of its own, so that no terminal's signals reach it. Already one: a leader stays one.
+    let _ = rustix::process::setsid();
+    process::become_subreaper()?;
+    process::forbid_dumping()?;
+    for signal in [nix::sys::signal::SIGINT, nix::sys::signal::SIGTERM, nix::sys::signal::SIGHUP] {
+        process::ignore(signal)?;
+    }
+    // The last to be killed when memory runs out. Not every root may (it takes CAP_SYS_RESOURCE), and it is no condition.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
+    crate::cgroup::leave_to_shims(cgroup_root)?;
+    Ok(socket)
 }

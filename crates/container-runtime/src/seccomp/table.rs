@@ -1,0 +1,119 @@
+//! The facts: which calls are allowed to whom. Names are libc's; calls newer than libc's list are given by number, which
+//! every architecture shares from 424 on.
+
+/// Numbers of calls by name.
+macro_rules! calls {
+    ($($name:ident)*) => { &[$(libc::$name as u32),*] };
+}
+
+#[cfg(target_arch = "x86_64")]
+const IO_PGETEVENTS: u32 = 333;
+#[cfg(not(target_arch = "x86_64"))]
+const IO_PGETEVENTS: u32 = 292;
+
+/// Allowed on every architecture.
+const COMMON: &[u32] = calls![
+    SYS_accept SYS_accept4 SYS_adjtimex SYS_bind SYS_brk SYS_capget SYS_capset SYS_chdir
+    SYS_clock_adjtime SYS_clock_getres SYS_clock_gettime SYS_clock_nanosleep SYS_close SYS_close_range
+    SYS_connect SYS_copy_file_range SYS_dup SYS_dup3 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait
+    SYS_epoll_pwait2 SYS_eventfd2 SYS_execve SYS_execveat SYS_exit SYS_exit_group SYS_faccessat
+    SYS_faccessat2 SYS_fadvise64 SYS_fallocate SYS_fanotify_mark SYS_fchdir SYS_fchmod SYS_fchmodat
+    SYS_fchown SYS_fchownat SYS_fcntl SYS_fdatasync SYS_fgetxattr SYS_flistxattr SYS_flock
+    SYS_fremovexattr SYS_fsetxattr SYS_fstat SYS_fstatfs SYS_fsync SYS_ftruncate SYS_futex
+    SYS_futex_waitv SYS_getcpu SYS_getcwd SYS_getdents64 SYS_getegid SYS_geteuid SYS_getgid
+    SYS_getgroups SYS_getitimer SYS_getpeername SYS_getpgid SYS_getpid SYS_getppid SYS_getpriority
+    SYS_getrandom SYS_getresgid SYS_getresuid SYS_get_robust_list SYS_getrusage SYS_getsid
+    SYS_getsockname SYS_getsockopt SYS_gettid SYS_gettimeofday SYS_getuid SYS_getxattr
+    SYS_inotify_add_watch SYS_inotify_init1 SYS_inotify_rm_watch SYS_io_cancel SYS_ioctl SYS_io_destroy
+    SYS_io_getevents SYS_ioprio_get SYS_ioprio_set SYS_io_setup SYS_io_submit SYS_kill
+    SYS_landlock_add_rule SYS_landlock_create_ruleset SYS_landlock_restrict_self SYS_lgetxattr
+    SYS_linkat SYS_listen SYS_listxattr SYS_llistxattr SYS_lremovexattr SYS_lseek SYS_lsetxattr
+    SYS_madvise SYS_membarrier SYS_memfd_create SYS_memfd_secret SYS_mincore SYS_mkdirat SYS_mknodat
+    SYS_mlock SYS_mlock2 SYS_mlockall SYS_mmap SYS_mprotect SYS_mq_getsetattr SYS_mq_notify SYS_mq_open
+    SYS_mq_timedreceive SYS_mq_timedsend SYS_mq_unlink SYS_mremap SYS_msgctl SYS_msgget SYS_msgrcv
+    SYS_msgsnd SYS_msync SYS_munlock SYS_munlockall SYS_munmap SYS_name_to_handle_at SYS_nanosleep
+    SYS_newfstatat SYS_openat SYS_openat2 SYS_pidfd_open SYS_pidfd_send_signal SYS_pipe2 SYS_pkey_alloc
+    SYS_pkey_free SYS_pkey_mprotect SYS_ppoll SYS_prctl SYS_pread64 SYS_preadv SYS_preadv2 SYS_prlimit64
+    SYS_process_mrelease SYS_process_vm_readv SYS_process_vm_writev SYS_pselect6 SYS_ptrace SYS_pwrite64
+    SYS_pwritev SYS_pwritev2 SYS_read SYS_readahead SYS_readlinkat SYS_readv SYS_recvfrom SYS_recvmmsg
+    SYS_recvmsg SYS_remap_file_pages SYS_removexattr SYS_renameat2 SYS_restart_syscall
+    SYS_rseq SYS_rt_sigaction SYS_rt_sigpending SYS_rt_sigprocmask SYS_rt_sigqueueinfo SYS_rt_sigreturn
+    SYS_rt_sigsuspend SYS_rt_sigtimedwait SYS_rt_tgsigqueueinfo SYS_sched_getaffinity SYS_sched_getattr
+    SYS_sched_getparam SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_sched_getscheduler
+    SYS_sched_rr_get_interval SYS_sched_setaffinity SYS_sched_setattr SYS_sched_setparam
+    SYS_sched_setscheduler SYS_sched_yield SYS_seccomp SYS_semctl SYS_semget SYS_semop SYS_semtimedop
+    SYS_sendfile SYS_sendmmsg SYS_sendmsg SYS_sendto SYS_setfsgid SYS_setfsuid SYS_setgid SYS_setgroups
+    SYS_setitimer SYS_setpgid SYS_setpriority SYS_setregid SYS_setresgid SYS_setresuid SYS_setreuid
+    SYS_set_robust_list SYS_setsid SYS_setsockopt SYS_set_tid_address SYS_setuid
+    SYS_setxattr SYS_shmat SYS_shmctl SYS_shmdt SYS_shmget SYS_shutdown SYS_sigaltstack SYS_signalfd4
+    SYS_socketpair SYS_splice SYS_statfs SYS_statx SYS_symlinkat SYS_sync SYS_syncfs
+    SYS_sysinfo SYS_tee SYS_tgkill SYS_timer_create SYS_timer_delete SYS_timer_getoverrun
+    SYS_timer_gettime SYS_timer_settime SYS_timerfd_create SYS_timerfd_gettime SYS_timerfd_settime
+    SYS_times SYS_tkill SYS_truncate SYS_umask SYS_uname SYS_unlinkat SYS_utimensat SYS_vmsplice
+    SYS_wait4 SYS_waitid SYS_write SYS_writev
+];
+
+/// Older calls that newer architectures never had.
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: &[u32] = calls![
+    SYS_getrlimit SYS_setrlimit SYS_renameat SYS_sync_file_range SYS_access SYS_alarm SYS_arch_prctl SYS_chmod SYS_chown SYS_creat SYS_dup2 SYS_epoll_create
+    SYS_epoll_ctl_old SYS_epoll_wait SYS_epoll_wait_old SYS_eventfd SYS_fork SYS_futimesat SYS_getdents
+    SYS_getpgrp SYS_get_thread_area SYS_inotify_init SYS_lchown SYS_link SYS_lstat SYS_mkdir SYS_mknod
+    SYS_modify_ldt SYS_open SYS_pause SYS_pipe SYS_poll SYS_readlink SYS_rename SYS_rmdir SYS_select
+    SYS_set_thread_area SYS_signalfd SYS_stat SYS_symlink SYS_time SYS_unlink SYS_utime SYS_utimes
+    SYS_vfork
+];
+/// getrlimit, setrlimit, renameat, sync_file_range: not in libc's list for this architecture.
+#[cfg(not(target_arch = "x86_64"))]
+const ARCHITECTURE: &[u32] = &[163, 164, 38, 84];
+
+/// cachestat, fchmodat2, futex_wake, futex_wait, futex_requeue, mseal, setxattrat, getxattrat, listxattrat, removexattrat.
+const RECENT: &[u32] = &[IO_PGETEVENTS, 451, 452, 454, 455, 456, 462, 463, 464, 465, 466];
+
+/// The tables that every container is allowed.
+pub(super) fn always() -> impl Iterator<Item = u32> {
+    [COMMON, ARCHITECTURE, RECENT].into_iter().flatten().copied()
+}
+
+/// `PER_LINUX`, `PER_LINUX32`, each also with `UNAME26`, and the query value.
+pub(super) const PERSONALITIES: &[u32] = &[0x0, 0x8, 0x20000, 0x20008, 0xFFFF_FFFF];
+
+/// Calls that need a capability, by its number.
+pub(super) const BY_CAPABILITY: &[(u32, &[u32])] = &[
+    // CAP_DAC_READ_SEARCH
+    (2, calls![SYS_open_by_handle_at]),
+    // CAP_SYS_ADMIN
+    (
+        21,
+        calls![SYS_bpf SYS_clone SYS_clone3 SYS_fanotify_init SYS_fsconfig SYS_fsmount SYS_fsopen SYS_fspick SYS_lookup_dcookie SYS_mount SYS_mount_setattr SYS_move_mount SYS_open_tree SYS_perf_event_open SYS_quotactl SYS_quotactl_fd SYS_setdomainname SYS_sethostname SYS_setns SYS_syslog SYS_umount2 SYS_unshare],
+    ),
+    // CAP_SYS_BOOT
+    (22, calls![SYS_reboot]),
+    // CAP_SYS_CHROOT
+    (18, calls![SYS_chroot]),
+    // CAP_SYS_MODULE
+    (16, calls![SYS_delete_module SYS_init_module SYS_finit_module]),
+    // CAP_SYS_PACCT
+    (20, calls![SYS_acct]),
+    // CAP_SYS_PTRACE
+    (19, calls![SYS_kcmp SYS_pidfd_getfd SYS_process_madvise]),
+    // CAP_SYS_TIME
+    (25, calls![SYS_settimeofday SYS_clock_settime]),
+    // CAP_SYS_TTY_CONFIG
+    (26, calls![SYS_vhangup]),
+    // CAP_SYS_NICE
+    (23, calls![SYS_get_mempolicy SYS_mbind SYS_set_mempolicy SYS_set_mempolicy_home_node]),
+    // CAP_SYSLOG
+    (34, calls![SYS_syslog]),
+    // CAP_BPF
+    (39, calls![SYS_bpf]),
+    // CAP_PERFMON
+    (38, calls![SYS_perf_event_open]),
+    // CAP_SYS_RAWIO
+    (17, RAW_IO),
+];
+
+#[cfg(target_arch = "x86_64")]
+const RAW_IO: &[u32] = calls![SYS_iopl SYS_ioperm];
+#[cfg(not(target_arch = "x86_64"))]
+const RAW_IO: &[u32] = &[];

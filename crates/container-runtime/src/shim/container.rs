@@ -1,0 +1,441 @@
+//! One container within the shim: from its directory and mounts to its end.
+
+use super::capture::Capture;
+use super::clients::Asker;
+use super::executor::{ABOUT_TO_EXEC, Program};
+use super::helper::{self, Helper, Kind, Order, Streams};
+use super::{files, overlay};
+use crate::config::{ContainerConfig, ExecConfig, MountKind, Seccomp, valid_name};
+use crate::error::FailureKind;
+use crate::output::writer::OutputWriter;
+use crate::protocol::Refusal;
+use crate::spec::oci::{self, Surroundings};
+use crate::spec::{capabilities, rlimits, users};
+use crate::status::{ContainerState, ContainerStatus, Exit, now};
+use crate::{cgroup, seccomp};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// libcontainer needs milliseconds; this long is a kernel in trouble.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
+/// After the end of the first process, how long something else may still hold its output pipes.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// What Docker sets when the image does not.
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where in its life, finer than what clients see.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Creating,
+    Created,
+    Starting,
+    Running,
+    /// The first process has ended; output may still come.
+    Draining,
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) config: ContainerConfig,
+    pub(super) dir: PathBuf,
+    pub(super) cgroup: String,
+    pub(super) status: ContainerStatus,
+    pub(super) phase: Phase,
+    pub(super) helper: Option<Helper>,
+    pub(super) capture: Capture,
+    /// Closed by exec: see [`super::executor`].
+    pub(super) report: Option<File>,
+    report_text: Vec<u8>,
+    /// Who waits for the creation or the start.
+    pub(super) asker: Option<Asker>,
+    /// Who waits for the removal, once it has ended.
+    pub(super) removers: Vec<Asker>,
+    deadline: Option<Instant>,
+    end: Option<WaitStatus>,
+    program: Program,
+    /// Keeps the program's standard input open.
+    _stdin: Option<OwnedFd>,
+    /// The status on disk is not the present one.
+    pub(super) unsaved: bool,
+}
+
+fn refuse(kind: FailureKind, message: impl Into<String>) -> Refusal {
+    Refusal::new(kind, message)
+}
+
+fn cannot(what: &'static str) -> impl Fn(io::Error) -> Refusal {
+    move |e| refuse(FailureKind::CannotCreate, format!("{what}: {e}"))
+}
+
+impl Container {
+    /// Makes everything but the process, and starts making that. On an error nothing is left.
+    pub(super) fn create(
+        task_dir: &Path,
+        config: ContainerConfig,
+        around: &Surroundings,
+        keep: &[RawFd],
+        asker: Asker,
+    ) -> Result<Container, Refusal> {
+        let dir = task_dir.join("containers").join(&config.name);
+        if dir.exists() {
+            return Err(refuse(
+                FailureKind::AlreadyExists,
+                format!("container {} already exists", config.name),
+            ));
+        }
+        Container::prepare(task_dir, &dir, config, around, keep, asker).inspect_err(|_| {
+            overlay::unmount(&dir);
+            // What is left is in nobody's way: the task's directory goes as a whole.
+            let _ = fs::remove_dir_all(&dir);
+        })
+    }
+
+    fn prepare(
+        task_dir: &Path,
+        dir: &Path,
+        config: ContainerConfig,
+        around: &Surroundings,
+        keep: &[RawFd],
+        asker: Asker,
+    ) -> Result<Container, Refusal> {
+        if !valid_name(&config.name, 255) {
+            return Err(refuse(FailureKind::Invalid, format!("container name {:?}", config.name)));
+        }
+        if config.args.is_empty() {
+            return Err(refuse(FailureKind::CannotCreate, "no command specified"));
+        }
+        let bundle = dir.join("bundle");
+        let etc = dir.join("etc");
+        for path in [&bundle, &etc] {
+            fs::create_dir_all(path).map_err(cannot("making the container's directory"))?;
+        }
+        overlay::mount(dir, &config).map_err(cannot("mounting the root file system"))?;
+        let rootfs = dir.join("rootfs");
+        if !config.cwd.as_os_str().is_empty() {
+            overlay::make_directory(&rootfs, &config.cwd).map_err(cannot("making the working directory"))?;
+        }
+        for (name, text) in [
+            ("hosts", &config.etc.hosts),
+            ("resolv.conf", &config.etc.resolv_conf),
+            ("hostname", &config.etc.hostname),
+        ] {
+            if let Some(text) = text {
+                write_world_readable(&etc.join(name), text).map_err(cannot("writing the generated files"))?;
+            }
+        }
+        for mount in &config.mounts {
+            if let MountKind::Volume { source } = &mount.kind {
+                overlay::fill_volume(&rootfs, &mount.destination, source)
+                    .map_err(cannot("filling a volume"))?;
+            }
+        }
+        let (report, reporter) = helper::pipe().map_err(cannot("making a pipe"))?;
+        let (program, mut warnings) = program(&config, &rootfs, around, reporter.as_raw_fd())?;
+        let (limits, clamped) = rlimits::settle(&config.rlimits, around.own_capabilities)
+            .map_err(|message| refuse(FailureKind::Invalid, message))?;
+        warnings.extend(clamped);
+        let mut around = around.clone();
+        around.cgroup = format!("{}/{}", around.cgroup, config.name);
+        let specification = oci::specification(&config, &around, dir, &limits)
+            .map_err(|message| refuse(FailureKind::Invalid, message))?;
+        let bytes =
+            serde_json::to_vec(&specification).map_err(|e| refuse(FailureKind::Internal, e.to_string()))?;
+        fs::write(bundle.join("config.json"), bytes).map_err(cannot("writing the bundle"))?;
+        files::write_json(&dir.join(files::CONFIG), &config).map_err(cannot("writing the configuration"))?;
+        let writer = OutputWriter::create(&dir.join("output"), config.output.clone())
+            .map_err(cannot("making the output directory"))?;
+
+        let mut streams = Streams::default();
+        let mut readers = (None, None);
+        if !config.tty {
+            let (stdout, out) = helper::pipe().map_err(cannot("making a pipe"))?;
+            let (stderr, err) = helper::pipe().map_err(cannot("making a pipe"))?;
+            streams.stdout = Some(out);
+            streams.stderr = Some(err);
+            readers = (Some(File::from(stdout)), Some(File::from(stderr)));
+        }
+        let mut stdin = None;
+        if config.open_stdin && !config.tty {
+            let (reader, writer) = helper::pipe().map_err(cannot("making a pipe"))?;
+            streams.stdin = Some(reader);
+            stdin = Some(writer);
+        }
+        for file in [&readers.0, &readers.1].into_iter().flatten() {
+            helper::nonblocking(file).map_err(cannot("making a pipe"))?;
+        }
+        let report = File::from(report);
+        helper::nonblocking(&report).map_err(cannot("making a pipe"))?;
+        let order = Order {
+            state_root: state_root(task_dir),
+            name: config.name.clone(),
+            program: program.clone(),
+            streams,
+            keep: keep.to_vec(),
+            console: None,
+            kind: Kind::Init { bundle },
+        };
+        let helper = Helper::start(order).map_err(cannot("starting the set-up"))?;
+        drop(reporter);
+        let status = ContainerStatus {
+            name: config.name.clone(),
+            state: ContainerState::Created,
+            pid: None,
+            pid_start_ticks: None,
+            created_at: now(),
+            started_at: None,
+            exited_at: None,
+            exit: None,
+            error: None,
+            warnings,
+            oom_kills: 0,
+        };
+        Ok(Container {
+            dir: dir.to_owned(),
+            cgroup: around.cgroup,
+            status,
+            phase: Phase::Creating,
+            helper: Some(helper),
+            capture: Capture::new(writer, readers.0, readers.1),
+            report: Some(report),
+            report_text: Vec::new(),
+            asker: Some(asker),
+            removers: Vec::new(),
+            deadline: Some(Instant::now() + CREATE_TIMEOUT),
+            end: None,
+            program,
+            _stdin: stdin,
+            unsaved: false,
+            config,
+        })
+    }
+
+    /// The set-up has ended.
+    pub(super) fn created(&mut self) -> Result<Pid, String> {
+        self.deadline = None;
+        let helper = self.helper.take().ok_or("no set-up in progress")?;
+        let pid = helper.finish()?;
+        self.status.pid = Some(pid.as_raw());
+        self.status.pid_start_ticks = start_ticks(pid);
+        self.phase = Phase::Created;
+        Ok(pid)
+    }
+
+    pub(super) fn pid(&self) -> Option<Pid> {
+        self.status.pid.map(Pid::from_raw)
+    }
+
+    pub(super) fn begin(&mut self, task_dir: &Path, asker: Asker) -> Result<(), Refusal> {
+        if self.phase != Phase::Created {
+            let message = format!("container {} is not waiting to be started", self.status.name);
+            return Err(refuse(FailureKind::WrongState, message));
+        }
+        helper::start_container(&state_root(task_dir), &self.status.name)
+            .map_err(|message| refuse(FailureKind::CannotStart, message))?;
+        self.asker = Some(asker);
+        self.phase = Phase::Starting;
+        Ok(())
+    }
+
+    /// Reads what the last steps reported. `Some` when they are over: whether the program runs.
+    pub(super) fn read_report(&mut self) -> Option<bool> {
+        let report = self.report.as_mut()?;
+        let mut buffer = [0; 4096];
+        loop {
+            match report.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => self.report_text.extend_from_slice(&buffer[..count]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+        self.report = None;
+        let runs = self.report_text == [ABOUT_TO_EXEC];
+        if runs && self.phase == Phase::Starting {
+            self.phase = Phase::Running;
+            self.status.state = ContainerState::Running;
+            self.status.started_at = Some(now());
+        }
+        Some(runs)
+    }
+
+    /// The first process has ended. Its report is complete by then.
+    pub(super) fn ended(&mut self, end: WaitStatus) {
+        self.read_report();
+        self.end = Some(end);
+        self.phase = Phase::Draining;
+        self.deadline = Some(Instant::now() + DRAIN_TIMEOUT);
+    }
+
+    /// Ends a draining container when its output is complete or has taken too long. True when it did.
+    pub(super) fn finish(&mut self, now_is: Instant) -> bool {
+        let overdue = self.deadline.is_some_and(|deadline| deadline <= now_is);
+        if self.phase != Phase::Draining || !(self.capture.is_closed() || overdue) {
+            return false;
+        }
+        self.deadline = None;
+        self.phase = Phase::Ended;
+        self.capture.finish();
+        self.status.oom_kills = cgroup::oom_kills(&self.cgroup);
+        self.status.state = ContainerState::Exited;
+        self.status.exited_at = Some(now());
+        if self.status.started_at.is_some() {
+            self.status.exit = self.end.map(|end| exit(end, self.status.oom_kills));
+        } else {
+            let text = String::from_utf8_lossy(&self.report_text);
+            let text = text.trim_start_matches(char::from(ABOUT_TO_EXEC)).trim();
+            self.status.error = Some(if text.is_empty() {
+                died_early(self.end, self.status.oom_kills)
+            } else {
+                text.to_owned()
+            });
+        }
+        true
+    }
+
+    /// True when the set-up has taken too long and must be given up.
+    pub(super) fn is_overdue(&self, now_is: Instant) -> bool {
+        self.phase == Phase::Creating && self.deadline.is_some_and(|deadline| deadline <= now_is)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        [self.deadline, self.capture.deadline()].into_iter().flatten().min()
+    }
+
+    /// Another program as the container's own would run, but for what `exec` says.
+    pub(super) fn further_program(&self, exec: &ExecConfig, report: RawFd) -> Result<Program, String> {
+        let mut program = self.program.clone();
+        program.report = report;
+        program.args.clone_from(&exec.args);
+        for variable in &exec.env {
+            set_variable(&mut program.env, variable);
+        }
+        if let Some(cwd) = &exec.cwd {
+            program.cwd.clone_from(cwd);
+        }
+        if let Some(user) = &exec.user {
+            let identity = users::resolve(&self.dir.join("rootfs"), user, &self.config.additional_gids)?;
+            (program.uid, program.gid, program.groups) = (identity.uid, identity.gid, identity.groups);
+        }
+        Ok(program)
+    }
+
+    /// Takes everything of an ended container away but its directory.
+    pub(super) fn release(&self, task_dir: &Path) -> io::Result<()> {
+        overlay::unmount(&self.dir);
+        cgroup::kill_and_remove(&self.cgroup)?;
+        match fs::remove_dir_all(state_root(task_dir).join(&self.status.name)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn save(&mut self) {
+        self.unsaved = files::write_status(&self.dir, &self.status).is_err();
+    }
+}
+
+/// libcontainer's own files.
+pub(super) fn state_root(task_dir: &Path) -> PathBuf {
+    task_dir.join("libcontainer")
+}
+
+fn write_world_readable(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+}
+
+/// Everything about the program that is known before its process is.
+fn program(
+    config: &ContainerConfig,
+    rootfs: &Path,
+    around: &Surroundings,
+    report: RawFd,
+) -> Result<(Program, Vec<String>), Refusal> {
+    let invalid = |message| refuse(FailureKind::Invalid, message);
+    let identity = users::resolve(rootfs, &config.user, &config.additional_gids).map_err(invalid)?;
+    let wanted = if config.privileged {
+        capabilities::all() & around.own_capabilities
+    } else {
+        capabilities::mask(&config.cap_add, &config.cap_drop).map_err(invalid)?
+    };
+    let mut warnings = Vec::new();
+    let missing = wanted & !around.own_capabilities;
+    if missing != 0 {
+        let names = capabilities::names(missing).join(", ");
+        warnings.push(format!("{names} not given: this machine's root does not have it"));
+    }
+    let capabilities = wanted & around.own_capabilities;
+    let mut env = Vec::new();
+    if !config.env.iter().any(|v| v.starts_with("PATH=")) {
+        env.push(DEFAULT_PATH.to_owned());
+    }
+    if !config.env.iter().any(|v| v.starts_with("HOME=")) {
+        env.push(format!("HOME={}", identity.home));
+    }
+    if config.tty && !config.env.iter().any(|v| v.starts_with("TERM=")) {
+        env.push("TERM=xterm".to_owned());
+    }
+    for variable in &config.env {
+        set_variable(&mut env, variable);
+    }
+    let filtered = config.seccomp == Seccomp::Default && !config.privileged;
+    let program = Program {
+        args: config.args.clone(),
+        env,
+        cwd: if config.cwd.as_os_str().is_empty() { PathBuf::from("/") } else { config.cwd.clone() },
+        uid: identity.uid,
+        gid: identity.gid,
+        groups: identity.groups,
+        capabilities,
+        no_new_privileges: config.no_new_privileges && !config.privileged,
+        filter: filtered.then(|| seccomp::filter(capabilities)),
+        report,
+    };
+    Ok((program, warnings))
+}
+
+/// The last of two variables of one name counts.
+fn set_variable(env: &mut Vec<String>, variable: &str) {
+    let name = variable.split('=').next().unwrap_or_default();
+    env.retain(|known| known.split('=').next() != Some(name));
+    env.push(variable.to_owned());
+}
+
+fn exit(end: WaitStatus, oom_kills: u64) -> Exit {
+    let (code, signal) = match end {
+        WaitStatus::Exited(_, code) => (code, None),
+        WaitStatus::Signaled(_, signal, _) => (128 + signal as i32, Some(signal as i32)),
+        // The loop asks for no other.
+        _ => (255, None),
+    };
+    // A shell whose last command was killed for want of memory ends with 137 by itself.
+    let oom = oom_kills > 0 && code == 128 + libc::SIGKILL;
+    Exit { code, signal, oom }
+}
+
+fn died_early(end: Option<WaitStatus>, oom_kills: u64) -> String {
+    if oom_kills > 0 {
+        return "container init was OOM-killed (memory limit too low?)".to_owned();
+    }
+    match end {
+        Some(WaitStatus::Signaled(_, signal, _)) => {
+            format!("container init was killed by {signal} before its program began")
+        }
+        _ => "container init ended before its program began".to_owned(),
+    }
+}
+
+/// When the process began, in the kernel's ticks since boot: with the id, its identity.
+fn start_ticks(pid: Pid) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; field 22 counts from the beginning, the state after the name is field 3.
+    let after_name = stat.rsplit_once(") ")?.1;
+    after_name.split(' ').nth(22 - 3)?.parse().ok()
+}

@@ -1,0 +1,223 @@
+//! Further processes in running containers: health checks and the like.
+
+use super::clients::Asker;
+use super::container::{Container, Phase, state_root};
+use super::executor::ABOUT_TO_EXEC;
+use super::helper::{self, Helper, Kind, Order, Streams};
+use crate::config::ExecConfig;
+use crate::error::FailureKind;
+use crate::protocol::{Answer, Refusal};
+use crate::status::ExecOutcome;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// After the process's end, how long what it started may still hold its output.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// For the set-up, when the caller gives no limit for the whole.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(super) struct Execution {
+    pub(super) container: String,
+    pub(super) asker: Asker,
+    pub(super) helper: Option<Helper>,
+    pub(super) pid: Option<Pid>,
+    began: Instant,
+    deadline: Option<Instant>,
+    /// The caller gave a time limit for the whole.
+    limited: bool,
+    timed_out: bool,
+    report: File,
+    report_text: Vec<u8>,
+    pipe: Option<File>,
+    output: Vec<u8>,
+    limit: usize,
+    truncated: bool,
+    end: Option<WaitStatus>,
+    failure: Option<String>,
+}
+
+impl Execution {
+    pub(super) fn start(
+        task_dir: &Path,
+        container: &Container,
+        exec: &ExecConfig,
+        keep: &[RawFd],
+        asker: Asker,
+    ) -> Result<Execution, Refusal> {
+        let internal =
+            |e: std::io::Error| Refusal::new(FailureKind::Internal, format!("starting a process: {e}"));
+        if container.phase != Phase::Running {
+            let message = format!("container {} is not running", container.status.name);
+            return Err(Refusal::new(FailureKind::WrongState, message));
+        }
+        if exec.args.is_empty() {
+            return Err(Refusal::new(FailureKind::Invalid, "no command specified"));
+        }
+        let (report, reporter) = helper::pipe().map_err(internal)?;
+        let (pipe, writer) = helper::pipe().map_err(internal)?;
+        let program = container
+            .further_program(exec, reporter.as_raw_fd())
+            .map_err(|message| Refusal::new(FailureKind::Invalid, message))?;
+        let (report, pipe) = (File::from(report), File::from(pipe));
+        for file in [&report, &pipe] {
+            helper::nonblocking(file).map_err(internal)?;
+        }
+        // Both streams in one pipe: they keep their order.
+        let streams = Streams {
+            stdin: None,
+            stderr: Some(writer.try_clone().map_err(internal)?),
+            stdout: Some(writer),
+        };
+        let helper = Helper::start(Order {
+            state_root: state_root(task_dir),
+            name: container.status.name.clone(),
+            program,
+            streams,
+            keep: keep.to_vec(),
+            console: None,
+            kind: Kind::Tenant,
+        })
+        .map_err(internal)?;
+        drop(reporter);
+        let began = Instant::now();
+        let limit = exec.timeout_ms.map(Duration::from_millis);
+        Ok(Execution {
+            container: container.status.name.clone(),
+            asker,
+            helper: Some(helper),
+            pid: None,
+            began,
+            deadline: Some(began + limit.unwrap_or(SETUP_TIMEOUT)),
+            limited: limit.is_some(),
+            timed_out: false,
+            report,
+            report_text: Vec::new(),
+            pipe: Some(pipe),
+            output: Vec::new(),
+            limit: exec.output_limit_bytes,
+            truncated: false,
+            end: None,
+            failure: None,
+        })
+    }
+
+    pub(super) fn wanted(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The set-up has ended.
+    pub(super) fn created(&mut self) {
+        let Some(helper) = self.helper.take() else { return };
+        if !self.limited {
+            self.deadline = None;
+        }
+        match helper.finish() {
+            Ok(pid) => self.pid = Some(pid),
+            Err(message) => {
+                // The report says it better, when there is one.
+                self.failure = Some(message);
+                self.pipe = None;
+            }
+        }
+    }
+
+    pub(super) fn read(&mut self, buffer: &mut Vec<u8>) {
+        let Some(pipe) = &mut self.pipe else { return };
+        buffer.resize(64 << 10, 0);
+        match pipe.read(buffer) {
+            Ok(0) => self.pipe = None,
+            Ok(count) => {
+                let room = self.limit.saturating_sub(self.output.len()).min(count);
+                self.output.extend_from_slice(&buffer[..room]);
+                self.truncated |= room < count;
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => self.pipe = None,
+        }
+    }
+
+    pub(super) fn ended(&mut self, end: WaitStatus) {
+        self.end = Some(end);
+        self.deadline = Some(Instant::now() + DRAIN_TIMEOUT);
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The answer, when there is one. Kills what has run out of time.
+    pub(super) fn finish(&mut self, now: Instant) -> Option<Result<Answer, Refusal>> {
+        let due = self.deadline.is_some_and(|deadline| deadline <= now);
+        if self.failure.is_some() {
+            return Some(self.failed());
+        }
+        if self.end.is_some() {
+            return (self.pipe.is_none() || due).then(|| Ok(self.outcome()));
+        }
+        if due {
+            self.timed_out = true;
+            self.kill();
+        }
+        None
+    }
+
+    /// Kills the process with its session's first group, which holds what it started unless that left on purpose.
+    pub(super) fn kill(&mut self) {
+        // Asked again in a while, should the set-up still be under way or the end not come.
+        self.deadline = Some(Instant::now() + DRAIN_TIMEOUT);
+        if let Some(helper) = &self.helper {
+            let _ = kill(helper.pid, Signal::SIGKILL);
+        }
+        if let Some(pid) = self.pid {
+            let _ = kill(Pid::from_raw(-pid.as_raw()), Signal::SIGKILL);
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+
+    fn read_report(&mut self) {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = self.report.read(&mut buffer) {
+            self.report_text.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    fn failed(&mut self) -> Result<Answer, Refusal> {
+        self.read_report();
+        if self.timed_out || !self.report_text.is_empty() {
+            return Ok(self.outcome());
+        }
+        let message = self.failure.take().unwrap_or_default();
+        Err(Refusal::new(FailureKind::CannotStart, message))
+    }
+
+    fn outcome(&mut self) -> Answer {
+        self.read_report();
+        let (mut exit_code, signal) = match self.end {
+            Some(WaitStatus::Exited(_, code)) => (code, None),
+            Some(WaitStatus::Signaled(_, signal, _)) => (128 + signal as i32, Some(signal as i32)),
+            _ => (128 + libc::SIGKILL, Some(libc::SIGKILL)),
+        };
+        let text = String::from_utf8_lossy(&self.report_text);
+        let text = text.trim_start_matches(char::from(ABOUT_TO_EXEC));
+        if !text.is_empty() {
+            // As shells say it: 127 is not found, 126 is found but not executable.
+            exit_code = if text.contains("not found") || text.contains("no such file") { 127 } else { 126 };
+            self.output.extend_from_slice(text.as_bytes());
+        }
+        Answer::Exec(Box::new(ExecOutcome {
+            exit_code,
+            signal,
+            timed_out: self.timed_out,
+            output: String::from_utf8_lossy(&self.output).into_owned(),
+            truncated: self.truncated,
+            duration_ms: self.began.elapsed().as_millis() as u64,
+        }))
+    }
+}

@@ -1,0 +1,140 @@
+//! A container's root: the image's layers, read-only, under a layer of its own.
+//!
+//! Mounted in the shim's private mount namespace: it ends with the shim at the latest.
+
+use crate::config::ContainerConfig;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::mount::{MountFlags, UnmountFlags};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path};
+
+/// What one mount call takes as options; a page, less the final zero.
+const LONGEST_OPTIONS: usize = 4095;
+
+/// Mounts `dir/rootfs`.
+pub(super) fn mount(dir: &Path, config: &ContainerConfig) -> io::Result<()> {
+    for name in ["upper", "work", "rootfs"] {
+        fs::create_dir_all(dir.join(name))?;
+    }
+    let plain = options(dir, config.lower_dirs.iter().map(|path| path.as_os_str().as_bytes().to_vec()));
+    let awkward = config
+        .lower_dirs
+        .iter()
+        .any(|p| p.as_os_str().as_bytes().iter().any(|b| matches!(b, b':' | b',' | b'\\')));
+    // Descriptors have short names without special characters.
+    let mut directories = Vec::new();
+    let options = if awkward || plain.len() > LONGEST_OPTIONS {
+        for path in &config.lower_dirs {
+            let open =
+                fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path);
+            directories
+                .push(open.map_err(|e| io::Error::new(e.kind(), format!("layer {}: {e}", path.display())))?);
+        }
+        options(
+            dir,
+            directories.iter().map(|file| format!("/proc/self/fd/{}", file.as_raw_fd()).into_bytes()),
+        )
+    } else {
+        plain
+    };
+    let target = dir.join("rootfs");
+    // Volatile: nothing in this layer outlives a crash of the machine, so that unmounting need not flush it.
+    let attempt = |extra: &[u8]| {
+        let text = [&options[..], extra].concat();
+        let text = std::ffi::CString::new(text).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        rustix::mount::mount("overlay", &target, "overlay", MountFlags::empty(), text.as_c_str())
+            .map_err(io::Error::from)
+    };
+    match attempt(b",volatile") {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => attempt(b""),
+        other => other,
+    }
+}
+
+fn options(dir: &Path, lower: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut options = b"lowerdir=".to_vec();
+    options.extend(lower.collect::<Vec<_>>().join(&b':'));
+    for (key, name) in [("upperdir", "upper"), ("workdir", "work")] {
+        options.extend_from_slice(format!(",{key}=").as_bytes());
+        options.extend_from_slice(dir.join(name).as_os_str().as_bytes());
+    }
+    options
+}
+
+/// Lazily: nobody uses it any more but perhaps a process that is just dying.
+pub(super) fn unmount(dir: &Path) {
+    // Not mounted is what is wanted.
+    let _ = rustix::mount::unmount(dir.join("rootfs"), UnmountFlags::DETACH);
+}
+
+/// Makes a directory within a root, with those above it, following no link out of it.
+pub(super) fn make_directory(rootfs: &Path, path: &Path) -> io::Result<()> {
+    let mut at: OwnedFd = File::open(rootfs)?.into();
+    let mut walked = std::path::PathBuf::new();
+    let root = at.try_clone()?;
+    for component in path.components() {
+        let Component::Normal(name) = component else { continue };
+        walked.push(name);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = || rustix::fs::openat2(&root, &walked, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+        at = match open() {
+            Ok(directory) => directory,
+            Err(rustix::io::Errno::NOENT) => {
+                match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)) {
+                    Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                    Err(e) => return Err(e.into()),
+                }
+                open()?
+            }
+            Err(e) => return Err(e.into()),
+        };
+    }
+    Ok(())
+}
+
+/// Gives an empty volume what the image has at its destination, owner and mode included, as Docker does. A volume with anything in it is
+/// left as it is. The container does not run yet, so that nothing changes underneath.
+pub(super) fn fill_volume(rootfs: &Path, destination: &Path, volume: &Path) -> io::Result<()> {
+    if fs::read_dir(volume)?.next().is_some() {
+        return Ok(());
+    }
+    let root = File::open(rootfs)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let inside = destination.strip_prefix("/").unwrap_or(destination);
+    let source = match rustix::fs::openat2(&root, inside, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Ok(source) => source,
+        // The image has nothing there.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    copy_directory(&Path::new("/proc/self/fd").join(source.as_raw_fd().to_string()).join("."), volume)
+}
+
+fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown, symlink};
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target, kind) = (entry.path(), to.join(entry.file_name()), entry.file_type()?);
+        let metadata = fs::symlink_metadata(&source)?;
+        if kind.is_dir() {
+            fs::create_dir(&target)?;
+            copy_directory(&source, &target)?;
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(&source)?, &target)?;
+            lchown(&target, Some(metadata.uid()), Some(metadata.gid()))?;
+        } else if kind.is_file() {
+            fs::copy(&source, &target)?;
+            lchown(&target, Some(metadata.uid()), Some(metadata.gid()))?;
+            fs::set_permissions(&target, metadata.permissions())?;
+        } else if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
+            // Nothing to keep.
+        }
+    }
+    let metadata = fs::metadata(from)?;
+    lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+    fs::set_permissions(to, metadata.permissions())
+}

@@ -1,0 +1,174 @@
+//! The calls on this process that the safe wrappers do not offer: forking, identity, capabilities, the filter.
+//!
+//! JUSTIFICATION for `unsafe` here: these are single system calls with arguments that are plain numbers or live for the call; the
+//! shim has one thread, so that forking copies a consistent process.
+#![allow(unsafe_code)]
+
+use nix::unistd::{ForkResult, Pid};
+use std::io;
+use std::os::fd::RawFd;
+
+/// Runs `child` in a copy of this process, which then ends with the code it returns.
+pub(super) fn fork_into(child: impl FnOnce() -> i32) -> io::Result<Pid> {
+    // SAFETY: the shim is single-threaded, so no lock can be held by a thread that the copy lacks.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(70);
+            // SAFETY: ends this copy at once, without the original's exit handlers.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+fn check(result: i64) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// `prctl` with numbers only.
+fn control(option: libc::c_int, argument: u64) -> io::Result<()> {
+    // SAFETY: none of the options used takes a pointer.
+    check(i64::from(unsafe { libc::prctl(option, argument, 0, 0, 0) }))
+}
+
+pub(super) fn become_subreaper() -> io::Result<()> {
+    control(libc::PR_SET_CHILD_SUBREAPER, 1)
+}
+
+pub(super) fn forbid_dumping() -> io::Result<()> {
+    control(libc::PR_SET_DUMPABLE, 0)
+}
+
+/// The kernel kills this process when its parent dies. Undone by a change of user.
+pub(super) fn die_with_parent() -> io::Result<()> {
+    control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)
+}
+
+/// Closes every descriptor above standard error but these.
+pub(super) fn close_all_but(keep: &[RawFd]) {
+    let mut keep: Vec<u32> =
+        keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd > 2).collect();
+    keep.sort_unstable();
+    let mut first = 3u32;
+    for fd in keep {
+        if fd > first {
+            close_range(first, fd - 1);
+        }
+        first = fd + 1;
+    }
+    close_range(first, u32::MAX);
+}
+
+fn close_range(first: u32, last: u32) {
+    // SAFETY: called in a fresh copy of the process (or at its very start), whose owners of these descriptors never run again.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) };
+}
+
+/// A program starts with every signal's default action and none blocked; the shim's own arrangements must not leak into it.
+pub(super) fn reset_signals() -> io::Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: sets the default action, which runs no code of ours. The two that cannot be set, and those that libc keeps, fail harmlessly.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    nix::sys::signal::SigSet::empty().thread_set_mask()?;
+    Ok(())
+}
+
+/// Takes every capability not in `mask` out of the bounding set, for this process and all it starts.
+pub(super) fn limit_bounding_set(mask: u64) -> io::Result<()> {
+    for capability in 0..64u64 {
+        if mask & (1 << capability) != 0 {
+            continue;
+        }
+        match control(libc::PR_CAPBSET_DROP, capability) {
+            // Past the last capability that this kernel knows.
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => return Ok(()),
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Changes groups and user for good, keeping permitted capabilities until [`set_capabilities`].
+pub(super) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    control(libc::PR_SET_KEEPCAPS, 1)?;
+    let groups: Vec<nix::unistd::Gid> = groups.iter().map(|g| nix::unistd::Gid::from_raw(*g)).collect();
+    nix::unistd::setgroups(&groups)?;
+    let (uid, gid) = (nix::unistd::Uid::from_raw(uid), nix::unistd::Gid::from_raw(gid));
+    nix::unistd::setresgid(gid, gid, gid)?;
+    nix::unistd::setresuid(uid, uid, uid)?;
+    Ok(())
+}
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct CapabilityData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Two words per set.
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// Makes `mask` the effective and permitted set; nothing is inheritable or ambient, so that another user's program gets none.
+pub(super) fn set_capabilities(mask: u64) -> io::Result<()> {
+    control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64)?;
+    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let half = |bits: u32| CapabilityData { effective: bits, permitted: bits, inheritable: 0 };
+    let data = [half(mask as u32), half((mask >> 32) as u32)];
+    // SAFETY: both pointers are to values of the layout that this version of the call reads, alive for the call.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) })
+}
+
+/// Installs a system-call filter, for this process and all it starts. Needs no-new-privileges or CAP_SYS_ADMIN.
+pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel copies the program, which is alive for the call, and does not write to it.
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0u32, &raw const program)
+    })
+}
+
+/// Brings the loopback interface of this process's network namespace up.
+pub(super) fn raise_loopback() -> io::Result<()> {
+    // SAFETY: all zeroes is a valid request.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    use std::os::fd::AsRawFd;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which is alive for the call.
+    check(i64::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }))
+}
+
+pub(super) fn ignore(signal: nix::sys::signal::Signal) -> io::Result<()> {
+    // SAFETY: ignoring runs no code of ours.
+    unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigIgn) }?;
+    Ok(())
+}
+
+/// Waits until a child ends (or any other signal comes).
+pub(super) fn wait_for_child() {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    if set.thread_block().is_ok() {
+        let _ = set.wait();
+    }
+}
+
+/// Any signal by number.
+pub(super) fn send_signal(pid: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    check(i64::from(unsafe { libc::kill(pid.as_raw(), signal) }))
+}

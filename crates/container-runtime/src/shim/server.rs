@@ -1,0 +1,531 @@
+//! The loop: waits for clients, output, reports and the ends of processes, and does what each asks for.
+
+use super::clients::{Asker, Clients};
+use super::container::{Container, Phase};
+use super::execution::Execution;
+use super::task::Task;
+use crate::cgroup;
+use crate::error::FailureKind;
+use crate::output::record::LogStream;
+use crate::protocol::{Answer, Message, Op, Refusal, Request};
+use crate::status::Statuses;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// When the disk would not take a status, the next attempt.
+const SAVE_RETRY: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct Shim {
+    signals: SignalFd,
+    clients: Clients,
+    task: Option<Task>,
+    buffer: Vec<u8>,
+    finished: bool,
+}
+
+/// What a descriptor that became ready means.
+#[derive(Debug)]
+enum Ready {
+    Children,
+    NewClient,
+    Client { number: u64, readable: bool, writable: bool },
+    Report(String),
+    Output(String, LogStream),
+    Execution(u64),
+}
+
+type Answered = Result<Option<Answer>, Refusal>;
+
+impl Shim {
+    pub(super) fn new(first_client: OwnedFd) -> io::Result<Shim> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let mut clients = Clients::default();
+        clients.add(UnixStream::from(first_client));
+        Ok(Shim { signals, clients, task: None, buffer: Vec::new(), finished: false })
+    }
+
+    pub(super) fn serve(mut self) -> ExitCode {
+        while !self.finished {
+            if self.task.is_none() && self.clients.is_empty() {
+                return ExitCode::SUCCESS;
+            }
+            match self.wait() {
+                Ok(ready) => ready.into_iter().for_each(|ready| self.handle(ready)),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // Out of memory, at worst: try again rather than abandon the containers.
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+            self.tick();
+        }
+        self.clients.send_off();
+        ExitCode::SUCCESS
+    }
+
+    /// Waits for something to do, until the next deadline at most.
+    fn wait(&self) -> io::Result<Vec<Ready>> {
+        let mut meanings = Vec::new();
+        let mut descriptors = Vec::new();
+        let read = PollFlags::IN;
+        // Reports before children: that a program ran is to be known before that it ended.
+        if let Some(task) = &self.task {
+            for (name, container) in &task.containers {
+                if let Some(report) = container.report.as_ref().filter(|_| container.phase == Phase::Starting)
+                {
+                    meanings.push(Ready::Report(name.clone()));
+                    descriptors.push(PollFd::new(report, read));
+                }
+                for (stream, pipe) in container.capture.wanted(container.phase == Phase::Draining) {
+                    meanings.push(Ready::Output(name.clone(), stream));
+                    descriptors.push(PollFd::from_borrowed_fd(pipe, read));
+                }
+            }
+            for (number, execution) in &task.executions {
+                if let Some(pipe) = execution.wanted() {
+                    meanings.push(Ready::Execution(*number));
+                    descriptors.push(PollFd::from_borrowed_fd(pipe, read));
+                }
+            }
+            meanings.push(Ready::NewClient);
+            descriptors.push(PollFd::new(&task.listener, read));
+        }
+        meanings.push(Ready::Children);
+        descriptors.push(PollFd::from_borrowed_fd(self.signals.as_fd(), read));
+        for (number, stream, has_more) in self.clients.wanted() {
+            meanings.push(Ready::Client { number, readable: false, writable: false });
+            let flags = if has_more { read | PollFlags::OUT } else { read };
+            descriptors.push(PollFd::from_borrowed_fd(stream, flags));
+        }
+        let timeout = self.next_deadline().map(|at| {
+            let left = at.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
+        });
+        poll(&mut descriptors, timeout.as_ref())?;
+        let events: Vec<PollFlags> = descriptors.iter().map(PollFd::revents).collect();
+        drop(descriptors);
+        let ready = meanings.into_iter().zip(events).filter(|(_, events)| !events.is_empty());
+        Ok(ready
+            .map(|(meaning, events)| match meaning {
+                Ready::Client { number, .. } => Ready::Client {
+                    number,
+                    readable: events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR),
+                    writable: events.contains(PollFlags::OUT),
+                },
+                other => other,
+            })
+            .collect())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let task = self.task.as_ref()?;
+        let containers = task
+            .containers
+            .values()
+            .flat_map(|c| [c.next_deadline(), c.unsaved.then(|| Instant::now() + SAVE_RETRY)]);
+        let executions = task.executions.values().map(Execution::next_deadline);
+        containers.chain(executions).flatten().min()
+    }
+
+    fn handle(&mut self, ready: Ready) {
+        match ready {
+            Ready::Children => self.reap(),
+            Ready::NewClient => {
+                if let Some(Ok((stream, _))) = self.task.as_ref().map(|task| task.listener.accept()) {
+                    self.clients.add(stream);
+                }
+            }
+            Ready::Client { number, readable, writable } => {
+                if writable {
+                    self.clients.push(number);
+                }
+                if readable {
+                    for Request { id, op } in self.clients.receive(number, &mut self.buffer) {
+                        self.request(Asker { client: number, request: id }, op);
+                    }
+                }
+            }
+            Ready::Report(name) => self.reported(&name),
+            Ready::Output(name, stream) => {
+                let container = self.task.as_mut().and_then(|task| task.containers.get_mut(&name));
+                if container.is_some_and(|c| c.capture.read(stream, &mut self.buffer)) {
+                    self.clients.broadcast(&Message::Output { name });
+                }
+            }
+            Ready::Execution(number) => {
+                if let Some(execution) = self.task.as_mut().and_then(|task| task.executions.get_mut(&number))
+                {
+                    execution.read(&mut self.buffer);
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, asker: Asker, op: Op) {
+        let result = match op {
+            Op::Assign(sandbox) if self.task.is_none() => match Task::assign(*sandbox) {
+                Ok(task) => {
+                    self.task = Some(task);
+                    Ok(Some(Answer::Done))
+                }
+                Err(refusal) => {
+                    // Half made: of no use to another task.
+                    self.finished = true;
+                    Err(refusal)
+                }
+            },
+            Op::Assign(_) => Err(Refusal::new(FailureKind::WrongState, "this shim has a task")),
+            Op::Hello => Ok(Some(Answer::Hello { statuses: self.statuses() })),
+            Op::Shutdown if self.task.is_none() => {
+                self.finished = true;
+                Ok(Some(Answer::Done))
+            }
+            op => match &mut self.task {
+                Some(task) => task_request(task, asker, op),
+                None => Err(Refusal::new(FailureKind::WrongState, "this shim has no task")),
+            },
+        };
+        match result {
+            Ok(Some(answer)) => self.answer(asker, Ok(answer)),
+            Ok(None) => {}
+            Err(refusal) => self.answer(asker, Err(refusal)),
+        }
+    }
+
+    fn statuses(&self) -> Statuses {
+        let containers = self.task.iter().flat_map(|task| &task.containers);
+        containers
+            .filter(|(_, c)| c.phase != Phase::Creating)
+            .map(|(name, c)| (name.clone(), c.status.clone()))
+            .collect()
+    }
+
+    fn answer(&mut self, asker: Asker, result: Result<Answer, Refusal>) {
+        self.clients.send(asker.client, &Message::Answer { id: asker.request, result });
+    }
+
+    /// A container's last steps are over.
+    fn reported(&mut self, name: &str) {
+        let Some(container) = self.task.as_mut().and_then(|task| task.containers.get_mut(name)) else {
+            return;
+        };
+        // A failure is answered once the process has ended.
+        if container.read_report() == Some(true) {
+            self.publish(name);
+        }
+    }
+
+    /// Saves and sends a container's status, and answers who waits for it.
+    fn publish(&mut self, name: &str) {
+        let Some(container) = self.task.as_mut().and_then(|task| task.containers.get_mut(name)) else {
+            return;
+        };
+        container.save();
+        let status = Box::new(container.status.clone());
+        let asker = container.asker.take();
+        let failed = container.phase == Phase::Ended && container.status.started_at.is_none();
+        self.clients.broadcast(&Message::Status(status.clone()));
+        if let Some(asker) = asker {
+            let result = if failed {
+                Err(Refusal::new(FailureKind::CannotStart, status.error.clone().unwrap_or_default()))
+            } else {
+                Ok(Answer::Status(status))
+            };
+            self.answer(asker, result);
+        }
+    }
+
+    /// Collects every child that has ended.
+    fn reap(&mut self) {
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        loop {
+            let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
+            match waitpid(Pid::from_raw(-1), Some(flags)) {
+                Ok(WaitStatus::StillAlive) | Err(_) => return,
+                Ok(end) => {
+                    if let Some(pid) = end.pid() {
+                        self.child_ended(pid, end);
+                    }
+                }
+            }
+        }
+    }
+
+    fn child_ended(&mut self, pid: Pid, end: WaitStatus) {
+        let Some(task) = &mut self.task else { return };
+        if let Some(execution) = task.executions.values_mut().find(|e| e.pid == Some(pid)) {
+            return execution.ended(end);
+        }
+        if let Some(execution) =
+            task.executions.values_mut().find(|e| e.helper.as_ref().is_some_and(|h| h.pid == pid))
+        {
+            execution.created();
+            if let Some(end) = execution.pid.and_then(|pid| task.early_ends.remove(&pid)) {
+                execution.ended(end);
+            }
+            return self.forget_early_ends();
+        }
+        let name_of = |found: &dyn Fn(&Container) -> bool| {
+            task.containers.iter().find(|(_, c)| found(c)).map(|(name, _)| name.clone())
+        };
+        if let Some(name) = name_of(&|c| c.helper.as_ref().is_some_and(|h| h.pid == pid)) {
+            self.set_up_ended(&name);
+            return self.forget_early_ends();
+        }
+        if let Some(name) = name_of(&|c| c.pid() == Some(pid) && c.phase != Phase::Ended) {
+            return self.container_ended(&name, end);
+        }
+        if task.is_setting_up() {
+            task.early_ends.insert(pid, end);
+        }
+    }
+
+    fn forget_early_ends(&mut self) {
+        if let Some(task) = self.task.as_mut().filter(|task| !task.is_setting_up()) {
+            task.early_ends.clear();
+        }
+    }
+
+    fn set_up_ended(&mut self, name: &str) {
+        let Some(task) = &mut self.task else { return };
+        let Some(container) = task.containers.get_mut(name) else { return };
+        match container.created() {
+            Ok(pid) => {
+                let early = task.early_ends.remove(&pid);
+                self.publish(name);
+                if let Some(end) = early {
+                    self.container_ended(name, end);
+                }
+            }
+            Err(message) => {
+                let Some(container) = task.containers.remove(name) else { return };
+                // What cannot be released now is when the task is.
+                let _ = container.release(&task.sandbox.dir);
+                let _ = std::fs::remove_dir_all(&container.dir);
+                let refusal = Refusal::new(FailureKind::CannotCreate, message);
+                if let Some(asker) = container.asker {
+                    self.answer(asker, Err(refusal));
+                }
+            }
+        }
+    }
+
+    fn container_ended(&mut self, name: &str, end: WaitStatus) {
+        let Some(task) = &mut self.task else { return };
+        let shares_pids = task.sandbox.share_pid;
+        let Some(container) = task.containers.get_mut(name) else { return };
+        container.ended(end);
+        if shares_pids {
+            // Without a process-id namespace of its own nothing else ends what it started.
+            cgroup::kill_once(&container.cgroup);
+        }
+    }
+
+    /// What time brings: pieces of lines, ends of containers and executions, removals, the end of the task.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        let Some(task) = &mut self.task else { return };
+        let (mut written, mut finished) = (Vec::new(), Vec::new());
+        for (name, container) in &mut task.containers {
+            if container.capture.tick(now) {
+                written.push(name.clone());
+            }
+            if container.finish(now) {
+                finished.push(name.clone());
+            }
+            if container.unsaved {
+                container.save();
+            }
+            if container.is_overdue(now)
+                && let Some(helper) = &container.helper
+            {
+                let _ = kill(helper.pid, Signal::SIGKILL);
+                cgroup::kill_once(&container.cgroup);
+            }
+        }
+        let mut answers = Vec::new();
+        task.executions.retain(|_, execution| match execution.finish(now) {
+            Some(result) => {
+                answers.push((execution.asker, result));
+                false
+            }
+            None => true,
+        });
+        for name in written {
+            self.clients.broadcast(&Message::Output { name });
+        }
+        for name in finished {
+            self.clients.broadcast(&Message::Output { name: name.clone() });
+            self.publish(&name);
+        }
+        for (asker, result) in answers {
+            self.answer(asker, result);
+        }
+        self.remove_ended();
+        self.end_if_done();
+    }
+
+    /// Containers that somebody waits to have removed.
+    fn remove_ended(&mut self) {
+        let Some(task) = &mut self.task else { return };
+        let due = |c: &Container| c.phase == Phase::Ended && !c.removers.is_empty();
+        let names: Vec<String> =
+            task.containers.iter().filter(|(_, c)| due(c)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let Some(container) = self.task.as_mut().and_then(|task| remove(task, &name)) else { continue };
+            let (container, result) = container;
+            self.clients.broadcast(&Message::Removed { name });
+            for asker in container.removers {
+                let result = result.as_ref().map(|()| Answer::Done).map_err(Clone::clone);
+                self.answer(asker, result);
+            }
+        }
+    }
+
+    fn end_if_done(&mut self) {
+        let Some(task) = self.task.as_ref().filter(|task| !task.shutting_down.is_empty() && task.all_ended())
+        else {
+            return;
+        };
+        let result = task.dissolve();
+        let askers = task.shutting_down.clone();
+        for asker in askers {
+            let result = match &result {
+                Ok(()) => Ok(Answer::Done),
+                Err(e) => Err(Refusal::new(FailureKind::Internal, format!("cleaning up: {e}"))),
+            };
+            self.answer(asker, result);
+        }
+        self.finished = true;
+    }
+}
+
+/// Everything that needs the task and nothing else. `None`: the answer comes later.
+fn task_request(task: &mut Task, asker: Asker, op: Op) -> Answered {
+    let unknown = |name: &str| Refusal::new(FailureKind::NotFound, format!("no container {name}"));
+    if !task.shutting_down.is_empty() && matches!(op, Op::Create(_) | Op::Start { .. } | Op::Exec { .. }) {
+        return Err(Refusal::new(FailureKind::WrongState, "the task is being shut down"));
+    }
+    match op {
+        Op::Create(config) => {
+            if task.containers.contains_key(&config.name) {
+                let message = format!("container {} already exists", config.name);
+                return Err(Refusal::new(FailureKind::AlreadyExists, message));
+            }
+            let container = Container::create(&task.sandbox.dir, *config, &task.around, &task.kept(), asker)?;
+            task.containers.insert(container.status.name.clone(), container);
+            Ok(None)
+        }
+        Op::Start { name } => {
+            let container = task.containers.get_mut(&name).ok_or_else(|| unknown(&name))?;
+            container.begin(&task.sandbox.dir, asker)?;
+            Ok(None)
+        }
+        Op::Signal { name, signal } => {
+            let container = task.containers.get(&name).ok_or_else(|| unknown(&name))?;
+            let invalid = |_| Refusal::new(FailureKind::Invalid, format!("signal {signal}"));
+            let signal = valid_signal(signal).map_err(invalid)?;
+            if let (Phase::Created | Phase::Starting | Phase::Running, Some(pid)) =
+                (&container.phase, container.pid())
+            {
+                send_signal(pid, signal)
+                    .map_err(|e| Refusal::new(FailureKind::Internal, format!("signalling {name}: {e}")))?;
+            }
+            Ok(Some(Answer::Done))
+        }
+        Op::KillAll { name } => {
+            let container = task.containers.get(&name).ok_or_else(|| unknown(&name))?;
+            kill_container(container);
+            Ok(Some(Answer::Done))
+        }
+        Op::Exec { name, config } => {
+            let container = task.containers.get(&name).ok_or_else(|| unknown(&name))?;
+            let execution = Execution::start(&task.sandbox.dir, container, &config, &task.kept(), asker)?;
+            task.last_execution += 1;
+            task.executions.insert(task.last_execution, execution);
+            Ok(None)
+        }
+        Op::Remove { name } => {
+            let container = task.containers.get_mut(&name).ok_or_else(|| unknown(&name))?;
+            match container.phase {
+                Phase::Ended => {}
+                Phase::Created => kill_container(container),
+                _ => {
+                    let message = format!("container {name} is running: it must be stopped first");
+                    return Err(Refusal::new(FailureKind::WrongState, message));
+                }
+            }
+            container.removers.push(asker);
+            Ok(None)
+        }
+        Op::Acknowledge { name, position } => {
+            if let Some(container) = task.containers.get_mut(&name) {
+                container.capture.writer.acknowledge(position);
+            }
+            // Sent without waiting for an answer.
+            Ok(None)
+        }
+        Op::Shutdown => {
+            for execution in task.executions.values_mut() {
+                execution.kill();
+            }
+            task.containers.values().for_each(kill_container);
+            task.shutting_down.push(asker);
+            Ok(None)
+        }
+        Op::Assign(_) | Op::Hello => Err(Refusal::new(FailureKind::Internal, "not for a task")),
+    }
+}
+
+fn valid_signal(number: i32) -> Result<i32, ()> {
+    if (1..=64).contains(&number) { Ok(number) } else { Err(()) }
+}
+
+/// Any signal by number, real-time ones included, which the typed interface lacks.
+fn send_signal(pid: Pid, signal: i32) -> io::Result<()> {
+    match super::process::send_signal(pid, signal) {
+        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        other => other,
+    }
+}
+
+fn kill_container(container: &Container) {
+    if let Some(helper) = &container.helper {
+        let _ = kill(helper.pid, Signal::SIGKILL);
+    }
+    if let (Some(pid), false) = (container.pid(), container.phase == Phase::Ended) {
+        // First the first process: with its namespace everything in it dies at once.
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+    cgroup::kill_once(&container.cgroup);
+}
+
+/// Takes an ended container out of the task, with its files. The files go in the background: there may be many.
+fn remove(task: &mut Task, name: &str) -> Option<(Container, Result<(), Refusal>)> {
+    let container = task.containers.remove(name)?;
+    let released = container.release(&task.sandbox.dir);
+    let discarded = discard(task, &container);
+    let result = released
+        .and(discarded)
+        .map_err(|e| Refusal::new(FailureKind::Internal, format!("removing {name}: {e}")));
+    Some((container, result))
+}
+
+fn discard(task: &mut Task, container: &Container) -> io::Result<()> {
+    let trash = task.sandbox.dir.join("trash");
+    std::fs::create_dir_all(&trash)?;
+    let target = trash.join(format!("{}.{}", container.status.name, container.status.created_at.as_millis()));
+    std::fs::rename(&container.dir, &target)?;
+    super::process::fork_into(move || i32::from(std::fs::remove_dir_all(target).is_err()))?;
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! The OCI specification that libcontainer reads from the bundle's `config.json`.
+//!
+//! Its process is root with everything the shim itself may do, because the last steps (groups, user, capabilities, seccomp filter, exec) are
+//! taken by our own executor in an order that libcontainer cannot: see `shim::executor`. All else is as the container is to have it.
+
+use super::rlimits::Settled;
+use crate::cgroup::Hierarchies;
+use crate::config::{ContainerConfig, Mount, MountKind};
+use crate::spec::capabilities;
+use serde_json::{Value, json};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// What the task decides for each of its containers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    /// `None` is the machine's own network.
+    pub(crate) network: Option<PathBuf>,
+    /// `None` is a namespace of the container's own.
+    pub(crate) pid: Option<PathBuf>,
+    pub(crate) ipc: Option<PathBuf>,
+    pub(crate) cgroup: String,
+    /// What this process may do.
+    pub(crate) own_capabilities: u64,
+}
+
+/// Masked and read-only paths: Docker's lists.
+const MASKED: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const DEFAULT_SHM_BYTES: u64 = 64 << 20;
+
+/// Files generated in the container's directory: name there, destination.
+pub(crate) const ETC: [(&str, &str); 3] =
+    [("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname")];
+
+pub(crate) fn specification(
+    config: &ContainerConfig,
+    around: &Surroundings,
+    dir: &Path,
+    rlimits: &[Settled],
+) -> Result<Value, String> {
+    let capabilities = capabilities::names(around.own_capabilities & capabilities::all());
+    let mut linux = json!({
+        "cgroupsPath": around.cgroup,
+        "namespaces": namespaces(config, around),
+        "resources": resources(config)?,
+        "sysctl": config.sysctls,
+        "devices": devices(config)?,
+    });
+    if !config.privileged {
+        let or_default = |given: &Option<Vec<String>>, default: &[&str]| match given {
+            Some(paths) => paths.clone(),
+            None => default.iter().map(|p| (*p).to_owned()).collect(),
+        };
+        linux["maskedPaths"] = json!(or_default(&config.masked_paths, &MASKED));
+        linux["readonlyPaths"] = json!(or_default(&config.readonly_paths, &READONLY));
+    }
+    let rlimits: Vec<Value> =
+        rlimits.iter().map(|l| json!({"type": l.name, "soft": l.soft, "hard": l.hard})).collect();
+    let mut specification = json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": config.tty,
+            "user": {"uid": 0, "gid": 0},
+            "args": config.args,
+            "env": ["PATH=/"],
+            "cwd": "/",
+            "noNewPrivileges": config.no_new_privileges && !config.privileged,
+            "oomScoreAdj": config.oom_score_adj.unwrap_or(0),
+            "rlimits": rlimits,
+            "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
+        },
+        "root": {"path": dir.join("rootfs"), "readonly": config.readonly_rootfs},
+        "mounts": mounts(config, around, dir),
+        "linux": linux,
+    });
+    if let Some(hostname) = &config.hostname {
+        specification["hostname"] = json!(hostname);
+    }
+    Ok(specification)
+}
+
+fn namespaces(config: &ContainerConfig, around: &Surroundings) -> Vec<Value> {
+    let joined = |kind: &str, path: &Option<PathBuf>| match path {
+        Some(path) => json!({"type": kind, "path": path}),
+        None => json!({"type": kind}),
+    };
+    let mut namespaces = vec![
+        joined("pid", &around.pid),
+        joined("ipc", &around.ipc),
+        json!({"type": "mount"}),
+        json!({"type": "cgroup"}),
+    ];
+    if around.network.is_some() {
+        namespaces.push(joined("network", &around.network));
+    }
+    if config.hostname.is_some() {
+        namespaces.push(json!({"type": "uts"}));
+    }
+    namespaces
+}
+
+fn mounts(config: &ContainerConfig, around: &Surroundings, dir: &Path) -> Vec<Value> {
+    let sys = if config.privileged { "rw" } else { "ro" };
+    let shm = config.shm_size_bytes.unwrap_or(DEFAULT_SHM_BYTES);
+    let mut mounts = vec![
+        json!({"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}),
+        json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}),
+        json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]}),
+        json!({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
+            "options": ["nosuid", "noexec", "nodev"]}),
+        json!({"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+            "options": ["nosuid", "noexec", "nodev", "mode=1777", format!("size={shm}")]}),
+        json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", sys]}),
+    ];
+    mounts.extend(cgroup_mounts(&around.cgroup));
+    for (name, destination) in ETC {
+        let source = dir.join("etc").join(name);
+        if source.exists() {
+            mounts.push(json!({"destination": destination, "type": "bind", "source": source, "options": ["rbind", "rprivate"]}));
+        }
+    }
+    mounts.extend(config.mounts.iter().map(mount));
+    mounts
+}
+
+/// The container's own cgroup, read-only, where programs look for their limits. libcontainer's way of doing it under v1 leaves
+/// it writable, hence the single mounts.
+fn cgroup_mounts(path: &str) -> Vec<Value> {
+    let hierarchies = Hierarchies::get();
+    if hierarchies.unified {
+        return vec![json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]})];
+    }
+    let mut mounts = vec![json!({"destination": "/sys/fs/cgroup", "type": "tmpfs", "source": "tmpfs",
+        "options": ["nosuid", "noexec", "nodev", "mode=755", "size=64k"]})];
+    for controller in ["cpu", "cpuacct", "memory", "pids"] {
+        let Some(source) = hierarchies.dir(controller, path) else { continue };
+        mounts.push(
+            json!({"destination": format!("/sys/fs/cgroup/{controller}"), "type": "bind", "source": source,
+            "options": ["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"]}),
+        );
+    }
+    mounts
+}
+
+fn mount(mount: &Mount) -> Value {
+    let access = if mount.readonly { "ro" } else { "rw" };
+    let (kind, source, first) = match &mount.kind {
+        MountKind::Bind { source } | MountKind::Volume { source } => {
+            ("bind", source.clone(), vec!["rbind".to_owned(), access.to_owned()])
+        }
+        MountKind::Tmpfs { size_bytes } => {
+            let mut options = vec!["nosuid".to_owned(), "nodev".to_owned(), access.to_owned()];
+            options.extend(size_bytes.map(|bytes| format!("size={bytes}")));
+            ("tmpfs", PathBuf::from("tmpfs"), options)
+        }
+    };
+    let mut options = first;
+    if kind == "bind"
+        && !mount.options.iter().any(|o| o.contains("shared") || o.contains("slave") || o.contains("private"))
+    {
+        options.push("rprivate".to_owned());
+    }
+    options.extend(mount.options.iter().cloned());
+    json!({"destination": mount.destination, "type": kind, "source": source, "options": options})
+}
+
+fn resources(config: &ContainerConfig) -> Result<Value, String> {
+    let wanted = &config.resources;
+    let mut resources = json!({"devices": device_rules(config)?});
+    let mut cpu = serde_json::Map::new();
+    let put = |map: &mut serde_json::Map<String, Value>, key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            map.insert(key.to_owned(), value);
+        }
+    };
+    put(&mut cpu, "shares", wanted.cpu_shares.map(|n| json!(n.clamp(2, 262_144))));
+    put(&mut cpu, "quota", wanted.cpu_quota_us.map(|n| json!(n)));
+    put(&mut cpu, "period", wanted.cpu_period_us.map(|n| json!(n)));
+    put(&mut cpu, "cpus", wanted.cpuset_cpus.as_ref().map(|s| json!(s)));
+    let mut memory = serde_json::Map::new();
+    put(&mut memory, "limit", wanted.memory_limit_bytes.map(|n| json!(n)));
+    put(&mut memory, "reservation", wanted.memory_reservation_bytes.map(|n| json!(n)));
+    put(&mut memory, "swap", wanted.memory_swap_bytes.map(|n| json!(n)));
+    if !Hierarchies::get().unified {
+        put(&mut memory, "swappiness", wanted.memory_swappiness.map(|n| json!(n)));
+    }
+    if !cpu.is_empty() {
+        resources["cpu"] = Value::Object(cpu);
+    }
+    if !memory.is_empty() {
+        resources["memory"] = Value::Object(memory);
+    }
+    if wanted.pids_limit > 0 {
+        resources["pids"] = json!({"limit": wanted.pids_limit});
+    }
+    Ok(resources)
+}
+
+/// Everything is denied first; libcontainer adds the devices that every container has.
+fn device_rules(config: &ContainerConfig) -> Result<Vec<Value>, String> {
+    if config.privileged {
+        return Ok(vec![json!({"allow": true, "access": "rwm"})]);
+    }
+    let mut rules = vec![json!({"allow": false, "access": "rwm"})];
+    for device in &config.devices {
+        let (kind, major, minor, _) = examine(&device.host_path)?;
+        rules.push(json!({"allow": true, "type": kind, "major": major, "minor": minor, "access": access(&device.permissions)}));
+    }
+    Ok(rules)
+}
+
+fn access(permissions: &str) -> &str {
+    if permissions.is_empty() { "rwm" } else { permissions }
+}
+
+fn devices(config: &ContainerConfig) -> Result<Vec<Value>, String> {
+    let mut devices = Vec::new();
+    for device in &config.devices {
+        let (kind, major, minor, metadata) = examine(&device.host_path)?;
+        devices.push(json!({"path": device.container_path, "type": kind, "major": major, "minor": minor,
+            "fileMode": metadata.mode() & 0o777, "uid": metadata.uid(), "gid": metadata.gid()}));
+    }
+    Ok(devices)
+}
+
+fn examine(path: &Path) -> Result<(&'static str, u64, u64, std::fs::Metadata), String> {
+    let metadata = std::fs::metadata(path).map_err(|e| format!("device {}: {e}", path.display()))?;
+    let kind = match metadata.file_type() {
+        t if t.is_char_device() => "c",
+        t if t.is_block_device() => "b",
+        _ => return Err(format!("{} is not a device", path.display())),
+    };
+    let number = metadata.rdev();
+    Ok((kind, u64::from(libc::major(number)), u64::from(libc::minor(number)), metadata))
+}
