@@ -1,1 +1,23 @@
-fn main() {}
+//! The `longshore` binary: the control plane and the node agent of one machine, and the tools around them.
+
+mod commands;
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // Before anything else, and before any thread: the shim is this same binary, started by the agent for each task.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == "shim") {
+        return container_runtime::shim_main(args);
+    }
+    match cli::Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("longshore: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

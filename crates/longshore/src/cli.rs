@@ -1,0 +1,114 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use control_plane::StoreChoice;
+use vocabulary::{AccountId, Region};
+
+use crate::commands;
+
+/// The AWS container services on machines you own.
+///
+/// Start the platform with `longshore up`, then point any AWS client at it:
+///
+///   eval "$(longshore env)"
+///   aws ecs create-cluster --cluster-name demo
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole platform on this machine, in the foreground.
+    ///
+    /// Ctrl-C stops the platform and leaves running tasks alone; the next start takes them over. With --ephemeral nothing
+    /// is kept and nothing is left behind.
+    Up(UpArgs),
+    /// Print what a shell needs to reach the platform: eval "$(longshore env)".
+    Env(EnvArgs),
+    /// Check this machine for what the platform needs, and say what to do about what is missing.
+    Doctor,
+    /// Show the platform at work: build an image, push it, run it, fetch its page, follow its logs.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Keep nothing: on exit every task, image and setting is gone.
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// Where images, logs and state lie.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/longshore", conflicts_with = "ephemeral")]
+    pub data_dir: PathBuf,
+    /// Where the front door listens: the APIs, the registry.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566", env = "LONGSHORE_LISTEN")]
+    pub listen: SocketAddr,
+    /// The account that clients act for unless their access key names another: 12 digits.
+    #[arg(long, value_name = "ID", default_value = "000000000000", env = "LONGSHORE_ACCOUNT")]
+    pub account: AccountId,
+    /// The region of requests that name none.
+    #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "LONGSHORE_REGION")]
+    pub region: Region,
+    /// Where state is kept: `sqlite`, or `etcd://HOST:PORT[,HOST:PORT…]`.
+    #[arg(long, value_name = "STORE", default_value = "sqlite", value_parser = parse_store)]
+    pub store: StoreChoice,
+    /// Range that public addresses are taken from.
+    #[arg(long, value_name = "CIDR", default_value_t = addressing::DEFAULT_PUBLIC_RANGE)]
+    pub public_pool: addressing::Cidr,
+    /// Say more in the log: -v for every call, -vv for what happens inside. LONGSHORE_LOG takes filters.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Write the log as JSON lines.
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EnvArgs {
+    /// Where the front door listens.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566", env = "LONGSHORE_LISTEN")]
+    pub listen: SocketAddr,
+    /// The account to act for.
+    #[arg(long, value_name = "ID", default_value = "000000000000", env = "LONGSHORE_ACCOUNT")]
+    pub account: AccountId,
+    /// The region to use.
+    #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "LONGSHORE_REGION")]
+    pub region: Region,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Stop and clean up when everything was shown, instead of running on until Ctrl-C.
+    #[arg(long)]
+    pub once: bool,
+    /// Where the demo's own platform listens.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566", env = "LONGSHORE_LISTEN")]
+    pub listen: SocketAddr,
+}
+
+impl Cli {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Up(args) => commands::up::run(args),
+            Command::Env(args) => commands::env::run(&args),
+            Command::Doctor => commands::doctor::run(),
+            Command::Demo(args) => commands::demo::run(&args),
+        }
+    }
+}
+
+fn parse_store(text: &str) -> Result<StoreChoice, String> {
+    if text == "sqlite" {
+        return Ok(StoreChoice::Sqlite);
+    }
+    let members = text.strip_prefix("etcd://").ok_or("give `sqlite` or `etcd://HOST:PORT[,HOST:PORT…]`")?;
+    let members: Vec<String> = members.split(',').map(str::to_owned).collect();
+    if members.iter().any(|member| !member.contains(':')) {
+        return Err("every etcd member needs HOST:PORT".to_owned());
+    }
+    Ok(StoreChoice::Etcd(members))
+}

@@ -1,0 +1,6 @@
+//! One module per subcommand.
+
+pub mod demo;
+pub mod doctor;
+pub mod env;
+pub mod up;
