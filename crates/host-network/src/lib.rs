@@ -10,6 +10,7 @@ mod namespace;
 mod netlink;
 mod network;
 mod nft;
+mod probe;
 mod reconcile;
 mod records;
 mod ruleset;
@@ -24,6 +25,7 @@ mod uplink;
 pub use error::NetworkError;
 pub use netlink::NetlinkError;
 pub use network::Network;
+pub use probe::{Finding, Verdict, probe};
 pub use spec::{
     Attached, DesiredNetwork, EniId, GroupId, HostAddress, HostService, IdError, InterfaceSpec,
     METADATA_ADDRESS, NetworkConfig, Peer, Ports, RESOLVER_ADDRESS, Reconciled, Rule, SecurityGroupSpec,

@@ -7,14 +7,14 @@
 use std::{
     fs::{self, File},
     io,
-    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     thread,
 };
 
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, setns, unshare},
+    sched::{CloneFlags, unshare},
     sys::statfs::{FsType, fstatfs},
 };
 
@@ -65,19 +65,6 @@ pub(crate) fn prepare_inside() -> Result<Rtnetlink, NetworkError> {
     // Absent where the kernel runs without IPv6.
     sysctl::write_if_present("net/ipv6/conf/default/disable_ipv6", "1")?;
     Ok(socket)
-}
-
-/// Runs `inside` in the namespace kept at `path`.
-pub(crate) fn enter<T: Send>(
-    path: &Path,
-    inside: impl FnOnce() -> Result<T, NetworkError> + Send,
-) -> Result<T, NetworkError> {
-    let file = File::open(path).on_file("cannot open", path)?;
-    on_fresh_thread(|| {
-        setns(file.as_fd(), CloneFlags::CLONE_NEWNET)
-            .map_err(|errno| NetworkError::Namespace(errno.into()))?;
-        inside()
-    })
 }
 
 /// Whether a namespace is kept at `path`.

@@ -72,6 +72,12 @@ impl Message {
         self.bytes
     }
 
+    /// A message as a test altered it.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Message {
+        Message { bytes }
+    }
+
     fn padded(mut self) -> Message {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
         self

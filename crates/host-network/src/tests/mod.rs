@@ -6,7 +6,9 @@
 
 mod lifecycle;
 mod pool;
+mod probe;
 mod public;
 mod rules;
+mod ruleset;
 mod spoofing;
 mod world;

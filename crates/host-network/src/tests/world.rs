@@ -23,7 +23,7 @@ use nix::{
 use crate::{
     Attached, EniId, GroupId, InterfaceSpec, Network, NetworkConfig, Peer, Ports, Rule, SecurityGroupSpec,
     Traffic, VpcId, VpcSpec, namespace,
-    netlink::{NextHop, Rtnetlink, route},
+    netlink::{Message, NextHop, ROUTE_PROTOCOL, Rtnetlink, route},
     nft::Nft,
 };
 
@@ -76,7 +76,7 @@ impl World {
             .expect("outside up");
         host.request_all(vec![
             route::add_address(here, HOST_OUTSIDE, 24),
-            route::add_route(Cidr::ANYWHERE, NextHop::Gateway { index: here, router: OUTSIDE }),
+            foreign(route::add_route(Cidr::ANYWHERE, NextHop::Gateway { index: here, router: OUTSIDE })),
         ])
         .expect("host up");
         let mut config = NetworkConfig::new(directory.path().join("run"));
@@ -129,6 +129,14 @@ impl World {
     pub fn ruleset(&self) -> String {
         Nft::new(&self.config.nft).output("list the table", &["list", "ruleset"]).expect("nft lists")
     }
+}
+
+/// Makes a request for a route one for someone else's.
+pub(super) fn foreign(request: Message) -> Message {
+    let mut bytes = request.finish(0);
+    let protocol = &mut bytes[16 + 5];
+    assert_eq!(std::mem::replace(protocol, 4 /* RTPROT_STATIC */), ROUTE_PROTOCOL);
+    Message::from_bytes(bytes)
 }
 
 pub(super) fn vpc() -> VpcSpec {
