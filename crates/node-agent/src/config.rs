@@ -1,0 +1,57 @@
+//! How an agent is set up on its machine.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Where tasks find credentials and metadata, as on AWS.
+pub const METADATA_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 170, 2);
+
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// Keeps images, tasks and volumes; survives restarts of the agent.
+    pub data_dir: PathBuf,
+    /// Sockets and namespaces; may vanish with the machine's reboot. Short: it is part of socket names.
+    pub run_dir: PathBuf,
+    /// The binary that answers `EXE shim …`.
+    pub exe: PathBuf,
+    /// Parent of every cgroup, absolute within each hierarchy.
+    pub cgroup_root: String,
+    /// Names this node in acknowledgements.
+    pub cluster_arn: String,
+    pub container_instance_arn: String,
+    /// Where credentials and metadata are served; 169.254.170.2:80 unless a test needs another. `None`: nowhere.
+    pub metadata_listen: Option<SocketAddr>,
+    /// `AWS_ENDPOINT_URL` of containers that do not set it themselves: an address that tasks can reach.
+    pub endpoint_url: Option<String>,
+    /// Shims that wait ready for the next tasks.
+    pub idle_shims: usize,
+}
+
+impl AgentConfig {
+    pub fn new(
+        data_dir: impl Into<PathBuf>,
+        run_dir: impl Into<PathBuf>,
+        exe: impl Into<PathBuf>,
+    ) -> AgentConfig {
+        AgentConfig {
+            data_dir: data_dir.into(),
+            run_dir: run_dir.into(),
+            exe: exe.into(),
+            cgroup_root: "/longshore".to_owned(),
+            cluster_arn: String::new(),
+            container_instance_arn: String::new(),
+            metadata_listen: Some(SocketAddr::from((METADATA_ADDRESS, 80))),
+            endpoint_url: None,
+            idle_shims: 4,
+        }
+    }
+
+    /// One directory for each task.
+    pub fn tasks_dir(&self) -> PathBuf {
+        self.data_dir.join("tasks")
+    }
+
+    /// Named volumes that outlive tasks.
+    pub fn shared_volumes_dir(&self) -> PathBuf {
+        self.data_dir.join("volumes")
+    }
+}

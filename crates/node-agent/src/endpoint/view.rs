@@ -1,0 +1,113 @@
+//! What the endpoint may tell, kept up to date by the tasks themselves.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use agent_protocol::spec::TaskSpec;
+use task_lifecycle::TaskFacts;
+
+use crate::ports::{LocalImage, Sandbox};
+
+/// One task as the endpoint sees it.
+pub(crate) struct TaskView {
+    state: Mutex<ViewState>,
+}
+
+#[derive(Clone)]
+pub(crate) struct ViewState {
+    pub spec: Arc<TaskSpec>,
+    pub facts: TaskFacts,
+    pub images: Vec<Option<LocalImage>>,
+    pub sandbox: Option<Arc<dyn Sandbox>>,
+}
+
+impl TaskView {
+    pub(crate) fn new(spec: Arc<TaskSpec>, facts: TaskFacts) -> TaskView {
+        let images = vec![None; spec.containers.len()];
+        TaskView { state: Mutex::new(ViewState { spec, facts, images, sandbox: None }) }
+    }
+
+    pub(crate) fn snapshot(&self) -> ViewState {
+        self.lock().clone()
+    }
+
+    pub(crate) fn set_facts(&self, facts: TaskFacts) {
+        self.lock().facts = facts;
+    }
+
+    pub(crate) fn set_spec(&self, spec: Arc<TaskSpec>) {
+        self.lock().spec = spec;
+    }
+
+    pub(crate) fn set_image(&self, container: usize, image: LocalImage) {
+        self.lock().images[container] = Some(image);
+    }
+
+    pub(crate) fn set_sandbox(&self, sandbox: Option<Arc<dyn Sandbox>>) {
+        self.lock().sandbox = sandbox;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ViewState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn address(&self) -> Option<Ipv4Addr> {
+        self.lock().spec.network_interface.as_ref().map(|interface| interface.private_address)
+    }
+}
+
+/// All tasks of the node that can ask.
+#[derive(Default)]
+pub(crate) struct Directory {
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    by_address: HashMap<Ipv4Addr, Arc<TaskView>>,
+    /// Tasks without an interface of their own.
+    others: Vec<Arc<TaskView>>,
+}
+
+impl Directory {
+    pub(crate) fn insert(&self, task: &Arc<TaskView>) {
+        let mut known = self.lock();
+        match task.address() {
+            Some(address) => drop(known.by_address.insert(address, Arc::clone(task))),
+            None => known.others.push(Arc::clone(task)),
+        }
+    }
+
+    /// Only if it is the one that is known: its address may have gone to another task.
+    pub(crate) fn remove(&self, task: &Arc<TaskView>) {
+        let mut known = self.lock();
+        if let Some(address) = task.address()
+            && known.by_address.get(&address).is_some_and(|other| Arc::ptr_eq(other, task))
+        {
+            known.by_address.remove(&address);
+        }
+        known.others.retain(|other| !Arc::ptr_eq(other, task));
+    }
+
+    /// The tasks that a request from `source` may be of: the one that has the address, or those that share the host's.
+    pub(crate) fn candidates(&self, source: IpAddr) -> Vec<Arc<TaskView>> {
+        let known = self.lock();
+        let own = match source {
+            IpAddr::V4(address) => known.by_address.get(&address),
+            IpAddr::V6(address) => {
+                address.to_ipv4_mapped().and_then(|address| known.by_address.get(&address))
+            }
+        };
+        match own {
+            Some(task) => vec![Arc::clone(task)],
+            None => known.others.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,118 @@
+//! What waits to be said to the control plane about one task, in order, again and again until it is taken.
+//!
+//! State changes are whole statements, so that only the newest waits; states of attachments are few and wait in line. What was
+//! not taken when the agent ends is said again by the next one, from the journal.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use agent_protocol::{
+    ControlError, ControlPlane,
+    state::{AttachmentStateChange, TaskStateChange},
+};
+use tokio::sync::watch;
+
+use crate::retry::Backoff;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    task: Option<TaskStateChange>,
+    attachments: VecDeque<AttachmentStateChange>,
+}
+
+/// Dropping it stops the sending.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    waiting: Arc<Mutex<Waiting>>,
+    /// True while there is something to send or being sent.
+    busy: watch::Sender<bool>,
+    sender: tokio::task::AbortHandle,
+}
+
+impl Outbox {
+    pub(crate) fn new(control: Arc<dyn ControlPlane>) -> Outbox {
+        let waiting = Arc::<Mutex<Waiting>>::default();
+        let busy = watch::Sender::new(false);
+        let sender = tokio::spawn(send(Arc::clone(&waiting), busy.clone(), control)).abort_handle();
+        Outbox { waiting, busy, sender }
+    }
+
+    pub(crate) fn task(&self, change: TaskStateChange) {
+        lock(&self.waiting).task = Some(change);
+        self.busy.send_replace(true);
+    }
+
+    pub(crate) fn attachment(&self, change: AttachmentStateChange) {
+        lock(&self.waiting).attachments.push_back(change);
+        self.busy.send_replace(true);
+    }
+
+    /// Waits until everything was taken.
+    pub(crate) async fn drained(&self) {
+        // The sender of this channel is ours, so that it cannot be closed.
+        let _ = self.busy.subscribe().wait_for(|busy| !busy).await;
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.sender.abort();
+    }
+}
+
+async fn send(waiting: Arc<Mutex<Waiting>>, busy: watch::Sender<bool>, control: Arc<dyn ControlPlane>) {
+    let mut changes = busy.subscribe();
+    loop {
+        if changes.wait_for(|busy| *busy).await.is_err() {
+            return;
+        }
+        while let Some(message) = next(&waiting, &busy) {
+            submit(message, control.as_ref()).await;
+        }
+    }
+}
+
+enum Message {
+    Task(TaskStateChange),
+    Attachment(AttachmentStateChange),
+}
+
+/// Takes what is next, or says under the same lock that there is nothing.
+fn next(waiting: &Mutex<Waiting>, busy: &watch::Sender<bool>) -> Option<Message> {
+    let mut waiting = lock(waiting);
+    if let Some(change) = waiting.attachments.pop_front() {
+        return Some(Message::Attachment(change));
+    }
+    if let Some(change) = waiting.task.take() {
+        return Some(Message::Task(change));
+    }
+    busy.send_replace(false);
+    None
+}
+
+async fn submit(message: Message, control: &dyn ControlPlane) {
+    let mut backoff = Backoff::default();
+    loop {
+        let outcome = match &message {
+            Message::Task(change) => control.submit_task_state(change.clone()).await,
+            Message::Attachment(change) => control.submit_attachment_state(change.clone()).await,
+        };
+        match outcome {
+            Ok(()) => return,
+            Err(ControlError::Unavailable(reason)) => {
+                tracing::debug!(reason, "a state change waits for the control plane");
+                backoff.wait().await;
+            }
+            Err(error @ ControlError::Refused { .. }) => {
+                tracing::warn!(%error, "the control plane refused a state change");
+                return;
+            }
+        }
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}

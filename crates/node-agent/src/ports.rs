@@ -1,0 +1,127 @@
+//! What the agent needs of a machine: containers, images, a network. Narrow traits over the crates that really do it
+//! ([`crate::adapters`]), so that everything that decides or orders things here can be tested without a kernel.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
+
+use agent_protocol::{
+    RegistryLogin,
+    spec::{NetworkInterface, NetworkState},
+};
+use container_runtime::{
+    ContainerConfig, ContainerStats, ContainerStatus, Event, ExecConfig, ExecOutcome, LogPosition, LogRecord,
+    RuntimeError, Statuses, TaskSandbox,
+};
+use image_store::ImageConfig;
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Runs sandboxes: one process per task that holds its containers and outlives the agent.
+pub trait Runtime: Send + Sync + 'static {
+    fn launch(&self, sandbox: TaskSandbox) -> BoxFuture<'_, Result<Arc<dyn Sandbox>, RuntimeError>>;
+
+    /// Finds the sandbox in a directory again.
+    fn adopt<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<Adopted, RuntimeError>>;
+
+    /// Removes every sandbox whose task is not known.
+    fn sweep(&self, known_task_ids: BTreeSet<String>) -> BoxFuture<'_, Result<(), RuntimeError>>;
+}
+
+pub enum Adopted {
+    Running(Arc<dyn Sandbox>),
+    /// It is gone, and its containers with it.
+    Dead {
+        statuses: Statuses,
+        outputs: Arc<dyn Outputs>,
+    },
+}
+
+/// Containers' output, which outlives them.
+pub trait Outputs: Send + Sync + 'static {
+    fn tail(&self, name: &str, from: LogPosition) -> Box<dyn Tail>;
+}
+
+/// A container's output from a position on.
+pub trait Tail: Send + 'static {
+    /// What there is, at least one record and at most `limit`; empty after the last. Cancel-safe.
+    fn next_batch(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<LogRecord>, RuntimeError>>;
+
+    /// Everything before `position` may be deleted.
+    fn acknowledge(&self, position: LogPosition);
+}
+
+/// A sandbox that runs.
+pub trait Sandbox: Outputs {
+    fn create(&self, config: ContainerConfig) -> BoxFuture<'_, Result<ContainerStatus, RuntimeError>>;
+    fn start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ContainerStatus, RuntimeError>>;
+    fn signal<'a>(&'a self, name: &'a str, signal: i32) -> BoxFuture<'a, Result<(), RuntimeError>>;
+    fn kill_all<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>>;
+    fn exec<'a>(
+        &'a self,
+        name: &'a str,
+        config: ExecConfig,
+    ) -> BoxFuture<'a, Result<ExecOutcome, RuntimeError>>;
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>>;
+    /// Ends every container and the sandbox; its output stays.
+    fn shutdown(&self) -> BoxFuture<'_, Result<(), RuntimeError>>;
+    fn statuses(&self) -> Statuses;
+    /// What happened since `seen`, and what happens from now on.
+    fn events(&self, seen: Statuses) -> Box<dyn Events>;
+    fn stats(&self, name: &str) -> Option<ContainerStats>;
+}
+
+pub trait Events: Send + 'static {
+    /// `None` after the sandbox was shut down.
+    fn next(&mut self) -> BoxFuture<'_, Option<Event>>;
+}
+
+/// Keeps images.
+pub trait Images: Send + Sync + 'static {
+    /// Makes an image present, at once when it is, and keeps it until `holder` releases it. The error is the
+    /// text behind `CannotPullContainerError: `.
+    fn ensure(&self, request: ImageRequest) -> BoxFuture<'_, Result<LocalImage, String>>;
+
+    /// `holder` needs none of its images any more.
+    fn release<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, ()>;
+}
+
+#[derive(Debug, Clone)]
+pub struct ImageRequest {
+    pub image: String,
+    /// The task's id.
+    pub holder: String,
+    pub login: Option<RegistryLogin>,
+}
+
+/// An image that is there.
+#[derive(Debug, Clone)]
+pub struct LocalImage {
+    /// `sha256:…` of the manifest.
+    pub manifest_digest: String,
+    /// `sha256:…` of the configuration: Docker's image id.
+    pub config_digest: String,
+    pub config: ImageConfig,
+    /// Topmost first.
+    pub lower_dirs: Vec<PathBuf>,
+}
+
+/// Interfaces and security groups.
+pub trait Network: Send + Sync + 'static {
+    /// Brings VPCs and security groups to this state.
+    fn apply(&self, state: NetworkState) -> BoxFuture<'_, Result<(), String>>;
+
+    /// Makes the interface in a namespace of its own, and answers the namespace's file. One that is there already is
+    /// answered as it is.
+    fn attach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<PathBuf, String>>;
+
+    /// One that is not there is as good as detached.
+    fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Removes everything that was made on the machine.
+    fn remove_everything(&self) -> BoxFuture<'_, Result<(), String>>;
+}

@@ -1,0 +1,244 @@
+//! One task on the node: an actor that plans with the pure core, keeps the journal, and begins what was planned.
+//!
+//! Order in every round: plan, record the plan as begun, write the journal, then act. Whatever comes of an action returns as a
+//! [`Happening`] to the same queue that everything else comes through, so that nothing is decided in two places.
+
+pub(crate) mod container;
+mod environment;
+mod etc_files;
+mod execute;
+mod recover;
+pub(crate) mod shape;
+
+use std::{sync::Arc, time::Duration};
+
+use agent_protocol::{
+    spec::{RoleCredentials, TaskSpec},
+    state::AttachmentStatus,
+};
+use task_lifecycle::{Event, TaskFacts, TaskShape, observe, plan};
+use tokio::sync::mpsc;
+use vocabulary::Timestamp;
+
+use crate::{
+    endpoint::TaskView,
+    journal::{Record, TaskJournal},
+    node::Node,
+    outbox::Outbox,
+    ports::{LocalImage, Sandbox},
+};
+use execute::Executor;
+
+/// Commands to a task that wait for it; the agent sends a handful in a task's life.
+const COMMAND_QUEUE: usize = 16;
+
+/// What the agent tells a task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// With the payload's sequence.
+    Stop {
+        sequence: i64,
+    },
+    /// Stop, and kill what has not ended by itself after `grace`.
+    StopSoon {
+        grace: Duration,
+    },
+    TaskRole(RoleCredentials),
+    ExecutionRole(RoleCredentials),
+}
+
+/// What comes of the actions.
+pub(crate) enum Happening {
+    Event(Event, Timestamp),
+    Network(Option<std::path::PathBuf>),
+    Sandbox(Arc<dyn Sandbox>),
+    Image { container: usize, image: LocalImage },
+}
+
+pub(crate) struct Task {
+    node: Arc<Node>,
+    spec: Arc<TaskSpec>,
+    shape: TaskShape,
+    record: Record,
+    journal: TaskJournal,
+    view: Arc<TaskView>,
+    outbox: Outbox,
+    executor: Executor,
+    happenings: mpsc::UnboundedReceiver<Happening>,
+    commands: mpsc::Receiver<Command>,
+}
+
+/// Why a task cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TaskError {
+    #[error(transparent)]
+    Shape(#[from] task_lifecycle::InvalidShape),
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+    #[error("task id `{0}` is not a name")]
+    Id(String),
+}
+
+impl Task {
+    /// Takes a new task in: when this returns, a restarted agent would know it.
+    pub(crate) fn begin(
+        node: &Arc<Node>,
+        spec: TaskSpec,
+        sequence: i64,
+    ) -> Result<(Task, mpsc::Sender<Command>), TaskError> {
+        let id = &spec.task_id;
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(TaskError::Id(id.clone()));
+        }
+        let shape = shape::shape(&spec)?;
+        let journal = TaskJournal::new(&node.config.tasks_dir(), id);
+        let record = Record { sequence, facts: TaskFacts::new(&shape) };
+        journal.begin(&spec, &record)?;
+        Ok(Task::new(node, spec, shape, record, journal))
+    }
+
+    fn new(
+        node: &Arc<Node>,
+        spec: TaskSpec,
+        shape: TaskShape,
+        record: Record,
+        journal: TaskJournal,
+    ) -> (Task, mpsc::Sender<Command>) {
+        let (happening, happenings) = mpsc::unbounded_channel();
+        let (command, commands) = mpsc::channel(COMMAND_QUEUE);
+        let spec = Arc::new(spec);
+        let view = Arc::new(TaskView::new(Arc::clone(&spec), record.facts.clone()));
+        let executor = Executor::new(node, &spec, journal.clone(), Arc::clone(&view), happening);
+        let outbox = Outbox::new(Arc::clone(&node.control));
+        let node = Arc::clone(node);
+        (Task { node, spec, shape, record, journal, view, outbox, executor, happenings, commands }, command)
+    }
+
+    pub(crate) fn arn(&self) -> &str {
+        &self.spec.task_arn
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.spec.task_id
+    }
+
+    pub(crate) fn sequence(&self) -> i64 {
+        self.record.sequence
+    }
+
+    /// Lives until the task is stopped, nothing of it is left, and the control plane knows.
+    pub(crate) async fn run(mut self) {
+        if !self.record.facts.is_stopped() {
+            self.node.directory.insert(&self.view);
+        }
+        loop {
+            let wake_at = self.step();
+            if self.record.facts.is_stopped() {
+                break;
+            }
+            let now = self.node.clock.now();
+            tokio::select! {
+                biased;
+                Some(command) = self.commands.recv() => self.take_command(command),
+                Some(happening) = self.happenings.recv() => self.take(happening),
+                () = sleep(wake_at.map(|at| at.since(now))) => {}
+            }
+            // What came together is planned for together.
+            while let Ok(happening) = self.happenings.try_recv() {
+                self.take(happening);
+            }
+        }
+        self.outbox.drained().await;
+        self.node.directory.remove(&self.view);
+        if let Err(error) = self.journal.remove() {
+            tracing::warn!(task = self.id(), %error, "the journal of a stopped task could not be removed");
+        }
+    }
+
+    /// Plans and begins until there is nothing more to begin. Answers when to look again.
+    fn step(&mut self) -> Option<Timestamp> {
+        let now = self.node.clock.now();
+        let (plan, report) = plan(&self.shape, &self.record.facts, now);
+        if plan.stop.is_none() && plan.actions.is_empty() && plan.change.is_none() {
+            return plan.wake_at;
+        }
+        self.record.facts.apply(&plan, now);
+        if let Err(error) = self.journal.save(&self.record) {
+            // Going on is right: the containers are real whether or not it could be written down.
+            tracing::error!(task = self.id(), %error, "the journal could not be written");
+        }
+        self.view.set_facts(self.record.facts.clone());
+        tracing::debug!(task = self.id(), actions = ?plan.actions, waiting = ?report.waiting, "planned");
+        for action in plan.actions {
+            self.executor.begin(action, &self.outbox);
+        }
+        if let Some(change) = plan.change {
+            self.outbox.task(change);
+        }
+        plan.wake_at
+    }
+
+    fn take(&mut self, happening: Happening) {
+        let (event, at) = match happening {
+            Happening::Event(event, at) => (event, at),
+            Happening::Network(netns) => {
+                if netns.is_some() {
+                    self.outbox.attachment(self.executor.attachment(AttachmentStatus::Attached));
+                }
+                self.executor.netns = netns;
+                let bindings = shape::host_bindings(&self.spec);
+                (Event::NetworkAttached { bindings }, self.node.clock.now())
+            }
+            Happening::Sandbox(sandbox) => {
+                self.executor.hold(sandbox);
+                (Event::SandboxReady, self.node.clock.now())
+            }
+            Happening::Image { container, image } => {
+                let digest = Some(image.manifest_digest.clone());
+                self.view.set_image(container, image.clone());
+                self.executor.images[container] = Some(image);
+                (Event::ImageReady { container, digest }, self.node.clock.now())
+            }
+        };
+        observe(&self.shape, &mut self.record.facts, event, at);
+    }
+
+    fn take_command(&mut self, command: Command) {
+        match command {
+            Command::Stop { sequence } => {
+                if sequence >= self.record.sequence {
+                    self.record.sequence = sequence;
+                    self.stop();
+                }
+            }
+            Command::StopSoon { grace } => {
+                self.shape =
+                    shape::with_stop_timeout(&self.spec, grace).unwrap_or_else(|_| self.shape.clone());
+                self.stop();
+            }
+            Command::TaskRole(role) => self.change_spec(|spec| spec.task_role = Some(role)),
+            Command::ExecutionRole(role) => self.change_spec(|spec| spec.execution_role = Some(role)),
+        }
+    }
+
+    fn stop(&mut self) {
+        observe(&self.shape, &mut self.record.facts, Event::StopRequested, self.node.clock.now());
+        self.executor.abort_pulls();
+    }
+
+    fn change_spec(&mut self, change: impl FnOnce(&mut TaskSpec)) {
+        change(Arc::make_mut(&mut self.spec));
+        if let Err(error) = self.journal.save_spec(&self.spec) {
+            tracing::error!(task = self.id(), %error, "the journal could not be written");
+        }
+        self.view.set_spec(Arc::clone(&self.spec));
+        self.executor.spec = Arc::clone(&self.spec);
+    }
+}
+
+async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}

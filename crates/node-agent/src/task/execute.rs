@@ -1,0 +1,535 @@
+//! Carries out what was planned. Every action runs by itself and tells its outcome as a [`Happening`]; none of them decides
+//! what comes next.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+
+use agent_protocol::{
+    ControlError, LogDestination, RegistryLogin, RegistryLoginRequest,
+    spec::{LogConfiguration, NetworkMode, TaskSpec},
+    state::{AttachmentStateChange, AttachmentStatus},
+};
+use container_runtime::{ExecConfig, FailureKind, RuntimeError};
+use task_lifecycle::{Action, Event};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinHandle, JoinSet},
+};
+
+use super::{
+    Happening,
+    container::{
+        VolumeDirs, container_config, make_volumes, parse_run_name, run_name, sandbox, signal_number,
+    },
+};
+use crate::{
+    endpoint::TaskView,
+    journal::TaskJournal,
+    logs::{Destination, Shipper, ship},
+    node::Node,
+    outbox::Outbox,
+    ports::{ImageRequest, LocalImage, Outputs, Sandbox},
+    retry::Backoff,
+};
+
+/// How often a detachment is tried before the task is let go without it; what is left is found at the next start.
+const DETACH_ATTEMPTS: u32 = 8;
+/// How long the end of a task waits for a control plane that takes no logs.
+const LOG_DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often making a log stream is tried while the control plane cannot be reached.
+const LOG_STREAM_ATTEMPTS: u32 = 10;
+/// How long the process of a failed health check has beyond its timeout to be reported.
+const EXEC_GRACE: Duration = Duration::from_secs(5);
+
+pub(super) struct Executor {
+    node: Arc<Node>,
+    pub(super) spec: Arc<TaskSpec>,
+    journal: TaskJournal,
+    view: Arc<TaskView>,
+    happening: mpsc::UnboundedSender<Happening>,
+    pub(super) netns: Option<PathBuf>,
+    pub(super) images: Vec<Option<LocalImage>>,
+    sandbox: Option<Arc<dyn Sandbox>>,
+    pulls: Vec<AbortHandle>,
+    work: JoinSet<()>,
+    /// One for each run of a container, by the run's name.
+    shippers: HashMap<String, JoinHandle<()>>,
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.shippers.values().for_each(JoinHandle::abort);
+    }
+}
+
+impl Executor {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        spec: &Arc<TaskSpec>,
+        journal: TaskJournal,
+        view: Arc<TaskView>,
+        happening: mpsc::UnboundedSender<Happening>,
+    ) -> Executor {
+        Executor {
+            node: Arc::clone(node),
+            spec: Arc::clone(spec),
+            journal,
+            view,
+            happening,
+            netns: None,
+            images: vec![None; spec.containers.len()],
+            sandbox: None,
+            pulls: Vec::new(),
+            work: JoinSet::new(),
+            shippers: HashMap::new(),
+        }
+    }
+
+    pub(super) fn begin(&mut self, action: Action, outbox: &Outbox) {
+        // Finished work is let go as new work comes.
+        while self.work.try_join_next().is_some() {}
+        match action {
+            Action::AttachNetwork => self.attach_network(outbox),
+            Action::PrepareSandbox => self.prepare_sandbox(),
+            Action::PullImage { container } => self.pull_image(container),
+            Action::OpenLog { container } => self.open_log(container),
+            Action::Start { container, run } => self.start(container, run),
+            Action::CheckHealth { container, run, timeout } => self.check_health(container, run, timeout),
+            Action::Terminate { container } => self.terminate(container),
+            Action::Kill { container } => self.kill(container),
+            Action::RemoveSandbox => self.remove_sandbox(),
+            Action::DetachNetwork => self.detach_network(outbox),
+            Action::CleanUp => self.clean_up(),
+        }
+    }
+
+    /// Nobody waits for images any more.
+    pub(super) fn abort_pulls(&mut self) {
+        self.pulls.drain(..).for_each(|pull| pull.abort());
+    }
+
+    /// Keeps a sandbox and listens to it.
+    pub(super) fn hold(&mut self, sandbox: Arc<dyn Sandbox>) {
+        self.view.set_sandbox(Some(Arc::clone(&sandbox)));
+        self.sandbox = Some(Arc::clone(&sandbox));
+        let mut events = sandbox.events(Default::default());
+        let (happening, spec, clock) = (self.happening.clone(), Arc::clone(&self.spec), self.node.clock);
+        self.work.spawn(async move {
+            while let Some(event) = events.next().await {
+                if let Some((event, at)) = translate(&spec, event, clock.now()) {
+                    tell(&happening, Happening::Event(event, at));
+                }
+            }
+        });
+    }
+
+    fn event(&mut self, work: impl Future<Output = Event> + Send + 'static) -> AbortHandle {
+        let (happening, clock) = (self.happening.clone(), self.node.clock);
+        self.work.spawn(async move {
+            let event = work.await;
+            tell(&happening, Happening::Event(event, clock.now()));
+        })
+    }
+
+    fn attach_network(&mut self, outbox: &Outbox) {
+        let Some(interface) = self.spec.network_interface.clone() else {
+            return tell(&self.happening, Happening::Network(None));
+        };
+        if self.spec.network_mode != NetworkMode::Awsvpc {
+            return tell(&self.happening, Happening::Network(None));
+        }
+        outbox.attachment(self.attachment(AttachmentStatus::Attaching));
+        let (node, happening) = (Arc::clone(&self.node), self.happening.clone());
+        self.work.spawn(async move {
+            let happening_now = match node.machine.network.attach(&interface).await {
+                Ok(netns) => Happening::Network(Some(netns)),
+                Err(reason) => {
+                    let reason = format!(
+                        "ResourceInitializationError: failed to configure network interface {}: {reason}",
+                        interface.interface_id
+                    );
+                    Happening::Event(Event::NetworkFailed { reason }, node.clock.now())
+                }
+            };
+            tell(&happening, happening_now);
+        });
+    }
+
+    pub(super) fn attachment(&self, status: AttachmentStatus) -> AttachmentStateChange {
+        AttachmentStateChange {
+            cluster: self.spec.cluster_arn.clone(),
+            task: self.spec.task_arn.clone(),
+            attachment_arn: self
+                .spec
+                .network_interface
+                .as_ref()
+                .map_or_else(String::new, |interface| interface.attachment_arn.clone()),
+            status,
+        }
+    }
+
+    fn volume_dirs(&self) -> VolumeDirs {
+        VolumeDirs { task: self.journal.volumes_dir(), shared: self.node.config.shared_volumes_dir() }
+    }
+
+    fn prepare_sandbox(&mut self) {
+        let (node, spec, happening) =
+            (Arc::clone(&self.node), Arc::clone(&self.spec), self.happening.clone());
+        let (netns, dir, dirs) = (self.netns.clone(), self.journal.sandbox_dir(), self.volume_dirs());
+        self.work.spawn(async move {
+            let prepared = async {
+                make_volumes(&spec, &dirs)?;
+                let failed = |reason: String| format!("ResourceInitializationError: {reason}");
+                let netns = match (&spec.network_interface, netns) {
+                    // After a restart of the agent: the interface is there and says where.
+                    (Some(interface), None) => {
+                        Some(node.machine.network.attach(interface).await.map_err(failed)?)
+                    }
+                    (_, netns) => netns,
+                };
+                let sandbox = sandbox(&spec, dir, netns).map_err(failed)?;
+                node.machine
+                    .runtime
+                    .launch(sandbox)
+                    .await
+                    .map_err(|error| failed(format!("unable to create the task's sandbox: {error}")))
+            };
+            tell(
+                &happening,
+                match prepared.await {
+                    Ok(sandbox) => Happening::Sandbox(sandbox),
+                    Err(reason) => Happening::Event(Event::SandboxFailed { reason }, node.clock.now()),
+                },
+            );
+        });
+    }
+
+    fn pull_image(&mut self, container: usize) {
+        let (node, spec, happening) =
+            (Arc::clone(&self.node), Arc::clone(&self.spec), self.happening.clone());
+        let pull = self.work.spawn(async move {
+            let happening_now = match ensure_image(&node, &spec, container).await {
+                Ok(image) => Happening::Image { container, image },
+                Err(reason) => Happening::Event(Event::ImageFailed { container, reason }, node.clock.now()),
+            };
+            tell(&happening, happening_now);
+        });
+        self.pulls.push(pull);
+    }
+
+    fn open_log(&mut self, container: usize) {
+        let Some(destination) = log_destination(&self.spec, container) else {
+            let now = self.node.clock.now();
+            return tell(&self.happening, Happening::Event(Event::LogReady { container }, now));
+        };
+        let control = Arc::clone(&self.node.control);
+        self.event(async move {
+            let mut backoff = Backoff::default();
+            let mut attempts = 0;
+            loop {
+                attempts += 1;
+                match control.create_log_stream(destination.clone()).await {
+                    Ok(()) => return Event::LogReady { container },
+                    Err(ControlError::Unavailable(_)) if attempts < LOG_STREAM_ATTEMPTS => backoff.wait().await,
+                    Err(error) => {
+                        let reason = format!(
+                            "ResourceInitializationError: failed to validate logger args: create stream has been \
+                             retried {attempts} times: failed to create Cloudwatch log stream: {error}"
+                        );
+                        return Event::LogFailed { container, reason };
+                    }
+                }
+            }
+        });
+    }
+
+    fn start(&mut self, container: usize, run: u32) {
+        let Some(sandbox) = self.sandbox.clone() else {
+            let reason = "CannotStartContainerError: the task has no sandbox".to_owned();
+            let event = Event::StartFailed { container, run, reason };
+            return tell(&self.happening, Happening::Event(event, self.node.clock.now()));
+        };
+        let name = run_name(&self.spec.containers[container].name, run);
+        self.ship(&name, sandbox.as_ref());
+        if run > 0 {
+            self.bury(run_name(&self.spec.containers[container].name, run - 1), Arc::clone(&sandbox));
+        }
+        let (node, spec, dirs) = (Arc::clone(&self.node), Arc::clone(&self.spec), self.volume_dirs());
+        let image = self.images[container].clone();
+        self.event(async move {
+            let started = async {
+                let image = match image {
+                    Some(image) => image,
+                    None => ensure_image(&node, &spec, container).await?,
+                };
+                let url = node.config.endpoint_url.as_deref();
+                let config = container_config(&spec, &spec.containers[container], run, &image, &dirs, url)
+                    .map_err(|reason| format!("CannotCreateContainerError: {reason}"))?;
+                if sandbox.statuses().contains_key(&name) {
+                    // Made before the agent was restarted, and never begun.
+                    sandbox.remove(&name).await.map_err(|error| error_text(&error))?;
+                }
+                sandbox.create(config).await.map_err(|error| error_text(&error))?;
+                sandbox.start(&name).await.map_err(|error| error_text(&error))?;
+                Ok::<(), String>(())
+            };
+            match started.await {
+                Ok(()) => Event::Started { container, run },
+                Err(reason) => Event::StartFailed { container, run, reason },
+            }
+        });
+    }
+
+    /// Removes an earlier run once its output has been shipped.
+    fn bury(&mut self, name: String, sandbox: Arc<dyn Sandbox>) {
+        let shipper = self.shippers.remove(&name);
+        self.work.spawn(async move {
+            if let Some(shipper) = shipper {
+                // Aborted is as good as done.
+                let _ = shipper.await;
+            }
+            if let Err(error) = sandbox.remove(&name).await {
+                tracing::debug!(name, %error, "an earlier run could not be removed");
+            }
+        });
+    }
+
+    /// Begins to ship a run's output from where it was left, unless that goes on already.
+    pub(super) fn ship(&mut self, name: &str, outputs: &(impl Outputs + ?Sized)) {
+        if self.shippers.contains_key(name) {
+            return;
+        }
+        let (container, _) = parse_run_name(name);
+        let Some(index) = self.spec.containers.iter().position(|known| known.name == container) else {
+            return;
+        };
+        let destination = match (&self.spec.containers[index].log, log_destination(&self.spec, index)) {
+            (LogConfiguration::Awslogs(options), Some(stream)) => Destination::CloudWatch {
+                control: Arc::clone(&self.node.control),
+                stream,
+                options: options.clone(),
+            },
+            (LogConfiguration::None, _) => Destination::Nowhere,
+            _ => Destination::Node,
+        };
+        let shipper = Shipper { destination, position_file: self.journal.position_file(name) };
+        let tail = outputs.tail(name, self.journal.position(name));
+        self.shippers.insert(name.to_owned(), tokio::spawn(ship(shipper, tail)));
+    }
+
+    fn check_health(&mut self, container: usize, run: u32, timeout: Duration) {
+        let spec = &self.spec.containers[container];
+        let (Some(sandbox), Some(check)) = (self.sandbox.clone(), &spec.health_check) else { return };
+        let name = run_name(&spec.name, run);
+        let timeout_ms = Some(timeout.as_millis() as u64);
+        let config = ExecConfig { timeout_ms, ..ExecConfig::new(check.command.clone()) };
+        self.event(async move {
+            // The runtime ends a check that takes too long; should it not, it has failed all the same.
+            let outcome = tokio::time::timeout(timeout + EXEC_GRACE, sandbox.exec(&name, config)).await;
+            let passed = matches!(outcome, Ok(Ok(outcome)) if outcome.exit_code == 0 && !outcome.timed_out);
+            Event::HealthChecked { container, run, passed }
+        });
+    }
+
+    /// The names of a container's runs that live.
+    fn running(&self, container: usize) -> Option<(Arc<dyn Sandbox>, Vec<String>)> {
+        let sandbox = self.sandbox.clone()?;
+        let name = &self.spec.containers[container].name;
+        let statuses = sandbox.statuses();
+        let alive =
+            statuses.iter().filter(|(run, status)| parse_run_name(run).0 == name && !status.is_exited());
+        let names = alive.map(|(run, _)| run.clone()).collect();
+        Some((sandbox, names))
+    }
+
+    fn terminate(&mut self, container: usize) {
+        let Some((sandbox, names)) = self.running(container) else { return };
+        let (node, spec, image) =
+            (Arc::clone(&self.node), Arc::clone(&self.spec), self.images[container].clone());
+        self.work.spawn(async move {
+            let signal = match (&spec.containers[container].stop_signal, image) {
+                (Some(signal), _) => Some(signal.clone()),
+                (None, Some(image)) => image.config.stop_signal,
+                (None, None) => {
+                    let image = ensure_image(&node, &spec, container).await;
+                    image.ok().and_then(|image| image.config.stop_signal)
+                }
+            };
+            for name in names {
+                if let Err(error) = sandbox.signal(&name, signal_number(signal.as_deref())).await {
+                    tracing::warn!(name, %error, "a container could not be asked to end");
+                }
+            }
+        });
+    }
+
+    fn kill(&mut self, container: usize) {
+        let Some((sandbox, names)) = self.running(container) else { return };
+        self.work.spawn(async move {
+            for name in names {
+                if let Err(error) = sandbox.kill_all(&name).await {
+                    tracing::warn!(name, %error, "a container could not be killed");
+                }
+            }
+        });
+    }
+
+    fn remove_sandbox(&mut self) {
+        self.view.set_sandbox(None);
+        let sandbox = self.sandbox.take();
+        let task = self.spec.task_id.clone();
+        self.event(async move {
+            if let Some(sandbox) = sandbox
+                && let Err(error) = sandbox.shutdown().await
+                && !matches!(error, RuntimeError::ShimGone { .. } | RuntimeError::ConnectionLost { .. })
+            {
+                tracing::warn!(task, %error, "the sandbox did not end in order");
+            }
+            Event::SandboxRemoved
+        });
+    }
+
+    fn detach_network(&mut self, outbox: &Outbox) {
+        // From here on the address may be another task's.
+        self.node.directory.remove(&self.view);
+        self.netns = None;
+        let Some(interface) = self.spec.network_interface.clone() else {
+            let now = self.node.clock.now();
+            return tell(&self.happening, Happening::Event(Event::NetworkDetached, now));
+        };
+        let detached = self.attachment(AttachmentStatus::Detached);
+        let node = Arc::clone(&self.node);
+        outbox.attachment(detached);
+        self.event(async move {
+            let mut backoff = Backoff::default();
+            for _ in 0..DETACH_ATTEMPTS {
+                match node.machine.network.detach(&interface).await {
+                    Ok(()) => break,
+                    Err(error) => {
+                        tracing::warn!(
+                            interface = interface.interface_id,
+                            error,
+                            "an interface could not be detached"
+                        );
+                        backoff.wait().await;
+                    }
+                }
+            }
+            Event::NetworkDetached
+        });
+    }
+
+    fn clean_up(&mut self) {
+        let shippers = std::mem::take(&mut self.shippers);
+        let (node, journal, task) = (Arc::clone(&self.node), self.journal.clone(), self.spec.task_id.clone());
+        self.abort_pulls();
+        self.event(async move {
+            let mut shippers: Vec<_> = shippers.into_values().collect();
+            let all_shipped = async {
+                for shipper in &mut shippers {
+                    // Aborted is as good as done.
+                    let _ = shipper.await;
+                }
+            };
+            if tokio::time::timeout(LOG_DRAIN_TIMEOUT, all_shipped).await.is_err() {
+                tracing::warn!(task, "output of a stopped task was not taken in time and is lost");
+                shippers.iter().for_each(JoinHandle::abort);
+            }
+            let removed = tokio::task::spawn_blocking(move || journal.remove_contents()).await;
+            if let Ok(Err(error)) = removed {
+                tracing::warn!(task, %error, "a stopped task's directory could not be removed");
+            }
+            node.machine.images.release(&task).await;
+            Event::CleanedUp
+        });
+    }
+}
+
+/// The receiver is the task itself: when it is gone, nobody needs to know.
+pub(super) fn tell(happening: &mpsc::UnboundedSender<Happening>, what: Happening) {
+    let _ = happening.send(what);
+}
+
+/// Makes a container's image present. The error is a reason for users.
+async fn ensure_image(node: &Node, spec: &TaskSpec, container: usize) -> Result<LocalImage, String> {
+    let container = &spec.containers[container];
+    let login = match &container.registry_credentials {
+        Some(credentials) => Some(RegistryLogin {
+            endpoint: None,
+            repository: None,
+            username: credentials.username.clone(),
+            password: credentials.password.clone(),
+        }),
+        None => {
+            let request = RegistryLoginRequest {
+                image: container.image.clone(),
+                task_arn: spec.task_arn.clone(),
+                account: spec.account.clone(),
+                region: spec.region.clone(),
+            };
+            node.control.registry_login(request).await.map_err(|error| {
+                format!("ResourceInitializationError: unable to pull secrets or registry auth: {error}")
+            })?
+        }
+    };
+    let request = ImageRequest { image: container.image.clone(), holder: spec.task_id.clone(), login };
+    let pulled = node.machine.images.ensure(request).await;
+    pulled.map_err(|reason| format!("CannotPullContainerError: {reason}"))
+}
+
+/// `None` when the output does not go to a log group.
+fn log_destination(spec: &TaskSpec, container: usize) -> Option<LogDestination> {
+    let container = &spec.containers[container];
+    let LogConfiguration::Awslogs(options) = &container.log else { return None };
+    let stream = match &options.stream_prefix {
+        Some(prefix) => format!("{prefix}/{}/{}", container.name, spec.task_id),
+        None => container.runtime_id.clone(),
+    };
+    Some(LogDestination {
+        account: spec.account.clone(),
+        region: options.region.clone().unwrap_or_else(|| spec.region.clone()),
+        group: options.group.clone(),
+        stream,
+        create_group: options.create_group,
+    })
+}
+
+fn error_text(error: &RuntimeError) -> String {
+    match error.kind() {
+        Some(FailureKind::CannotStart) => format!("CannotStartContainerError: {error}"),
+        _ => format!("CannotCreateContainerError: {error}"),
+    }
+}
+
+/// The runtime's event in the core's words.
+pub(super) fn translate(
+    spec: &TaskSpec,
+    event: container_runtime::Event,
+    now: vocabulary::Timestamp,
+) -> Option<(Event, vocabulary::Timestamp)> {
+    use container_runtime::Event as Runtime;
+    let find = |name: &str| {
+        let (container, run) = parse_run_name(name);
+        let index = spec.containers.iter().position(|known| known.name == container)?;
+        Some((index, run))
+    };
+    match event {
+        Runtime::Started { name, at, .. } => {
+            let (container, run) = find(&name)?;
+            Some((Event::Started { container, run }, at))
+        }
+        Runtime::Exited { name, status } => {
+            let (container, run) = find(&name)?;
+            // Without an exit the sandbox died; it says so itself.
+            let exit = status.exit?;
+            let event = Event::Exited { container, run, code: exit.code, out_of_memory: exit.oom };
+            Some((event, status.exited_at.unwrap_or(now)))
+        }
+        Runtime::Error { name, status } => {
+            let (container, run) = find(&name)?;
+            let reason = status.error.unwrap_or_else(|| "it did not start".to_owned());
+            let reason = format!("CannotStartContainerError: {reason}");
+            Some((Event::StartFailed { container, run, reason }, now))
+        }
+        Runtime::ShimDied { reason } => Some((Event::SandboxLost { reason }, now)),
+    }
+}
