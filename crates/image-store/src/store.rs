@@ -3,6 +3,7 @@
 //! One process at a time has the store open (a lock file says so), so the mirror in memory is the judge of races
 //! within it: an image is taken out of the mirror before its files go, a layer enters it after its files are there.
 
+mod adjust;
 mod collect;
 mod files;
 mod flight;
@@ -170,6 +171,10 @@ impl ImageStore {
             .iter()
             .map(|id| state.layers.get(id).map(|l| l.layer(&self.inner.paths)))
             .collect::<Option<Vec<_>>>()?;
+        let adjustment = match &record.adjustment {
+            None => None,
+            Some(id) => Some(state.layers.get(id)?.layer(&self.inner.paths)),
+        };
         Some(Image {
             reference,
             platform: record.platform(),
@@ -181,7 +186,7 @@ impl ImageStore {
             download_bytes: record.download_bytes,
             layers,
             store: self.inner.paths.root.clone(),
-            adjustment: None,
+            adjustment,
         })
     }
 }

@@ -105,6 +105,17 @@ impl ImageStore {
         blocking(move || inner.collect_garbage(&policy, SystemTime::now())).await
     }
 
+    /// Removes the layers of an image that was refused as a whole.
+    pub(super) async fn remove_unneeded_layers(&self) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            let doomed = inner.detach_layers(&mut inner.state(), &mut GcReport::default())?;
+            drop(doomed);
+            Ok(())
+        })
+        .await
+    }
+
     /// Writes everything to disk and notes it; `open` then trusts it after a crash of the machine as well.
     pub async fn sync(&self) -> Result<(), StoreError> {
         let inner = self.inner.clone();
@@ -252,7 +263,7 @@ impl Inner {
         report: &mut GcReport,
     ) -> Result<Vec<TempDirectory>, StoreError> {
         let needed: BTreeSet<&Digest> =
-            state.images.values().flat_map(|image| &image.parsed.diff_ids).collect();
+            state.images.values().flat_map(|image| image.needed_layers()).collect();
         let unneeded: Vec<Digest> = state
             .layers
             .keys()
@@ -299,7 +310,7 @@ impl State {
             return Some(pin.holder.clone());
         }
         let image = self.images.get(digest)?;
-        let is_busy = image.parsed.diff_ids.iter().any(|id| self.busy.contains_key(id));
+        let is_busy = image.needed_layers().any(|id| self.busy.contains_key(id));
         is_busy.then(|| "a pull".to_owned())
     }
 

@@ -118,18 +118,23 @@ fn unpack_into_temp(
     receiver: mpsc::Receiver<Chunk>,
     diff_id: &Digest,
 ) -> Result<(TempDirectory, Unpacked), LayerError> {
-    let temporary = inner.paths.temp_directory().map_err(LayerError::Store)?;
+    let temporary = make_temp(inner).map_err(LayerError::Store)?;
     let (root, discard) = (temporary.path.join("root"), temporary.path.join("discard"));
-    for path in [&root, &discard] {
-        fs::create_dir(path).map_err(|e| LayerError::Store(StoreError::io("creating", path)(e)))?;
-    }
-    // An archive need not have an entry for its top; then it is the usual one.
-    set_mode(&root).map_err(|e| LayerError::Store(StoreError::io("creating", &root)(e)))?;
+    fs::create_dir(&discard).map_err(|e| LayerError::Store(StoreError::io("creating", &discard)(e)))?;
     let unpacked = unpack(ChunkReader::new(receiver), &root, &discard, diff_id, &inner.options.limits)
         .map_err(LayerError::Unpack)?;
     crate::unpack::remove_tree(&discard)
         .map_err(|e| LayerError::Store(StoreError::io("removing", &discard)(e)))?;
     Ok((temporary, unpacked))
+}
+
+/// A place for a layer in the making: a temporary directory with `root` in it.
+pub(super) fn make_temp(inner: &Inner) -> Result<TempDirectory, StoreError> {
+    let temporary = inner.paths.temp_directory()?;
+    let root = temporary.path.join("root");
+    // An archive need not have an entry for its top; then it is the usual one.
+    fs::create_dir(&root).and_then(|()| set_mode(&root)).map_err(StoreError::io("creating", &root))?;
+    Ok(temporary)
 }
 
 fn set_mode(path: &Path) -> std::io::Result<()> {
@@ -138,7 +143,11 @@ fn set_mode(path: &Path) -> std::io::Result<()> {
 }
 
 /// Gives the layer its name. A layer that is there already stays; the new copy goes.
-fn publish(inner: &Inner, temporary: TempDirectory, unpacked: &Unpacked) -> Result<(), StoreError> {
+pub(super) fn publish(
+    inner: &Inner,
+    temporary: TempDirectory,
+    unpacked: &Unpacked,
+) -> Result<(), StoreError> {
     let paths = &inner.paths;
     let mut state = inner.state();
     if state.layers.contains_key(&unpacked.diff_id) {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{
-    ImageStore, Inner,
+    ImageStore, Inner, adjust,
     layer::{self, BytesFn},
     records::{ImageRecord, ReferenceRecord},
 };
@@ -177,8 +177,18 @@ impl ImageStore {
             None => fetch_config(&repository, reference, &manifest_digest, &manifest).await?,
         };
         check_platform(&record, &options.platform)?;
-        let held = Held::take(&self.inner, &record.parsed.diff_ids);
+        let mut to_hold = record.parsed.diff_ids.clone();
+        to_hold.push(adjust::id_of(&manifest_digest));
+        let held = Held::take(&self.inner, to_hold);
         self.fetch_layers(reference, options, &repository, &manifest, &record).await?;
+        let record = {
+            let inner = self.inner.clone();
+            super::blocking(move || {
+                let adjustment = adjust::build(&inner, &record)?;
+                Ok(ImageRecord { adjustment, ..record })
+            })
+            .await?
+        };
         let image = {
             let state = self.inner.state();
             self.assemble(&state, &record, reference.clone(), resolved_digest.clone())
@@ -187,6 +197,8 @@ impl ImageStore {
             .ok_or_else(|| PullError::Store(StoreError::UnknownImage { name: reference.to_string() }))?;
         let limit = self.inner.options.limits.max_image_bytes;
         if image.size_bytes > limit {
+            drop(held);
+            self.remove_unneeded_layers().await?;
             return Err(over(reference, "the uncompressed size of its layers", limit));
         }
         let entry = ReferenceRecord {
@@ -359,13 +371,13 @@ struct Held {
 }
 
 impl Held {
-    fn take(inner: &Arc<Inner>, diff_ids: &[Digest]) -> Held {
+    fn take(inner: &Arc<Inner>, diff_ids: Vec<Digest>) -> Held {
         let mut state = inner.state();
-        for id in diff_ids {
+        for id in &diff_ids {
             *state.busy.entry(id.clone()).or_default() += 1;
         }
         drop(state);
-        Held { inner: inner.clone(), diff_ids: diff_ids.to_vec() }
+        Held { inner: inner.clone(), diff_ids }
     }
 }
 
@@ -443,12 +455,17 @@ async fn fetch_config(
         config_text,
         parsed,
         download_bytes: manifest.layers.iter().fold(0, |sum, l| sum.saturating_add(l.size)),
+        adjustment: None,
     })
 }
 
 /// An image without an index says what it is for in its configuration; one that says nothing is taken at its word.
 fn check_platform(record: &ImageRecord, wanted: &Platform) -> Result<(), PullError> {
-    let is_fit = record.parsed.config.platform().is_none_or(|offered| wanted.fitness(&offered).is_some());
+    let is_fit = record.parsed.config.platform().is_none_or(|mut offered| {
+        // Builders mostly leave the variant to the index, which has been asked.
+        offered.variant = offered.variant.or_else(|| wanted.variant.clone());
+        wanted.fitness(&offered).is_some()
+    });
     if is_fit { Ok(()) } else { Err(PullError::Platform { platform: wanted.clone() }) }
 }
 

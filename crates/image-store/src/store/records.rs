@@ -68,6 +68,7 @@ struct StoredImage {
     config_digest: Digest,
     config: String,
     download_bytes: u64,
+    adjustment: Option<Digest>,
 }
 
 /// An image as kept in memory.
@@ -79,9 +80,16 @@ pub(super) struct ImageRecord {
     pub(super) config_text: String,
     pub(super) parsed: ParsedConfig,
     pub(super) download_bytes: u64,
+    /// Corrections stacked on top, among the layers (see `adjust`).
+    pub(super) adjustment: Option<Digest>,
 }
 
 impl ImageRecord {
+    /// Everything that must be present for the image to be.
+    pub(super) fn needed_layers(&self) -> impl Iterator<Item = &Digest> {
+        self.parsed.diff_ids.iter().chain(&self.adjustment)
+    }
+
     pub(super) fn platform(&self) -> Platform {
         self.parsed.config.platform().unwrap_or_default()
     }
@@ -92,6 +100,7 @@ impl ImageRecord {
             config_digest: self.config_digest.clone(),
             config: self.config_text.clone(),
             download_bytes: self.download_bytes,
+            adjustment: self.adjustment.clone(),
         };
         paths.write_record(&paths.image(&self.manifest_digest), &stored)
     }
@@ -105,6 +114,7 @@ impl ImageRecord {
             config_text: stored.config,
             parsed,
             download_bytes: stored.download_bytes,
+            adjustment: stored.adjustment,
         })
     }
 }
@@ -133,7 +143,7 @@ pub(super) fn load(paths: &Paths) -> Result<State, StoreError> {
     for (path, record) in read_all::<StoredImage>(&paths.root.join("images"))? {
         let image = record.and_then(ImageRecord::from_stored).filter(|image| {
             path == paths.image(&image.manifest_digest)
-                && image.parsed.diff_ids.iter().all(|id| state.layers.contains_key(id))
+                && image.needed_layers().all(|id| state.layers.contains_key(id))
         });
         let Some(image) = image else {
             remove_damaged(&path)?;

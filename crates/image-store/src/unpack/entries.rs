@@ -15,7 +15,7 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamp
 
 use super::{
     UnpackError,
-    root::{Components, DIRECTORY, Replaced, Root, components, name, stat},
+    root::{Components, DIRECTORY, Replaced, Root, components, name, set_opaque, stat},
 };
 use crate::{
     limits::Limits,
@@ -383,10 +383,6 @@ fn is_kept(attribute: &[u8]) -> bool {
         || attribute.starts_with(b"user.")
         || attribute == b"system.posix_acl_access"
         || attribute == b"system.posix_acl_default"
-}
-
-fn set_opaque(directory: &OwnedFd) -> io::Result<()> {
-    Ok(fs::fsetxattr(directory, "trusted.overlay.opaque", b"y", XattrFlags::empty())?)
 }
 
 fn owner(entry: &Entry) -> Result<(Uid, Gid), UnpackError> {

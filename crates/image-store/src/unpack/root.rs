@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
 
 /// A path split into its components: no empty ones, no `.`, no `..`.
 pub(super) type Components<'a> = Vec<&'a [u8]>;
@@ -70,7 +70,9 @@ impl Root {
         let hit = self.cached.as_ref().is_some_and(|(cached, _)| *cached == path);
         if !hit {
             let opened = match self.resolve(&path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => self.make(parts, &mut made)?,
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    self.make(parts, &mut made)?
+                }
                 other => other?,
             };
             self.cached = Some((path, opened));
@@ -98,13 +100,18 @@ impl Root {
     fn make(&self, parts: &[&[u8]], made: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<OwnedFd> {
         let mut current = self.resolve(b"")?;
         for end in 1..=parts.len() {
-            let path = parts[..end].join(&b'/');
+            let (path, leaf) = (parts[..end].join(&b'/'), parts[end - 1]);
             current = match self.resolve(&path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    // Fails with EEXIST where a dangling link stands, which is not to be made true.
-                    fs::mkdirat(&current, name(parts[end - 1]), Mode::from_raw_mode(0o755))?;
-                    let fd = fs::openat(&current, name(parts[end - 1]), DIRECTORY, Mode::empty())?;
-                    fs::fchmod(&fd, Mode::from_raw_mode(0o755))?;
+                    let fd = make_directory(&current, leaf)?;
+                    made(&path)?;
+                    fd
+                }
+                // The archive hid the name below, and now has a directory of its own under it.
+                Err(e) if e.kind() == io::ErrorKind::NotADirectory && is_whiteout(&current, leaf)? => {
+                    fs::unlinkat(&current, name(leaf), AtFlags::empty())?;
+                    let fd = make_directory(&current, leaf)?;
+                    set_opaque(&fd)?;
                     made(&path)?;
                     fd
                 }
@@ -135,6 +142,26 @@ impl Root {
         }
         Ok(Some(Replaced::Other))
     }
+}
+
+/// Fails with EEXIST where a dangling link stands: it is not to be made true.
+fn make_directory(parent: &OwnedFd, leaf: &[u8]) -> io::Result<OwnedFd> {
+    fs::mkdirat(parent, name(leaf), Mode::from_raw_mode(0o755))?;
+    let fd = fs::openat(parent, name(leaf), DIRECTORY, Mode::empty())?;
+    fs::fchmod(&fd, Mode::from_raw_mode(0o755))?;
+    Ok(fd)
+}
+
+/// Devices are never unpacked, so a character device is a whiteout that this layer has made.
+fn is_whiteout(parent: &OwnedFd, leaf: &[u8]) -> io::Result<bool> {
+    let found = stat(parent.as_fd(), leaf)?;
+    Ok(found
+        .is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::CharacterDevice && s.st_rdev == 0))
+}
+
+/// Makes overlayfs show nothing of what lower layers have in `directory`.
+pub(super) fn set_opaque(directory: &OwnedFd) -> io::Result<()> {
+    Ok(fs::fsetxattr(directory, "trusted.overlay.opaque", b"y", XattrFlags::empty())?)
 }
 
 /// What is at `leaf` itself, not behind it; none when nothing is.

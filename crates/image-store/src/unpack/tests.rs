@@ -407,7 +407,7 @@ fn compression_is_told_from_the_bytes() {
         [gzip(first), gzip(second)].concat(),
         zstd_frame(&plain),
         [zstd_frame(first), skippable.clone(), zstd_frame(second), skippable.clone()].concat(),
-        [skippable.clone(), zstd_frame(&plain)].concat(),
+        [skippable, zstd_frame(&plain)].concat(),
     ] {
         let bench = Bench::with(&blob, Some(&plain), &small_limits());
         bench.result.as_ref().unwrap();

@@ -201,8 +201,13 @@ impl State {
 fn body(bytes: Bytes, fault: Option<FaultKind>) -> Body {
     match fault {
         Some(FaultKind::CutAfter(count)) => {
-            let frames = [Ok(Frame::data(bytes.slice(..count))), Err(std::io::Error::other("cut"))];
-            StreamBody::new(stream::iter(frames)).boxed()
+            let first = stream::iter([Ok(Frame::data(bytes.slice(..count)))]);
+            // A pause makes the server send what it has before it hears of the end.
+            let cut = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut"))
+            });
+            StreamBody::new(futures_util::StreamExt::chain(first, cut)).boxed()
         }
         Some(FaultKind::Corrupt) => {
             let mut damaged = bytes.to_vec();
@@ -275,4 +280,43 @@ fn plain(status: u16, text: &'static str) -> Response<Body> {
 
 fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+/// A store in a directory of its own, which goes with the first member.
+pub async fn store() -> (tempfile::TempDir, image_store::ImageStore) {
+    let directory = tempfile::Builder::new().prefix("lsh-images-").tempdir_in("/var/tmp").unwrap();
+    let store = image_store::ImageStore::open(directory.path().join("images"), options()).await.unwrap();
+    (directory, store)
+}
+
+/// Options whose back-off a test can wait for.
+pub fn options() -> image_store::StoreOptions {
+    let retries = image_store::Retries {
+        attempts: 3,
+        first_delay: std::time::Duration::from_millis(1),
+        max_delay: std::time::Duration::from_millis(5),
+    };
+    image_store::StoreOptions { retries, ..image_store::StoreOptions::default() }
+}
+
+/// What is in one of the store's directories, sorted.
+pub fn names(store: &image_store::ImageStore, directory: &str) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(store.directory().join(directory))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits, within reason, until `condition` holds.
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("never came: {what}"));
 }
