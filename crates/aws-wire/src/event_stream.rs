@@ -55,7 +55,7 @@ pub fn encode_initial_response(
     let mut payload = Vec::new();
     match protocol {
         Protocol::AwsJson10 | Protocol::AwsJson11 => {
-            json::encode(&mut payload, operation.output, output, &beside)
+            json::encode(&mut payload, operation.output, output, &beside);
         }
         Protocol::RpcV2Cbor => cbor::encode(&mut payload, operation.output, output, &beside),
         Protocol::RestJson | Protocol::RestXml | Protocol::Query | Protocol::Ec2Query => return None,

@@ -5,7 +5,7 @@
 //! it is not verified here. Services that share a scope (the two generations of load balancers) differ in
 //! `Version`; unsigned requests (AssumeRoleWithWebIdentity) are told by `Version` and `Action` alone.
 
-use aws_schema::{OperationTable, Protocol, ServiceTable};
+use aws_schema::{Location, OperationTable, Protocol, ServiceTable};
 
 use crate::error::ErrorBody;
 use crate::{RequestHead, form, uri};
@@ -272,7 +272,7 @@ fn route_rest(services: &[&'static ServiceTable], head: &RequestHead<'_>) -> Res
         .filter(|(_, operation)| operation.http.method == head.method.as_str())
         .filter_map(|(service, operation)| {
             let (fit, labels) = uri::fit(operation.http.uri, head.path, &query)?;
-            Some((fit, service, operation, labels))
+            Some(((fit, fit_headers(operation, head)), service, operation, labels))
         })
         // Ties go to the first in the list, then by name: keep the earlier one.
         .reduce(|best, other| if other.0 > best.0 { other } else { best });
@@ -287,6 +287,18 @@ fn route_rest(services: &[&'static ServiceTable], head: &RequestHead<'_>) -> Res
         }
         (None, _) => Err(RouteError::UnknownService { protocol: guess(head), name: scope }),
     }
+}
+
+/// Breaks ties: an operation whose required headers are all there (`x-amz-copy-source`: CopyObject) before one that
+/// requires fewer (PutObject), and that before one whose headers are missing.
+fn fit_headers(operation: &OperationTable, head: &RequestHead<'_>) -> (bool, usize) {
+    let required = operation
+        .input
+        .members
+        .iter()
+        .filter(|member| member.required && member.location == Location::Header);
+    let given = required.clone().filter(|member| head.headers.contains_key(member.wire)).count();
+    (given == required.count(), given)
 }
 
 fn host_names(host: &str, service: &ServiceTable) -> bool {

@@ -192,13 +192,11 @@ fn emit_service(out: &mut String, model: &Model<'_>) -> Result<(), String> {
     )
 }
 
-/// Every protocol that the model names; a service that was moved from the query protocol still answers it.
+/// Every protocol that the model names. A service that was moved off the query protocol (SQS) and does not name it
+/// any more has lost the wire names that it would need.
 fn protocols(model: &Model<'_>) -> Result<Vec<String>, String> {
     let mut words = strings(&model.metadata["protocols"]);
     words.extend(model.meta("protocol").map(str::to_owned));
-    if model.metadata.get("awsQueryCompatible").is_some() {
-        words.push("query".to_owned());
-    }
     let mut seen = BTreeSet::new();
     let mut protocols = Vec::new();
     for word in words {

@@ -19,22 +19,20 @@ use std::path::PathBuf;
 /// # Panics
 /// When the model is missing or is not what `cargo xtask models import` writes: a build cannot go on without it.
 pub fn build(service: &str) {
-    let manifest =
-        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
-    build_from(&manifest.join("../../../models").join(format!("{service}.json")));
+    build_from(&format!("../../../models/{service}.json"), "shapes.rs");
 }
 
-/// [`build`] for a model at any path, relative ones being relative to the crate.
+/// [`build`] for a model at any path, relative to the crate, and any file name.
 ///
 /// # Panics
 /// As [`build`].
-pub fn build_from(path: &std::path::Path) {
+pub fn build_from(model: &str, file: &str) {
+    let directory = |name: &str| PathBuf::from(std::env::var_os(name).expect("cargo sets it for build scripts"));
+    let path = directory("CARGO_MANIFEST_DIR").join(model);
     println!("cargo:rerun-if-changed={}", path.display());
-    let text =
-        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
     let code = generate(&text).unwrap_or_else(|error| panic!("generate from {}: {error}", path.display()));
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    std::fs::write(out.join("shapes.rs"), code).expect("write generated code");
+    std::fs::write(directory("OUT_DIR").join(file), code).expect("write generated code");
 }
 
 /// The Rust source for one model.

@@ -64,7 +64,7 @@ pub(crate) fn encode_kind(out: &mut Vec<u8>, kind: &Kind, value: &Value) {
             out.extend_from_slice(format!("{:?}", *number as f32).as_bytes());
         }
         (_, Value::Float(number)) if number.is_finite() => {
-            out.extend_from_slice(format!("{number:?}").as_bytes())
+            out.extend_from_slice(format!("{number:?}").as_bytes());
         }
         (_, Value::Float(number)) => string(out, &text::format_float(*number)),
         (_, Value::Blob(bytes)) => string(out, &text::base64_encode(bytes)),

@@ -132,12 +132,11 @@ fn from_header(member: &MemberTable, head: &RequestHead<'_>) -> Result<Option<Va
     let items = if let Kind::Timestamp(_) = table.item {
         // HTTP dates have a comma of their own.
         let parts: Vec<&str> = text.split(',').collect();
-        let joined = if text.contains("GMT") {
+        if text.contains("GMT") {
             parts.chunks(2).map(|pair| pair.join(",")).collect()
         } else {
             split_list(text)
-        };
-        joined
+        }
     } else {
         split_list(text)
     };
