@@ -4,6 +4,7 @@
 //! within it: an image is taken out of the mirror before its files go, a layer enters it after its files are there.
 
 mod adjust;
+mod background;
 mod collect;
 mod files;
 mod flight;
@@ -34,6 +35,7 @@ use crate::{
     reference::Reference,
     registry::{Http, Retries, Timeouts},
 };
+use background::Background;
 use files::Paths;
 use flight::Flights;
 use records::{ImageRecord, LayerRecord, PinRecord, ReferenceRecord};
@@ -46,6 +48,9 @@ pub struct StoreOptions {
     pub timeouts: Timeouts,
     /// Layers downloaded and unpacked at the same time, over all pulls of the store.
     pub max_parallel_layers: usize,
+    /// Writes fresh layers to disk in the background after a pull, so that they are trusted after the machine
+    /// crashed. Off for a store that is not meant to outlive the process.
+    pub durable: bool,
 }
 
 impl Default for StoreOptions {
@@ -57,6 +62,7 @@ impl Default for StoreOptions {
             retries: Retries::default(),
             timeouts: Timeouts::default(),
             max_parallel_layers: (processors + 2).min(16),
+            durable: true,
         }
     }
 }
@@ -74,6 +80,7 @@ struct Inner {
     state: Mutex<State>,
     flights: Flights,
     layer_slots: Semaphore,
+    background: Background,
     /// Held for as long as the store is open.
     _lock: File,
 }
@@ -125,12 +132,19 @@ impl ImageStore {
                 state: Mutex::new(state),
                 flights: Flights::default(),
                 layer_slots,
+                background: Background::default(),
                 options,
                 _lock: lock,
             };
             Ok(ImageStore { inner: Arc::new(inner) })
         })
         .await
+    }
+
+    /// Waits for what goes on in threads of its own: unpacking that was broken off and removes its leftovers, and the
+    /// background sync. After it, with no pull running, the directory can be removed or opened anew.
+    pub async fn quiesce(&self) {
+        self.inner.background.idle().await;
     }
 
     pub fn directory(&self) -> &Path {

@@ -4,7 +4,7 @@ mod support;
 
 use std::{fs, sync::Arc, time::Duration};
 
-use image_store::{GcPolicy, Image, ImageStore, Platform, PullOptions, PullPolicy, StoreError};
+use image_store::{GcPolicy, Image, ImageStore, Platform, PullOptions, PullPolicy, StoreError, StoreOptions};
 use support::{
     FaultKind, Registry, eventually,
     images::{TestImage, TestLayer, reference},
@@ -32,17 +32,23 @@ fn everything() -> GcPolicy {
 }
 
 async fn reopen(store: ImageStore) -> ImageStore {
-    // The background sync of a pull may still hold the store open.
-    store.sync().await.unwrap();
     let directory = store.directory().to_owned();
     drop(store);
-    for _ in 0..1000 {
-        match ImageStore::open(&directory, support::options()).await {
-            Err(StoreError::Locked { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
-            other => return other.unwrap(),
-        }
-    }
-    panic!("the store stays locked");
+    ImageStore::open(&directory, support::options()).await.unwrap()
+}
+
+#[tokio::test]
+async fn fresh_layers_reach_the_disk_in_the_background() {
+    let registry = Registry::start().await;
+    let directory = tempfile::Builder::new().prefix("lsh-images-").tempdir_in("/var/tmp").unwrap();
+    let options = StoreOptions { durable: true, ..support::options() };
+    let store = ImageStore::open(directory.path(), options).await.unwrap();
+    let pulled = push_and_pull(&store, &registry, "v1", &[&layer("a")]).await;
+    store.quiesce().await;
+    let record = fs::read_to_string(pulled.layers[0].path.with_file_name("layer.json")).unwrap();
+    assert!(record.contains("\"unsynced_since_boot\":null"), "{record}");
+    drop(store);
+    ImageStore::open(directory.path(), support::options()).await.unwrap();
 }
 
 #[tokio::test]

@@ -123,11 +123,18 @@ impl ImageStore {
     }
 
     pub(super) fn sync_in_background(&self) {
+        if !self.inner.options.durable {
+            return;
+        }
         let inner = self.inner.clone();
+        let job = inner.background.job();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = inner.sync() {
                 tracing::warn!(%error, "image store could not be synced");
             }
+            // The lock goes with the store: whoever waits for the job may open it next.
+            drop(inner);
+            drop(job);
         });
     }
 }
@@ -291,6 +298,9 @@ impl Inner {
             .filter(|l| l.unsynced_since_boot.is_some())
             .map(|l| l.diff_id.clone())
             .collect();
+        if unsynced.is_empty() {
+            return Ok(());
+        }
         self.paths.sync()?;
         let mut state = self.state();
         for id in unsynced {

@@ -62,10 +62,15 @@ async fn fetch_once(
 ) -> Result<(TempDirectory, Unpacked), PullError> {
     let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
     let unpacking = {
-        let (inner, diff_id) = (inner.clone(), diff_id.clone());
+        let (inner, diff_id, job) = (inner.clone(), diff_id.clone(), inner.background.job());
         // The temporary directory lives in the thread: when this future is dropped, the thread notices that no more
         // bytes come, and removes what it has made.
-        tokio::task::spawn_blocking(move || unpack_into_temp(&inner, receiver, &diff_id))
+        tokio::task::spawn_blocking(move || {
+            let unpacked = unpack_into_temp(&inner, receiver, &diff_id);
+            drop(inner);
+            drop(job);
+            unpacked
+        })
     };
     let downloaded = repository
         .blob(blob, |bytes| {

@@ -296,7 +296,8 @@ pub fn options() -> image_store::StoreOptions {
         first_delay: std::time::Duration::from_millis(1),
         max_delay: std::time::Duration::from_millis(5),
     };
-    image_store::StoreOptions { retries, ..image_store::StoreOptions::default() }
+    // Without the background sync, which could still be at work when the test removes the directory.
+    image_store::StoreOptions { retries, durable: false, ..image_store::StoreOptions::default() }
 }
 
 /// What is in one of the store's directories, sorted.
