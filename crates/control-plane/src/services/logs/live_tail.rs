@@ -20,9 +20,17 @@ use super::{
 };
 use crate::gateway::{ApiError, Call};
 
-const UPDATE_EVERY: Duration = Duration::from_secs(1);
 const EVENTS_PER_UPDATE: usize = 500;
-const SESSION: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// How often an update is sent, and how long a session lasts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub update_every: Duration,
+    pub session: Duration,
+}
+
+const AWS_PACE: Pace =
+    Pace { update_every: Duration::from_secs(1), session: Duration::from_secs(3 * 60 * 60) };
 
 /// One event of the answer: its member's name and its value.
 type Sent = Result<(&'static str, Value), ApiError>;
@@ -41,6 +49,15 @@ struct Session {
 pub async fn start(
     call: Call,
     input: StartLiveTailRequest,
+) -> Result<impl Stream<Item = Sent> + Send + use<>, ApiError> {
+    open(&call, input, AWS_PACE)
+}
+
+/// Opens a session: everything acknowledged from now on is seen.
+pub(super) fn open(
+    call: &Call,
+    input: StartLiveTailRequest,
+    pace: Pace,
 ) -> Result<impl Stream<Item = Sent> + Send + use<>, ApiError> {
     let (scope, logs) = (call.scope(), &call.services.logs);
     let pattern = FilterPattern::parse(input.log_event_filter_pattern.as_deref().unwrap_or_default())
@@ -72,7 +89,7 @@ pub async fn start(
         tails.push((format!("{}:{name}", scope.account), tail));
     }
     let now = Instant::now();
-    let mut ticks = interval_at(now + UPDATE_EVERY, UPDATE_EVERY);
+    let mut ticks = interval_at(now + pace.update_every, pace.update_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let start = LiveTailSessionStart {
         log_event_filter_pattern: input.log_event_filter_pattern,
@@ -88,7 +105,7 @@ pub async fn start(
         waiting: VecDeque::new(),
         sampled: false,
         ticks,
-        ends: now + SESSION,
+        ends: now + pace.session,
         start: Some(start),
         ended: false,
     };

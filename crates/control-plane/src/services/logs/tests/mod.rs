@@ -9,14 +9,20 @@ mod sink;
 use std::sync::Arc;
 
 use aws_shapes_logs as api;
-use state_store::{SqliteStore, State, Tables};
+use blob_store::{FileBlobStore, Limits};
+use state_store::{SqliteStore, State};
 use telemetry_store::{Options, TelemetryStore};
 use vocabulary::{AccountId, Scope, Timestamp};
 
-use super::{Logs, groups as group_calls, ingest, streams, tables};
+use super::{Logs, groups as group_calls, ingest, streams};
 use crate::{
     gateway::{ApiError, Call, Context, Principal},
-    services::{Services, paging::PageTokens},
+    registry::{
+        Authorize, Registry,
+        catalog::Catalog,
+        token::{Access, TokenKey},
+    },
+    services::{self, Services, Settings, paging::PageTokens},
 };
 
 const HOUR: i64 = 3_600_000;
@@ -28,20 +34,48 @@ fn scope() -> Scope {
     Scope::new(AccountId::local(), "us-east-1".parse().unwrap())
 }
 
+/// The registry is not asked here.
+struct Nobody;
+
+impl Authorize for Nobody {
+    fn may(&self, _: &Access, _: &str, _: &str) -> bool {
+        false
+    }
+}
+
 /// The service with nothing in it.
 struct Fixture {
     services: Arc<Services>,
+    _folder: tempfile::TempDir,
     now: i64,
     calls: std::cell::Cell<u32>,
 }
 
 impl Fixture {
     async fn new() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let state = State::open(store, tables(Tables::new())).await.unwrap();
+        let state = State::open(store, services::tables()).await.unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
-        let logs = Logs { state, telemetry, tokens: PageTokens::new([7; 32]) };
-        Fixture { services: crate::services::only_logs(logs), now: NOW, calls: 0.into() }
+        let tokens = PageTokens::new([7; 32]);
+        let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
+        let catalog = Catalog::new(state.clone());
+        let services = Services {
+            logs: Logs { state: state.clone(), telemetry, tokens: tokens.clone() },
+            registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
+            state,
+            page_tokens: tokens,
+            settings: Settings {
+                account: AccountId::local(),
+                region: scope().region,
+                listen: ([127, 0, 0, 1], 4566).into(),
+                public_name: "localhost:4566".to_owned(),
+                public_pool: "198.18.0.0/16".parse().unwrap(),
+            },
+            host_ranges: Vec::new(),
+            purge_definitions: tokio::sync::Notify::new(),
+        };
+        Fixture { services: Arc::new(services), _folder: folder, now: NOW, calls: 0.into() }
     }
 
     fn logs(&self) -> &Logs {
