@@ -15,7 +15,8 @@ use crate::{
 type Gone = oneshot::Receiver<Result<(), NetworkError>>;
 
 impl Engine {
-    /// Refuses as a whole, changing nothing, when VPCs or rules are not valid; interfaces fail one by one.
+    /// Refuses as a whole, changing nothing, when VPCs or rules are not valid; interfaces fail one by one. A VPC that
+    /// overlaps what the host routes by now was made before that: it is warned of and kept.
     /// The receivers tell when what was detached is gone.
     pub(crate) fn reconcile(
         &mut self,
@@ -24,7 +25,10 @@ impl Engine {
         let routed = self.host_ranges()?;
         let mut next = State::default();
         for vpc in desired.vpcs {
-            next.check_vpc(&vpc, &routed)?;
+            next.check_vpc(&vpc, &[])?;
+            if let Some(range) = routed.iter().find(|range| range.overlaps(vpc.cidr)) {
+                tracing::warn!(vpc_id = %vpc.id, cidr = %vpc.cidr, %range, "the host routes part of a VPC's range elsewhere");
+            }
             next.vpcs.insert(vpc.id.clone(), vpc);
         }
         for group in desired.security_groups {
@@ -55,7 +59,8 @@ impl Engine {
 
         next.interfaces = std::mem::take(&mut self.state.interfaces);
         next.unions = Unions::default();
-        let unchanged = next.vpcs == self.state.vpcs
+        let unchanged = !self.dirty
+            && next.vpcs == self.state.vpcs
             && next.groups == self.state.groups
             && next.remote_members == self.state.remote_members
             && kept.iter().all(|spec| next.interfaces.get(&spec.eni_id).is_some_and(|one| one.spec == *spec));
@@ -84,6 +89,7 @@ impl Engine {
         kept: Vec<InterfaceSpec>,
         report: &mut Reconciled,
     ) -> Result<(), NetworkError> {
+        self.dirty = true;
         self.converge_addresses()?;
         let mut given_up = vec![];
         for spec in kept {

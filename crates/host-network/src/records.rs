@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     net::Ipv4Addr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -36,7 +37,8 @@ impl Records {
     pub(crate) fn open(run_dir: &Path) -> Result<Records, NetworkError> {
         let records = Records { directory: run_dir.to_owned() };
         for directory in [records.namespaces(), records.interfaces()] {
-            fs::create_dir_all(&directory).on_file("cannot create", directory)?;
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+            made.on_file("cannot create", directory)?;
         }
         Ok(records)
     }

@@ -11,8 +11,6 @@
 
 use std::collections::BTreeSet;
 
-use addressing::Cidr;
-
 use crate::{
     engine::Engine,
     error::{During, NetworkError},
@@ -76,9 +74,10 @@ impl Engine {
             return Ok(closed);
         }
         let routes = self.host.routes().during(|| "cannot list routes".to_owned())?;
+        // VPN clients put two halves in front of the default route.
         let outward: BTreeSet<u32> = routes
             .iter()
-            .filter(|route| route.destination == Cidr::ANYWHERE)
+            .filter(|route| route.destination.prefix_len() <= 1)
             .filter_map(|route| route.link)
             .collect();
         let links = self.host.links().during(|| "cannot list links".to_owned())?;

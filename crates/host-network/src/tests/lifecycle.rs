@@ -1,6 +1,11 @@
 //! Beginning, restart, convergence and end.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, path::Path};
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use super::world::{World, allowing, at, eni, inside, on_a_host, reaches, refused, serve, sg, vpc};
 use crate::{
@@ -18,8 +23,7 @@ fn traces(world: &World) -> Vec<String> {
         links.iter().filter(|link| link.name.starts_with("lsh")).map(|link| format!("link {}", link.name)),
     );
     let routes = host.routes().expect("listed");
-    let ours =
-        routes.iter().filter(|route| route.protocol == ROUTE_PROTOCOL && route.destination.prefix_len() > 0);
+    let ours = routes.iter().filter(|route| route.protocol == ROUTE_PROTOCOL);
     traces.extend(ours.map(|route| format!("route {}", route.destination)));
     let addresses = host.addresses().expect("listed");
     let held = addresses.iter().filter(|(_, address, _)| *address == METADATA_ADDRESS);
@@ -248,6 +252,41 @@ fn reconcile_converges_and_is_idempotent() {
 }
 
 #[test]
+fn a_failed_start_leaves_nothing() {
+    on_a_host(|mut world| async move {
+        let nft = std::mem::replace(&mut world.config.nft, "/nonexistent/nft".into());
+        let failed = Network::start(world.config.clone()).await;
+        assert!(matches!(&failed, Err(NetworkError::Nft { .. })), "{failed:?}");
+        world.config.nft = nft;
+        assert_eq!(traces(&world), Vec::<String>::new());
+        world.network().await;
+    });
+}
+
+#[test]
+fn a_reconciliation_that_broke_off_is_made_good() {
+    on_a_host(|mut world| async move {
+        let marker = world.directory.path().join("fail");
+        world.config.nft = failing_while(&marker, world.directory.path());
+        let network = world.network().await;
+        let task = world.task(&network, &["closed"]).await;
+        serve(at(&task), Ipv4Addr::UNSPECIFIED, 80);
+        let desired = DesiredNetwork {
+            vpcs: vec![vpc()],
+            security_groups: vec![allowing("closed", vec![Rule::everything()])],
+            interfaces: vec![task.spec.clone()],
+            ..DesiredNetwork::default()
+        };
+        std::fs::write(&marker, "").expect("written");
+        network.reconcile(desired.clone()).await.expect_err("nft fails");
+        refused(None, task.spec.address, 80);
+        std::fs::remove_file(&marker).expect("removed");
+        network.reconcile(desired).await.expect("reconciled");
+        reaches(None, task.spec.address, 80);
+    });
+}
+
+#[test]
 fn one_process_at_a_time() {
     on_a_host(|world| async move {
         let network = world.network().await;
@@ -312,15 +351,8 @@ fn specifications_are_checked() {
 #[test]
 fn a_failure_leaves_the_network_working() {
     on_a_host(|mut world| async move {
-        // A program that fails every time after the first: the ruleset loads, later changes do not.
-        let program = world.directory.path().join("nft");
-        let marker = world.directory.path().join("used");
-        let script = format!(
-            "#!/bin/sh\nif [ -e {0} ]; then echo broken on purpose >&2; exit 1; fi\nexec nft \"$@\"\n",
-            marker.display()
-        );
-        write_program(&program, &script);
-        world.config.nft = program;
+        let marker = world.directory.path().join("fail");
+        world.config.nft = failing_while(&marker, world.directory.path());
         let network = world.network().await;
         let before = world.task(&network, &["open"]).await;
         serve(at(&before), Ipv4Addr::UNSPECIFIED, 80);
@@ -343,10 +375,13 @@ fn a_failure_leaves_the_network_working() {
     });
 }
 
-fn write_program(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::write(path, text).expect("written");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+/// An `nft` that fails while the file `marker` exists.
+fn failing_while(marker: &Path, directory: &Path) -> PathBuf {
+    let program = directory.join("nft");
+    let check = format!("if [ -e {} ]; then echo broken on purpose >&2; exit 1; fi", marker.display());
+    std::fs::write(&program, format!("#!/bin/sh\n{check}\nexec nft \"$@\"\n")).expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    program
 }
 
 #[test]
