@@ -144,3 +144,21 @@ fn addresses_no_one_holds_lead_nowhere() {
         }
     });
 }
+
+#[test]
+fn a_task_does_not_reach_the_machines_own_metadata() {
+    on_a_host(|world| async move {
+        let network = world.network().await;
+        let task = world.public_task(&network, &["open"], 7).await;
+        // Where a cloud machine finds its own credentials.
+        let metadata = Ipv4Addr::new(169, 254, 169, 254);
+        inside(Some(&world.outside), || {
+            let mut socket = Rtnetlink::open().expect("a socket");
+            let index = socket.link("up0").expect("listed").expect("there").index;
+            socket.request_all(vec![route::add_address(index, metadata, 32)]).expect("held");
+        });
+        serve(Some(&world.outside), metadata, 80);
+        reaches(None, metadata, 80);
+        refused(at(&task), metadata, 80);
+    });
+}
