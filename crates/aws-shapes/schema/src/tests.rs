@@ -56,3 +56,11 @@ fn timestamps_keep_milliseconds() {
         assert_eq!(Timestamp::from_millis(millis).as_millis(), millis);
     }
 }
+
+#[test]
+fn enums_are_their_wire_strings() {
+    for colour in Colour::ALL {
+        assert_eq!(Colour::parse(colour.as_str()), Some(*colour));
+    }
+    assert_eq!(Colour::parse("DeepBlue"), None);
+}
