@@ -182,9 +182,7 @@ impl From<CatalogError> for Refusal {
             | CatalogError::ImageAlreadyExists { .. } => Self::new(StatusCode::CONFLICT, "DENIED", text),
             CatalogError::Manifest(error) => error.into(),
             CatalogError::Blob(error) => error.into(),
-            CatalogError::State(_) | CatalogError::Randomness(_) | CatalogError::BadSigningKey => {
-                Self::internal(error)
-            }
+            CatalogError::State(error) => Self::internal(error),
         }
     }
 }

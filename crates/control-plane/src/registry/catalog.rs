@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use blob_store::Digest;
 use state_store::State;
-use vocabulary::{AccountId, Region, Scope, Timestamp};
+use vocabulary::{Scope, Timestamp};
 
 use self::steps::{
     MOST_TAGS_AT_ONCE, Step, no_repository, put_image, remove_image, remove_repository, require_repository,
@@ -21,8 +21,7 @@ use self::steps::{
 };
 use super::error::CatalogError;
 use super::manifest::Manifest;
-use super::records::{Image, Layer, LayerFence, Referrer, Repository, SigningKey, Tag};
-use super::token::TokenKey;
+use super::records::{Image, Layer, LayerFence, Referrer, Repository, Tag};
 
 /// Repositories, images, tags and layers of all accounts. Cheap to clone.
 #[derive(Clone)]
@@ -57,28 +56,6 @@ impl Catalog {
 
     pub fn state(&self) -> &State {
         &self.state
-    }
-
-    /// The key that signs registry passwords, made when the installation first asks for it.
-    pub async fn signing_key(&self) -> Result<TokenKey, CatalogError> {
-        const ID: &str = "current";
-        let mut fresh = [0_u8; 32];
-        getrandom::fill(&mut fresh).map_err(|error| CatalogError::Randomness(error.to_string()))?;
-        let scope = global_scope();
-        let key = self
-            .state
-            .transact(|tx| match tx.get::<SigningKey>(&scope, ID) {
-                Some(key) => Ok::<_, CatalogError>(key),
-                None => {
-                    let key = Arc::new(SigningKey { hex: hex::encode(fresh) });
-                    tx.put::<SigningKey>(&scope, ID, Arc::clone(&key));
-                    Ok(key)
-                }
-            })
-            .await?;
-        let mut bytes = [0_u8; 32];
-        hex::decode_to_slice(&key.hex, &mut bytes).map_err(|_| CatalogError::BadSigningKey)?;
-        Ok(TokenKey::new(bytes))
     }
 
     /// The repository of that name.
@@ -334,10 +311,4 @@ impl Catalog {
             })
             .await
     }
-}
-
-/// Where what belongs to the whole installation is kept.
-fn global_scope() -> Scope {
-    let region = "global".parse::<Region>().expect("a region's name");
-    Scope::new(AccountId::local(), region)
 }

@@ -41,10 +41,6 @@ pub enum CatalogError {
     LayerInUse { digest: Digest, repository: String },
     #[error("The digest '{expected}' does not match the manifest's digest '{actual}'")]
     DigestMismatch { expected: Digest, actual: Digest },
-    #[error("no random bytes for a signing key: {0}")]
-    Randomness(String),
-    #[error("the stored signing key is not 32 bytes in hexadecimal")]
-    BadSigningKey,
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use blob_store::{Algorithm, Digest};
 use http::{StatusCode, header};
+use vocabulary::{Scope, Timestamp};
 
 use super::answer::{Answer, Refusal, empty, set, with_body};
 use super::catalog::NewImage;
@@ -43,18 +44,18 @@ impl Registry {
         }
         let reader = self.blobs.open(&image.digest).await?;
         let bytes = reader.read_all(LARGEST_MANIFEST as u64).await?;
-        self.note_pull(session, &image);
+        self.note_pull(&session.access.scope, &image, session.now);
         let mut answer = with_body(StatusCode::OK, &image.media_type, bytes);
         name_content(&mut answer, &image.digest);
         Ok(answer)
     }
 
     /// Records a pull, apart from the pull itself: it is not held up by it, nor does it fail with it.
-    fn note_pull(&self, session: &Session, image: &Image) {
-        if image.last_pulled_at.is_some_and(|last| session.now.since(last) < PULL_RESOLUTION) {
+    pub(crate) fn note_pull(&self, scope: &Scope, image: &Image, now: Timestamp) {
+        if image.last_pulled_at.is_some_and(|last| now.since(last) < PULL_RESOLUTION) {
             return;
         }
-        let (catalog, scope, now) = (self.catalog.clone(), session.access.scope.clone(), session.now);
+        let (catalog, scope) = (self.catalog.clone(), scope.clone());
         let (repository, digest) = (image.repository.clone(), image.digest.clone());
         tokio::spawn(async move {
             if let Err(error) = catalog.record_pull(&scope, &repository, &digest, now).await {

@@ -19,10 +19,11 @@ mod manifests;
 mod range;
 pub mod records;
 mod request;
-mod route;
+pub(crate) mod route;
 pub mod token;
 mod upload;
 
+use std::fmt;
 use std::sync::Arc;
 
 use blob_store::BlobStore;
@@ -55,6 +56,13 @@ pub struct Registry {
     pub blobs: Arc<dyn BlobStore>,
     pub key: TokenKey,
     authorize: Arc<dyn Authorize>,
+    complete_images: bool,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Registry")
+    }
 }
 
 impl Registry {
@@ -64,7 +72,20 @@ impl Registry {
         key: TokenKey,
         authorize: Arc<dyn Authorize>,
     ) -> Self {
-        Self { catalog, blobs, key, authorize }
+        Self { catalog, blobs, key, authorize, complete_images: true }
+    }
+
+    /// Lets the API's `PutImage` take manifests whose layers or images the repository does not hold, which AWS refuses and
+    /// programs written against emulators do. Pulling such an image fails at what is missing. Pushes through the protocol
+    /// are held to completeness all the same.
+    pub fn taking_incomplete_images(mut self) -> Self {
+        self.complete_images = false;
+        self
+    }
+
+    /// Whether `PutImage` refuses what is incomplete.
+    pub fn requires_complete_images(&self) -> bool {
+        self.complete_images
     }
 
     /// Answers one request whose path begins with `/v2`. Never fails: what goes wrong is an answer as well.
@@ -93,6 +114,9 @@ impl Registry {
         body: http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>,
         now: Timestamp,
     ) -> Result<Answer, Refusal> {
+        if let Some(answer) = self.answer_link(parts, now).await? {
+            return Ok(answer);
+        }
         let session = self.session(&parts.headers, parts.uri.host(), now)?;
         let route = Route::parse(&parts.method, parts.uri.path())?;
         let request = Incoming::new(parts, body)?;
@@ -126,6 +150,21 @@ impl Registry {
             Route::FinishUpload(name, id) => self.finish_upload(&session, name, id, request).await,
             Route::CancelUpload(name, id) => self.cancel_upload(&session, name, id).await,
         }
+    }
+
+    /// A signed link stands for a password, and for nothing but the blob that it names.
+    async fn answer_link(
+        &self,
+        parts: &http::request::Parts,
+        now: Timestamp,
+    ) -> Result<Option<Answer>, Refusal> {
+        let (path, query) = (parts.uri.path(), parts.uri.query());
+        let Some(scope) = self.key.check_link(path, query, now) else { return Ok(None) };
+        let Ok(Route::GetBlob(name, digest)) = Route::parse(&parts.method, path) else { return Ok(None) };
+        let access = Access { account: scope.account.clone(), principal: "a signed link".to_owned(), scope };
+        let session = Session { access, now };
+        let head_only = parts.method == http::Method::HEAD;
+        self.get_blob(&session, &name, &digest, &parts.headers, head_only).await.map(Some)
     }
 
     /// Who asks, and which registry is meant: the token's, unless the host names one.

@@ -211,18 +211,6 @@ impl Record for LayerFence {
     const SCHEMA_VERSION: u32 = 1;
 }
 
-/// The key under which registry passwords are signed, one for the whole installation. Id: `current`.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct SigningKey {
-    pub hex: String,
-}
-
-impl Record for SigningKey {
-    const SERVICE: &'static str = SERVICE;
-    const KIND: &'static str = "signing-key";
-    const SCHEMA_VERSION: u32 = 1;
-}
-
 /// Declares the tables of all of the above.
 pub fn tables(tables: Tables) -> Tables {
     tables
@@ -232,5 +220,4 @@ pub fn tables(tables: Tables) -> Tables {
         .with::<Layer>()
         .with::<Referrer>()
         .with::<LayerFence>()
-        .with::<SigningKey>()
 }

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use vocabulary::{AccountId, Scope, Timestamp};
 
+use super::route::parameter;
+
 /// How long a password is good for, as in ECR: 12 hours.
 pub const LIFETIME: std::time::Duration = std::time::Duration::from_secs(12 * 60 * 60);
 
@@ -81,6 +83,28 @@ impl TokenKey {
             return Err(TokenError::Expired);
         }
         Ok(body.access)
+    }
+
+    /// The query that lets whoever has it fetch `path` (without a query) of `scope` until `expires`, and nothing else.
+    pub fn sign_link(&self, scope: &Scope, path: &str, expires: Timestamp) -> String {
+        let expires = expires.as_millis();
+        let signature = self.link_mac(scope, path, expires).finalize().into_bytes();
+        let signature = URL_SAFE_NO_PAD.encode(signature);
+        format!("account={}&region={}&expires={expires}&signature={signature}", scope.account, scope.region)
+    }
+
+    /// The scope that a signed link speaks for, `None` when it is no such link, changed or too old.
+    pub fn check_link(&self, path: &str, query: Option<&str>, now: Timestamp) -> Option<Scope> {
+        let value = |name| parameter(query, name);
+        let scope = Scope::new(value("account")?.parse().ok()?, value("region")?.parse().ok()?);
+        let expires = value("expires")?.parse::<i64>().ok()?;
+        let signature = URL_SAFE_NO_PAD.decode(value("signature")?).ok()?;
+        self.link_mac(&scope, path, expires).verify_slice(&signature).ok()?;
+        if now < Timestamp::from_millis(expires) { Some(scope) } else { None }
+    }
+
+    fn link_mac(&self, scope: &Scope, path: &str, expires: i64) -> Hmac<Sha256> {
+        self.mac(&format!("link\n{scope}\n{path}\n{expires}"))
     }
 
     fn mac(&self, body: &str) -> Hmac<Sha256> {

@@ -55,7 +55,7 @@ fn layout(folder: &Path, size: usize) {
     let config = config.to_string();
     let manifest = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob(config.as_bytes()), "size": config.len() },
-        "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": layer_digest, "size": size }] });
+        "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer_digest, "size": size }] });
     let manifest = manifest.to_string();
     let index = json!({ "schemaVersion": 2, "manifests": [{ "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": blob(manifest.as_bytes()), "size": manifest.len(),
@@ -123,5 +123,6 @@ async fn skopeo_pushes_copies_lists_and_pulls() {
     let layer = std::fs::read_dir(&to)
         .expect("pulled")
         .map(|entry| entry.expect("a file").metadata().expect("its size").len());
-    assert_eq!(layer.max(), Some(3_000_000));
+    // skopeo compresses on the way, which does not shorten this layer.
+    assert!(layer.max().is_some_and(|largest| largest >= 3_000_000));
 }

@@ -21,7 +21,7 @@ use vocabulary::{AccountId, Scope, Timestamp};
 use super::catalog::Catalog;
 use super::manifest::OCI_MANIFEST;
 use super::records::{Encryption, Mutability, Repository, tables};
-use super::token::Access;
+use super::token::{Access, TokenKey};
 use super::{Authorize, Registry};
 
 pub struct Everyone;
@@ -67,7 +67,7 @@ pub async fn fixture_with(limits: Limits) -> Fixture {
     let store = Arc::new(SqliteStore::in_memory().expect("a store"));
     let state = State::open(store, tables(Tables::new())).await.expect("tables");
     let catalog = Catalog::new(state);
-    let key = catalog.signing_key().await.expect("a key");
+    let key = TokenKey::new([7; 32]);
     let blobs = Arc::new(FileBlobStore::open(folder.path(), limits).expect("a blob store"));
     let scope = Scope::new(AccountId::local(), "us-east-1".parse().expect("a region"));
     for name in [NAME, OTHER] {

@@ -1,16 +1,124 @@
-//! Elastic Container Registry.
+//! Elastic Container Registry: the API over the registry's catalogue.
+//!
+//! Images pushed through the protocol and through this API are the same images. What has no handler here is answered with
+//! 501: pull-through caches, replication, scanning by anything but a real scanner, archive storage, signing.
+
+mod authorization;
+mod errors;
+mod images;
+mod layers;
+pub mod lifecycle;
+mod policies;
+mod previews;
+pub mod records;
+mod registry_settings;
+mod repositories;
+mod scanning;
+mod tags;
+
 
 use aws_shapes_ecr as ecr;
+use aws_shapes_ecr::errors as codes;
 use state_store::Tables;
+use vocabulary::Scope;
 
-use crate::gateway::Operations;
+use crate::gateway::{ApiError, Call, Operations};
+use crate::registry::catalog::Catalog;
+use crate::registry::records as stored;
 
-/// Declares the service's records.
+pub use previews::apply_lifecycle_policies;
+
+/// Declares what the registry and its API keep.
 pub fn tables(tables: Tables) -> Tables {
-    crate::registry::records::tables(tables)
+    stored::tables(tables).with::<records::RegistrySettings>()
 }
 
 /// Registers the handlers.
 pub fn register(operations: &mut Operations) {
-    operations.service(ecr::SERVICE);
+    let mut on = operations.service(ecr::SERVICE);
+    on.on::<ecr::CreateRepository, _, _>(repositories::create)
+        .on::<ecr::DescribeRepositories, _, _>(repositories::describe)
+        .on::<ecr::DeleteRepository, _, _>(repositories::delete)
+        .on::<ecr::PutImageTagMutability, _, _>(repositories::put_tag_mutability)
+        .on::<ecr::PutImageScanningConfiguration, _, _>(repositories::put_scanning)
+        .on::<ecr::TagResource, _, _>(tags::add)
+        .on::<ecr::UntagResource, _, _>(tags::remove)
+        .on::<ecr::ListTagsForResource, _, _>(tags::list)
+        .on::<ecr::SetRepositoryPolicy, _, _>(policies::set)
+        .on::<ecr::GetRepositoryPolicy, _, _>(policies::get)
+        .on::<ecr::DeleteRepositoryPolicy, _, _>(policies::delete)
+        .on::<ecr::PutRegistryPolicy, _, _>(policies::put_of_registry)
+        .on::<ecr::GetRegistryPolicy, _, _>(policies::get_of_registry)
+        .on::<ecr::DeleteRegistryPolicy, _, _>(policies::delete_of_registry)
+        .on::<ecr::PutLifecyclePolicy, _, _>(previews::put)
+        .on::<ecr::GetLifecyclePolicy, _, _>(previews::get)
+        .on::<ecr::DeleteLifecyclePolicy, _, _>(previews::delete)
+        .on::<ecr::StartLifecyclePolicyPreview, _, _>(previews::start_preview)
+        .on::<ecr::GetLifecyclePolicyPreview, _, _>(previews::get_preview)
+        .on::<ecr::PutImage, _, _>(images::put)
+        .on::<ecr::ListImages, _, _>(images::list)
+        .on::<ecr::DescribeImages, _, _>(images::describe)
+        .on::<ecr::BatchGetImage, _, _>(images::batch_get)
+        .on::<ecr::BatchDeleteImage, _, _>(images::batch_delete)
+        .on::<ecr::ListImageReferrers, _, _>(images::list_referrers)
+        .on::<ecr::InitiateLayerUpload, _, _>(layers::initiate)
+        .on::<ecr::UploadLayerPart, _, _>(layers::upload_part)
+        .on::<ecr::CompleteLayerUpload, _, _>(layers::complete)
+        .on::<ecr::BatchCheckLayerAvailability, _, _>(layers::check)
+        .on::<ecr::GetDownloadUrlForLayer, _, _>(layers::download_url)
+        .on::<ecr::GetAuthorizationToken, _, _>(authorization::token)
+        .on::<ecr::StartImageScan, _, _>(scanning::start)
+        .on::<ecr::DescribeImageScanFindings, _, _>(scanning::findings)
+        .on::<ecr::PutRegistryScanningConfiguration, _, _>(scanning::put_of_registry)
+        .on::<ecr::GetRegistryScanningConfiguration, _, _>(scanning::get_of_registry)
+        .on::<ecr::BatchGetRepositoryScanningConfiguration, _, _>(scanning::batch_get)
+        .on::<ecr::DescribeRegistry, _, _>(registry_settings::describe)
+        .on::<ecr::GetAccountSetting, _, _>(registry_settings::get_account_setting)
+        .on::<ecr::PutAccountSetting, _, _>(registry_settings::put_account_setting);
+}
+
+/// A repository that a call names, in the registry that it means.
+struct Target {
+    scope: Scope,
+    registry: String,
+    name: String,
+}
+
+impl Target {
+    /// Of another account's registry nothing is visible: no policy grants anything across accounts yet.
+    fn of(call: &Call, registry: Option<&String>, name: Option<String>) -> Result<Self, ApiError> {
+        let name = name.unwrap_or_default();
+        let scope = call.scope().clone();
+        match registry {
+            Some(registry) if registry != scope.account.as_str() => {
+                let message = format!(
+                    "The repository with name '{name}' does not exist in the registry with id '{registry}'"
+                );
+                Err(ApiError::new(&codes::REPOSITORY_NOT_FOUND_EXCEPTION, message))
+            }
+            _ => Ok(Self { registry: scope.account.to_string(), scope, name }),
+        }
+    }
+
+    /// The same, and the repository is there.
+    fn existing(call: &Call, registry: Option<&String>, name: Option<String>) -> Result<Self, ApiError> {
+        let target = Self::of(call, registry, name)?;
+        catalog(call).repository(&target.scope, &target.name)?;
+        Ok(target)
+    }
+
+    fn in_registry(&self) -> String {
+        format!("in the repository with name '{}' in the registry with id '{}'", self.name, self.registry)
+    }
+}
+
+fn catalog(call: &Call) -> &Catalog {
+    &call.services.registry.catalog
+}
+
+/// The size of a page: what was asked for, within ECR's bounds.
+fn page_size(asked: Option<i32>) -> usize {
+    const DEFAULT: usize = 100;
+    const LARGEST: usize = 1000;
+    asked.map_or(DEFAULT, |asked| usize::try_from(asked).unwrap_or(DEFAULT).clamp(1, LARGEST))
 }
