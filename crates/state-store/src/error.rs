@@ -10,11 +10,11 @@ use crate::{LeaseId, Revision};
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// History before `compacted` is gone. A watcher must read the range again and watch from there.
-    #[error("revision has been compacted: history begins at {compacted}")]
-    Compacted { compacted: Revision },
-    #[error("revision {requested} is in the future: the store is at {current}")]
-    FutureRevision { requested: Revision, current: Revision },
+    /// History before `compacted` (where the store says it) is gone. A watcher must read the range again and watch from there.
+    #[error("the revision has been compacted{}", begins_at(.compacted))]
+    Compacted { compacted: Option<Revision> },
+    #[error("revision {requested} is in the future")]
+    FutureRevision { requested: Revision },
     #[error("lease {0} does not exist or has expired")]
     LeaseNotFound(LeaseId),
     #[error("lease {0} exists already")]
@@ -26,8 +26,8 @@ pub enum StoreError {
     #[error("{path} was written by a newer version (format {found}, this one knows up to {known})")]
     NewerFormat { path: PathBuf, found: i64, known: i64 },
     /// The change was not made, and what was acknowledged before is intact. Later writes work once there is room.
-    #[error("the disk that holds {path} is full")]
-    DiskFull { path: PathBuf },
+    #[error("the disk is full that holds {place}")]
+    DiskFull { place: String },
     /// The disk failed to make a write durable. Nothing more is accepted until the store is opened again.
     #[error("the store refuses writes since the disk failed: {reason}")]
     Failed { reason: Arc<str> },
@@ -63,6 +63,17 @@ impl StoreError {
     ) -> StoreError {
         StoreError::Backend { doing, source: source.into().into() }
     }
+
+    pub(crate) fn unknown(
+        doing: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> StoreError {
+        StoreError::Unknown { doing, source: source.into().into() }
+    }
+}
+
+fn begins_at(compacted: &Option<Revision>) -> String {
+    compacted.map_or_else(String::new, |revision| format!(": history begins at {revision}"))
 }
 
 fn in_use_by(pid: &Option<u32>) -> String {

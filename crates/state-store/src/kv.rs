@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::{InvalidRequest, StoreError};
+
 /// A point in the store's history. One counter for the whole store; it grows by one with every transaction that
 /// changes something. An empty store is at revision 1, so the first write makes revision 2. Zero means "none" or "latest".
 pub type Revision = i64;
@@ -147,6 +149,11 @@ impl KeyRange {
             RangeEnd::Single => KeyRange::between(start.clone(), start),
             end => KeyRange { start: start.into(), end: end.clone() },
         }
+    }
+
+    /// Errors: a single key that is empty, which cannot exist.
+    pub(crate) fn validate(&self) -> Result<(), StoreError> {
+        if self.is_single() && self.start.is_empty() { Err(InvalidRequest::EmptyKey.into()) } else { Ok(()) }
     }
 
     pub fn contains(&self, key: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the contract: ordered keys, one global revision, transactions of compares and writes, range reads, watches
 //! from a revision, leases. [`SqliteStore`] is the embedded implementation: durable before it acknowledges, many
-//! transactions per fsync. [`State`] is what services use: tables of [`Record`]s in memory, fed by the watch, read without
+//! transactions per fsync. [`EtcdStore`] is the distributed one. [`State`] is what services use: tables of [`Record`]s in memory, fed by the watch, read without
 //! touching the store, and changed in transactions whose commit depends on what they read.
 //!
 //! It does not decide what is stored, who may read it, or when history is worth keeping: callers do.
@@ -70,6 +70,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod etcd;
 mod kv;
 mod leadership;
 mod sqlite;
@@ -78,9 +79,10 @@ mod tables;
 mod txn;
 
 pub use error::{InvalidRequest, StoreError};
+pub use etcd::{EtcdOptions, EtcdStore};
 pub use kv::{Event, KeyRange, KeyValue, LeaseId, Revision};
 pub use leadership::{Fence, Leadership};
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStats, SqliteStore};
 pub use store::{BoxFuture, Lease, LeaseStatus, MAX_LEASE_SECONDS, Store, WatchBatch, Watcher};
 pub use tables::{
     AllChanges, AlreadyExists, Change, Changes, Found, Notice, Record, State, StateError, Tables, Touched,

@@ -4,7 +4,10 @@ use std::{fmt, future::Future, pin::Pin};
 
 use futures_util::{Stream, StreamExt};
 
-use crate::{Event, KeyRange, LeaseId, RangeRequest, RangeResponse, Revision, StoreError, Txn, TxnResponse};
+use crate::{
+    Event, InvalidRequest, KeyRange, LeaseId, RangeRequest, RangeResponse, Revision, StoreError, Txn,
+    TxnResponse,
+};
 
 /// A boxed future, so that `Arc<dyn Store>` works.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -102,5 +105,13 @@ impl Watcher {
 impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watcher")
+    }
+}
+
+/// What every implementation asks of a lease's time to live.
+pub(crate) fn check_ttl(seconds: i64) -> Result<(), StoreError> {
+    match seconds {
+        1..=MAX_LEASE_SECONDS => Ok(()),
+        _ => Err(InvalidRequest::TimeToLive { seconds, limit: MAX_LEASE_SECONDS }.into()),
     }
 }

@@ -166,9 +166,7 @@ impl Txn {
         if bytes > MAX_TXN_BYTES {
             return Err(InvalidRequest::TooLarge { bytes, limit: MAX_TXN_BYTES }.into());
         }
-        if self.compares.iter().any(|compare| names_no_key(&compare.range)) {
-            return Err(InvalidRequest::EmptyKey.into());
-        }
+        self.compares.iter().try_for_each(|compare| compare.range.validate())?;
         validate_branch(&self.success)?;
         validate_branch(&self.failure)
     }
@@ -243,6 +241,10 @@ impl RangeRequest {
         self.count_only = true;
         self
     }
+
+    pub(crate) fn validate(&self) -> Result<(), StoreError> {
+        self.range.validate()
+    }
 }
 
 impl Relation {
@@ -260,10 +262,6 @@ fn range_bytes(range: &KeyRange) -> usize {
     range.start().len() + range.end().map_or(0, Bytes::len)
 }
 
-fn names_no_key(range: &KeyRange) -> bool {
-    range.is_single() && range.start().is_empty()
-}
-
 /// No empty key, and no key touched by a put and by another write: the outcome would depend on the order.
 fn validate_branch(ops: &[Op]) -> Result<(), StoreError> {
     let mut puts: Vec<&Bytes> = Vec::new();
@@ -272,10 +270,11 @@ fn validate_branch(ops: &[Op]) -> Result<(), StoreError> {
         match op {
             Op::Put { key, .. } if key.is_empty() => return Err(InvalidRequest::EmptyKey.into()),
             Op::Put { key, .. } => puts.push(key),
-            Op::Delete(range) if names_no_key(range) => return Err(InvalidRequest::EmptyKey.into()),
-            Op::Delete(range) => deletes.push(range),
-            Op::Range(request) if names_no_key(&request.range) => return Err(InvalidRequest::EmptyKey.into()),
-            Op::Range(_) => {}
+            Op::Delete(range) => {
+                range.validate()?;
+                deletes.push(range);
+            }
+            Op::Range(request) => request.validate()?,
         }
     }
     puts.sort_unstable();

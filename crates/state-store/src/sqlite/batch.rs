@@ -107,20 +107,23 @@ impl<'a> Batch<'a> {
         self.write_index(|index| index.compact(revision, limit))
     }
 
-    /// Everything that can refuse a branch, before any of it is done.
+    /// Everything that can refuse a branch, before any of it is done: leases first, then revisions, as etcd does.
     fn check(&self, branch: &[Op], lease_exists: impl Fn(LeaseId) -> bool) -> Result<(), StoreError> {
-        let mut deletes = 0;
+        let leases =
+            branch.iter().filter_map(|op| if let Op::Put { lease, .. } = op { Some(*lease) } else { None });
+        for lease in leases {
+            if lease != LeaseId::NONE && !lease_exists(lease) {
+                return Err(StoreError::LeaseNotFound(lease));
+            }
+        }
+        let mut count = branch.len();
         for op in branch {
             match op {
-                Op::Put { lease, .. } if *lease != LeaseId::NONE && !lease_exists(*lease) => {
-                    return Err(StoreError::LeaseNotFound(*lease));
-                }
-                Op::Delete(range) => deletes += self.read_index().range(range, Revision::MAX).count(),
+                Op::Delete(range) => count += self.read_index().range(range, Revision::MAX).count(),
                 Op::Range(request) => check_revision(request.revision, self.head, self.compacted)?,
                 Op::Put { .. } => {}
             }
         }
-        let count = deletes + branch.len();
         if count > MAX_CHANGES_PER_REVISION { Err(too_many_changes(count)) } else { Ok(()) }
     }
 
@@ -209,8 +212,8 @@ pub(super) fn check_revision(
 ) -> Result<(), StoreError> {
     match requested {
         0 => Ok(()),
-        _ if requested > current => Err(StoreError::FutureRevision { requested, current }),
-        _ if requested < compacted => Err(StoreError::Compacted { compacted }),
+        _ if requested > current => Err(StoreError::FutureRevision { requested }),
+        _ if requested < compacted => Err(StoreError::Compacted { compacted: Some(compacted) }),
         _ => Ok(()),
     }
 }

@@ -10,7 +10,10 @@ use std::{path::Path, time::Duration};
 use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
-use super::index::{Index, RowId, Version};
+use super::{
+    SqliteOptions,
+    index::{Index, RowId, Version},
+};
 use crate::{Event, KeyValue, LeaseId, Revision, StoreError};
 
 /// The layout that this version writes, in `PRAGMA user_version`.
@@ -23,6 +26,9 @@ const APPLICATION_ID: i64 = 0x4c53_5354;
 /// thousand commits, and a restart has little to read.
 const CHECKPOINT_PAGES: i64 = 4096;
 
+/// SQLite's default, which new databases get.
+const PAGE_BYTES: u64 = 4096;
+
 /// What the file knows that is not in the log.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -34,13 +40,13 @@ pub(super) struct Loaded {
 }
 
 /// Opens the connection that writes, making the tables when the file is new.
-pub(super) fn open_writer(path: Option<&Path>, fsync: bool) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(path: Option<&Path>, options: &SqliteOptions) -> Result<Connection, StoreError> {
     let connection = match path {
         Some(path) => Connection::open(path),
         None => Connection::open_in_memory(),
     }
     .map_err(opening)?;
-    prepare_writer(&connection, path, fsync)?;
+    prepare_writer(&connection, path, options)?;
     Ok(connection)
 }
 
@@ -52,7 +58,11 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn prepare_writer(connection: &Connection, path: Option<&Path>, fsync: bool) -> Result<(), StoreError> {
+fn prepare_writer(
+    connection: &Connection,
+    path: Option<&Path>,
+    options: &SqliteOptions,
+) -> Result<(), StoreError> {
     let pragma = |name: &str, value: &dyn rusqlite::ToSql| connection.pragma_update(None, name, value);
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(opening)?;
     if version > FORMAT {
@@ -64,8 +74,13 @@ fn prepare_writer(connection: &Connection, path: Option<&Path>, fsync: bool) -> 
         // Answers with the mode that it chose, hence a query.
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).map_err(opening)?;
     }
-    pragma("synchronous", &if fsync { "FULL" } else { "OFF" }).map_err(opening)?;
+    pragma("synchronous", &if options.fsync { "FULL" } else { "OFF" }).map_err(opening)?;
     pragma("wal_autocheckpoint", &CHECKPOINT_PAGES).map_err(opening)?;
+    if let Some(bytes) = options.quota_bytes {
+        let pages = i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX).max(1);
+        // Answers with what it made of it.
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).map_err(opening)?;
+    }
     connection.set_prepared_statement_cache_capacity(16);
     if version < FORMAT {
         let create = format!(

@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use futures_util::stream;
@@ -32,6 +32,8 @@ pub(super) struct Progress {
 pub(super) struct Hub {
     ring: Mutex<Ring>,
     progress: watch::Sender<Progress>,
+    pub transactions: AtomicU64,
+    pub commits: AtomicU64,
 }
 
 #[derive(Default)]
@@ -46,7 +48,12 @@ impl Hub {
     pub fn new(committed: Revision, compacted: Revision) -> Hub {
         let ring = Ring { complete_from: committed + 1, ..Ring::default() };
         let (progress, _) = watch::channel(Progress { committed, compacted, closed: false });
-        Hub { ring: Mutex::new(ring), progress }
+        Hub {
+            ring: Mutex::new(ring),
+            progress,
+            transactions: AtomicU64::default(),
+            commits: AtomicU64::default(),
+        }
     }
 
     pub fn progress(&self) -> Progress {
@@ -118,8 +125,14 @@ fn weight(event: &Event) -> usize {
 /// A watcher of `range` from revision `from` on.
 pub(super) fn watch(hub: &Arc<Hub>, readers: &Arc<Readers>, range: KeyRange, from: Revision) -> Watcher {
     let receiver = hub.progress.subscribe();
-    let cursor = if from <= 0 { hub.progress().committed + 1 } else { from };
-    let state = Cursor { hub: hub.clone(), readers: readers.clone(), receiver, range, next: cursor };
+    let Progress { committed, compacted, .. } = hub.progress();
+    let next = if from <= 0 { committed + 1 } else { from };
+    if next < compacted {
+        // The ring may still have it, but that is luck and nothing to rely on.
+        let refused = Err(StoreError::Compacted { compacted: Some(compacted) });
+        return Watcher::new(stream::iter([refused]));
+    }
+    let state = Cursor { hub: hub.clone(), readers: readers.clone(), receiver, range, next };
     Watcher::new(stream::unfold(Some(state), async |state| {
         let mut cursor = state?;
         match cursor.next().await {
@@ -167,7 +180,7 @@ impl Cursor {
         // Asked afterwards, because compaction may have removed rows while they were read.
         let compacted = self.hub.progress().compacted;
         if from < compacted {
-            return Err(StoreError::Compacted { compacted });
+            return Err(StoreError::Compacted { compacted: Some(compacted) });
         }
         events.retain(|event| self.range.contains(event.key()));
         Ok((events, revision))

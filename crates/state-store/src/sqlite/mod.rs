@@ -20,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
+        atomic::Ordering,
         mpsc::{self, Sender},
     },
     thread::JoinHandle,
@@ -38,7 +39,7 @@ use self::{
 };
 use crate::{
     BoxFuture, KeyRange, Lease, LeaseId, LeaseStatus, RangeRequest, RangeResponse, Revision, Store,
-    StoreError, Txn, TxnResponse, Watcher,
+    StoreError, Txn, TxnResponse, Watcher, store::check_ttl,
 };
 
 /// Requests that may wait for the writer. Further callers wait for a place, so a burst costs latency, not memory.
@@ -54,13 +55,24 @@ pub struct SqliteOptions {
     pub keep_changes: usize,
     /// Whether a write is on the disk before it is acknowledged. Off only where nothing is to survive.
     pub fsync: bool,
+    /// Bytes that the database may grow to; beyond that writes are refused as on a full disk. None: as much as there is.
+    pub quota_bytes: Option<u64>,
 }
 
 impl Default for SqliteOptions {
-    /// Durable; 10,000 changes of history, which is minutes of a busy control plane.
+    /// Durable; 10,000 changes of history, which is minutes of a busy control plane; no quota.
     fn default() -> SqliteOptions {
-        SqliteOptions { keep_changes: 10_000, fsync: true }
+        SqliteOptions { keep_changes: 10_000, fsync: true, quota_bytes: None }
     }
+}
+
+/// What a store has done since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqliteStats {
+    /// Revisions made.
+    pub transactions: u64,
+    /// Commits that made them: about as many fsyncs.
+    pub commits: u64,
 }
 
 /// A store in one directory, or in memory.
@@ -85,7 +97,7 @@ impl SqliteStore {
             .map_err(|source| StoreError::backend("creating the data directory", source))?;
         let lock = lock(directory)?;
         let path = directory.join("state.sqlite");
-        let connection = disk::open_writer(Some(&path), options.fsync)?;
+        let connection = disk::open_writer(Some(&path), options)?;
         let connection = Arc::new(Mutex::new(connection));
         let readers = Readers::of_file(path.clone());
         SqliteStore::start(connection, readers, path, options, Some(lock))
@@ -97,9 +109,9 @@ impl SqliteStore {
         SqliteStore::in_memory_with(&options)
     }
 
-    /// As [`SqliteStore::in_memory`]; only the length of the history matters.
+    /// As [`SqliteStore::in_memory`], with a history and a quota of the caller's choice.
     pub fn in_memory_with(options: &SqliteOptions) -> Result<SqliteStore, StoreError> {
-        let connection = Arc::new(Mutex::new(disk::open_writer(None, false)?));
+        let connection = Arc::new(Mutex::new(disk::open_writer(None, options)?));
         let readers = Readers::of_memory(connection.clone());
         SqliteStore::start(connection, readers, PathBuf::from(":memory:"), options, None)
     }
@@ -148,6 +160,13 @@ impl SqliteStore {
         })
     }
 
+    pub fn stats(&self) -> SqliteStats {
+        SqliteStats {
+            transactions: self.hub.transactions.load(Ordering::Relaxed),
+            commits: self.hub.commits.load(Ordering::Relaxed),
+        }
+    }
+
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, StoreError> {
         let place = self.places.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
@@ -158,6 +177,7 @@ impl SqliteStore {
     }
 
     async fn read_range(&self, request: RangeRequest) -> Result<RangeResponse, StoreError> {
+        request.validate()?;
         for _ in 0..READ_ATTEMPTS {
             let current = self.hub.progress().committed;
             let at = if request.revision == 0 { current } else { request.revision };
@@ -184,7 +204,7 @@ impl SqliteStore {
             if values.iter().any(Option::is_none) {
                 let compacted = self.hub.progress().compacted;
                 if request.revision != 0 && request.revision < compacted {
-                    return Err(StoreError::Compacted { compacted });
+                    return Err(StoreError::Compacted { compacted: Some(compacted) });
                 }
                 continue;
             }
@@ -192,7 +212,7 @@ impl SqliteStore {
             let kvs = kvs.map(|((key, version), value)| batch::key_value(key, value, &version)).collect();
             return Ok(RangeResponse { revision: current, kvs, more: selected.more, count: selected.count });
         }
-        Err(StoreError::Compacted { compacted: self.hub.progress().compacted })
+        Err(StoreError::Compacted { compacted: Some(self.hub.progress().compacted) })
     }
 
     fn with_leases<T>(&self, with: impl FnOnce(&mut Leases) -> T) -> T {
@@ -213,11 +233,17 @@ impl Store for SqliteStore {
     }
 
     fn watch(&self, range: KeyRange, from: Revision) -> BoxFuture<'_, Result<Watcher, StoreError>> {
-        Box::pin(async move { Ok(hub::watch(&self.hub, &self.readers, range, from)) })
+        Box::pin(async move {
+            range.validate()?;
+            Ok(hub::watch(&self.hub, &self.readers, range, from))
+        })
     }
 
     fn lease_grant(&self, id: LeaseId, ttl_seconds: i64) -> BoxFuture<'_, Result<Lease, StoreError>> {
-        Box::pin(self.ask(move |reply| Request::Grant(id, ttl_seconds, reply)))
+        Box::pin(async move {
+            check_ttl(ttl_seconds)?;
+            self.ask(move |reply| Request::Grant(id, ttl_seconds, reply)).await
+        })
     }
 
     fn lease_keep_alive(&self, id: LeaseId) -> BoxFuture<'_, Result<Lease, StoreError>> {

@@ -11,6 +11,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::Instant,
@@ -26,9 +27,7 @@ use super::{
     index::{Index, MAX_CHANGES_PER_REVISION},
     leases::Leases,
 };
-use crate::{
-    Lease, LeaseId, MAX_LEASE_SECONDS, Revision, StoreError, Txn, TxnResponse, error::InvalidRequest,
-};
+use crate::{Lease, LeaseId, Revision, StoreError, Txn, TxnResponse, error::InvalidRequest};
 
 /// Requests committed together: bounds how long the first of them waits for the last.
 const BATCH_REQUESTS: usize = 1024;
@@ -156,6 +155,11 @@ impl Writer {
         let (head, events) = batch.finish();
         match &outcome {
             Ok(()) => {
+                if head != self.head {
+                    self.hub.commits.fetch_add(1, Ordering::Relaxed);
+                    let made = u64::try_from(head - self.head).unwrap_or(0);
+                    self.hub.transactions.fetch_add(made, Ordering::Relaxed);
+                }
                 self.head = head;
                 self.hub.publish(events, head);
             }
@@ -212,10 +216,6 @@ impl Writer {
         ttl_seconds: i64,
         changes: &mut Vec<LeaseChange>,
     ) -> rusqlite::Result<Result<Lease, StoreError>> {
-        if !(1..=MAX_LEASE_SECONDS).contains(&ttl_seconds) {
-            let invalid = InvalidRequest::TimeToLive { seconds: ttl_seconds, limit: MAX_LEASE_SECONDS };
-            return Ok(Err(invalid.into()));
-        }
         let mut leases = self.leases();
         let id = if id == LeaseId::NONE { fresh_lease(&leases) } else { id };
         if leases.contains(id) {
@@ -244,10 +244,10 @@ impl Writer {
 
     fn compact(&mut self, batch: &Batch<'_>, revision: Revision) -> rusqlite::Result<Result<(), StoreError>> {
         if revision <= self.compacted {
-            return Ok(Err(StoreError::Compacted { compacted: self.compacted }));
+            return Ok(Err(StoreError::Compacted { compacted: Some(self.compacted) }));
         }
         if revision > batch.head() {
-            return Ok(Err(StoreError::FutureRevision { requested: revision, current: batch.head() }));
+            return Ok(Err(StoreError::FutureRevision { requested: revision }));
         }
         self.set_compacted(batch, revision)?;
         Ok(Ok(()))
@@ -305,7 +305,7 @@ impl Writer {
 
     fn explain(&mut self, error: rusqlite::Error) -> StoreError {
         if disk::is_disk_full(&error) {
-            StoreError::DiskFull { path: self.path.clone() }
+            StoreError::DiskFull { place: self.path.display().to_string() }
         } else if disk::is_io_failure(&error) {
             let failed = failed(&error);
             self.failed = Some(failed.clone());

@@ -375,7 +375,7 @@ async fn older_schemas_are_migrated_and_newer_ones_refused() {
 
 #[tokio::test]
 async fn a_feed_that_lost_its_history_loads_the_tables_anew() {
-    let options = SqliteOptions { keep_changes: 0, fsync: false };
+    let options = SqliteOptions { keep_changes: 0, ..SqliteOptions::default() };
     let store = Arc::new(SqliteStore::in_memory_with(&options).unwrap());
     let state = open(store.clone()).await;
     put(&state, "a", "OLD").await;
