@@ -23,6 +23,8 @@ pub(crate) struct Request {
 pub(crate) enum Op {
     /// Only for a shim that has no task yet.
     Assign(Box<TaskSandbox>),
+    /// A container will be made soon: see [`crate::cgroup::keep_migrations_fast`]. Not answered.
+    Nudge,
     Hello,
     Create(Box<ContainerConfig>),
     Start {
@@ -55,6 +57,7 @@ impl Op {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Op::Assign(_) => "assign",
+            Op::Nudge => "nudge",
             Op::Hello => "hello",
             Op::Create(_) => "create",
             Op::Start { .. } => "start",

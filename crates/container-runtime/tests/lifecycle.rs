@@ -96,7 +96,7 @@ async fn what_cannot_start_says_why_in_known_words() {
 async fn further_processes_run_beside_and_time_out() {
     let machine = Machine::new();
     let task = machine.launch("exec").await;
-    let mut config = machine.shell("app", "echo $$ > /tmp/pid; sleep 1000");
+    let mut config = machine.shell("app", "sleep 1000; true");
     config.env = vec!["GREETING=hello".to_owned()];
     within(task.create(config)).await.expect("create");
     within(task.start("app")).await.expect("start");
@@ -119,8 +119,7 @@ async fn further_processes_run_beside_and_time_out() {
     let outcome = within(task.exec("app", slow)).await.expect("exec");
     assert!(outcome.timed_out);
     assert_eq!((outcome.exit_code, outcome.output.as_str()), (137, "before\n"));
-    let outcome =
-        within(task.exec("app", exec(&["sh", "-c", "ps | grep -c '[s]leep 1000'"]))).await.expect("exec");
+    let outcome = within(task.exec("app", exec(&["sh", "-c", "pidof sleep | wc -w"]))).await.expect("exec");
     assert_eq!(outcome.output, "1\n", "only the container's own is left");
 
     let mut long = exec(&["sh", "-c", "yes | head -c 1000000"]);

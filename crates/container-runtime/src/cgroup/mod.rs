@@ -113,6 +113,27 @@ pub(crate) fn leave_to_shims(root: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// How long [`keep_migrations_fast`] lasts: about as long as a task's network takes to be made.
+const FAST_FOR: Duration = Duration::from_millis(120);
+/// Less than a grace period, during which the kernel stays in the fast state.
+const FAST_INTERVAL: Duration = Duration::from_millis(4);
+
+/// Moving a process into a cgroup makes the kernel wait for a grace period (about ten milliseconds), unless another move has just
+/// happened. This moves the calling process to where it is already, a few times, so that the wait is over by the time a container's process
+/// is to be moved. Blocks; for a process made for it.
+pub(crate) fn keep_migrations_fast(root: &str) {
+    let hierarchies = Hierarchies::get();
+    // Any hierarchy will do: the lock is one for all of them.
+    let Some(dir) = hierarchies.dir("memory", &format!("{root}/{SHIMS}")).filter(|dir| dir.exists()) else {
+        return;
+    };
+    let file = dir.join("cgroup.procs");
+    let end = Instant::now() + FAST_FOR;
+    while Instant::now() < end && fs::write(&file, "0").is_ok() {
+        std::thread::sleep(FAST_INTERVAL);
+    }
+}
+
 /// How often the kernel killed a process in this cgroup or below for want of memory, whoever's limit was hit.
 pub(crate) fn oom_kills(path: &str) -> u64 {
     let hierarchies = Hierarchies::get();

@@ -5,6 +5,8 @@
 
 use crate::config::RuntimeConfig;
 use crate::error::RuntimeError;
+use crate::protocol::{self, Op, Request};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -39,6 +41,15 @@ impl Pool {
         state.idle.truncate(wanted);
         drop(state);
         self.refill(config);
+    }
+
+    /// Tells one waiting shim that a container will be made soon.
+    pub(super) fn nudge(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shim) = state.idle.last_mut() {
+            // Small enough for any socket's buffer; a shim that is gone is noticed when it is used.
+            let _ = shim.stream.write_all(&protocol::frame(&Request { id: 0, op: Op::Nudge }));
+        }
     }
 
     /// A waiting shim, or a new one.

@@ -51,7 +51,7 @@ impl Capture {
             .filter_map(|source| Some((source.stream, source.pipe.as_ref()?.as_fd())))
     }
 
-    pub(super) fn set_stdout(&mut self, pipe: File) {
+    pub(super) fn use_terminal(&mut self, pipe: File) {
         self.stdout.pipe = Some(pipe);
     }
 

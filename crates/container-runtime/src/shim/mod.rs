@@ -28,7 +28,7 @@ pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         eprintln!("usage: shim CGROUP_ROOT, with a socket as standard input; started by the agent");
         return ExitCode::from(64);
     };
-    match settle(&cgroup_root).and_then(server::Shim::new) {
+    match settle(&cgroup_root).and_then(|socket| server::Shim::new(cgroup_root, socket)) {
         Ok(shim) => shim.serve(),
         Err(e) => {
             eprintln!("shim: {e}");

@@ -66,9 +66,22 @@ fn close_range(first: u32, last: u32) {
 
 /// A program starts with every signal's default action and none blocked; the shim's own arrangements must not leak into it.
 pub(super) fn reset_signals() -> io::Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: sets the default action, which runs no code of ours. The two that cannot be set, and those that libc keeps, fail harmlessly.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// Bits of a signal set, in bytes.
+    const SET_BYTES: usize = 8;
+    // The kernel's own `struct sigaction`, whatever its order of fields here: all zeroes is the default action without flags.
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the default action runs no code of ours, and the kernel reads no more than these bytes. The C library's function would
+        // refuse the two signals that it keeps for itself. The two that cannot be set fail, which is right.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SET_BYTES,
+            )
+        };
     }
     nix::sys::signal::SigSet::empty().thread_set_mask()?;
     Ok(())

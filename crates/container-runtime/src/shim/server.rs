@@ -5,6 +5,7 @@ use super::container::{Container, Phase};
 use super::execution::Execution;
 use super::task::Task;
 use crate::cgroup;
+use crate::config::TaskSandbox;
 use crate::error::FailureKind;
 use crate::output::record::LogStream;
 use crate::protocol::{Answer, Message, Op, Refusal, Request};
@@ -25,6 +26,7 @@ const SAVE_RETRY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Shim {
+    cgroup_root: String,
     signals: SignalFd,
     clients: Clients,
     task: Option<Task>,
@@ -46,14 +48,14 @@ enum Ready {
 type Answered = Result<Option<Answer>, Refusal>;
 
 impl Shim {
-    pub(super) fn new(first_client: OwnedFd) -> io::Result<Shim> {
+    pub(super) fn new(cgroup_root: String, first_client: OwnedFd) -> io::Result<Shim> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let mut clients = Clients::default();
         clients.add(UnixStream::from(first_client));
-        Ok(Shim { signals, clients, task: None, buffer: Vec::new(), finished: false })
+        Ok(Shim { cgroup_root, signals, clients, task: None, buffer: Vec::new(), finished: false })
     }
 
     pub(super) fn serve(mut self) -> ExitCode {
@@ -173,7 +175,7 @@ impl Shim {
 
     fn request(&mut self, asker: Asker, op: Op) {
         let result = match op {
-            Op::Assign(sandbox) if self.task.is_none() => match Task::assign(*sandbox) {
+            Op::Assign(sandbox) if self.task.is_none() => match self.assign(*sandbox) {
                 Ok(task) => {
                     self.task = Some(task);
                     Ok(Some(Answer::Done))
@@ -185,6 +187,10 @@ impl Shim {
                 }
             },
             Op::Assign(_) => Err(Refusal::new(FailureKind::WrongState, "this shim has a task")),
+            Op::Nudge => {
+                nudge(&self.cgroup_root);
+                Ok(None)
+            }
             Op::Hello => Ok(Some(Answer::Hello { statuses: self.statuses() })),
             Op::Shutdown if self.task.is_none() => {
                 self.finished = true;
@@ -200,6 +206,11 @@ impl Shim {
             Ok(None) => {}
             Err(refusal) => self.answer(asker, Err(refusal)),
         }
+    }
+
+    fn assign(&self, sandbox: TaskSandbox) -> Result<Task, Refusal> {
+        nudge(&self.cgroup_root);
+        Task::assign(sandbox)
     }
 
     fn statuses(&self) -> Statuses {
@@ -410,6 +421,16 @@ impl Shim {
     }
 }
 
+/// In the background: it blocks. Failing costs time later, nothing else.
+fn nudge(cgroup_root: &str) {
+    let path = cgroup_root.to_owned();
+    let _ = super::process::fork_into(move || {
+        super::process::close_all_but(&[]);
+        cgroup::keep_migrations_fast(&path);
+        0
+    });
+}
+
 /// Everything that needs the task and nothing else. `None`: the answer comes later.
 fn task_request(task: &mut Task, asker: Asker, op: Op) -> Answered {
     let unknown = |name: &str| Refusal::new(FailureKind::NotFound, format!("no container {name}"));
@@ -483,7 +504,7 @@ fn task_request(task: &mut Task, asker: Asker, op: Op) -> Answered {
             task.shutting_down.push(asker);
             Ok(None)
         }
-        Op::Assign(_) | Op::Hello => Err(Refusal::new(FailureKind::Internal, "not for a task")),
+        Op::Assign(_) | Op::Nudge | Op::Hello => Err(Refusal::new(FailureKind::Internal, "not for a task")),
     }
 }
 
