@@ -40,7 +40,23 @@ pub fn emit(model: &Model<'_>) -> Result<String, String> {
     }
     emit_errors(&mut out, model)?;
     emit_service(&mut out, model)?;
+    emit_operation_list(&mut out, model)?;
     Ok(out)
+}
+
+/// A macro that hands every operation's type to another macro: the only way to do something with all of them that
+/// needs their shapes and not just their tables.
+fn emit_operation_list(out: &mut String, model: &Model<'_>) -> Result<(), String> {
+    let types: Vec<String> = model.operations.keys().map(|name| operation_type(model, name)).collect();
+    put(
+        out,
+        format_args!(
+            "/// Calls the macro `$with` with the names of all operation types.\n#[macro_export]\n\
+             macro_rules! {}_operations {{ ($with:ident) => {{ $with! {{ {} }} }}; }}\n",
+            model.service.replace('-', "_"),
+            types.join(" ")
+        ),
+    )
 }
 
 fn structure(out: &mut String, model: &Model<'_>, name: &str) -> Result<(), String> {

@@ -27,10 +27,12 @@ pub fn build(service: &str) {
 /// # Panics
 /// As [`build`].
 pub fn build_from(model: &str, file: &str) {
-    let directory = |name: &str| PathBuf::from(std::env::var_os(name).expect("cargo sets it for build scripts"));
+    let directory =
+        |name: &str| PathBuf::from(std::env::var_os(name).expect("cargo sets it for build scripts"));
     let path = directory("CARGO_MANIFEST_DIR").join(model);
     println!("cargo:rerun-if-changed={}", path.display());
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
+    let text =
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
     let code = generate(&text).unwrap_or_else(|error| panic!("generate from {}: {error}", path.display()));
     std::fs::write(directory("OUT_DIR").join(file), code).expect("write generated code");
 }
