@@ -66,10 +66,12 @@ pub(super) fn open(
     let named = input.log_stream_names.clone().filter(|names| !names.is_empty());
     let prefixes = input.log_stream_name_prefixes.clone().filter(|prefixes| !prefixes.is_empty());
     if named.is_some() && prefixes.is_some() {
-        return Err(invalid("logStreamNames and logStreamNamePrefixes are mutually exclusive parameters."));
+        return Err(invalid("Only one of logStreamNames or logStreamNamePrefixes can be provided."));
     }
     if identifiers.len() > 1 && (named.is_some() || prefixes.is_some()) {
-        return Err(invalid("Log streams can be selected only when a single log group is specified."));
+        return Err(invalid(
+            "logStreamNames and logStreamNamePrefixes can only be used with a single log group.",
+        ));
     }
     let list = |names: Vec<String>| names.into_iter().map(Into::into).collect();
     let streams = match (named, prefixes) {
@@ -94,8 +96,8 @@ pub(super) fn open(
     let start = LiveTailSessionStart {
         log_event_filter_pattern: input.log_event_filter_pattern,
         log_group_identifiers: input.log_group_identifiers,
-        log_stream_name_prefixes: input.log_stream_name_prefixes,
-        log_stream_names: input.log_stream_names,
+        log_stream_name_prefixes: Some(input.log_stream_name_prefixes.unwrap_or_default()),
+        log_stream_names: Some(input.log_stream_names.unwrap_or_default()),
         request_id: Some(call.request_id.clone()),
         session_id: Some(call.request_id.clone()),
     };

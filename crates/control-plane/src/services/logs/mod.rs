@@ -6,6 +6,7 @@
 //! Not here: encryption with KMS keys, metric and subscription filters (nothing would act on them yet), data protection.
 //! Their operations are not registered and answer 501.
 
+mod filters;
 mod groups;
 mod ingest;
 mod live_tail;
@@ -66,6 +67,9 @@ pub fn register(operations: &mut Operations) {
         .on::<api::TagResource, _, _>(tags::tag)
         .on::<api::UntagResource, _, _>(tags::untag)
         .on::<api::ListTagsForResource, _, _>(tags::list)
+        .on::<api::DescribeMetricFilters, _, _>(filters::describe_metric)
+        .on::<api::DescribeSubscriptionFilters, _, _>(filters::describe_subscription)
+        .on::<api::TestMetricFilter, _, _>(filters::test_metric)
         .on::<api::PutResourcePolicy, _, _>(policies::put)
         .on::<api::DescribeResourcePolicies, _, _>(policies::describe)
         .on::<api::DeleteResourcePolicy, _, _>(policies::delete);

@@ -33,8 +33,8 @@ pub async fn put(call: Call, input: PutResourcePolicyRequest) -> Result<PutResou
     let (Some(name), Some(document)) = (input.policy_name, input.policy_document) else {
         return Err(invalid("Both policyName and policyDocument are required."));
     };
-    if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&document).is_err() {
-        return Err(invalid("The policy document is not a JSON object."));
+    if serde_json::from_str::<serde::de::IgnoredAny>(&document).is_err() {
+        return Err(invalid("The policy document is not valid JSON."));
     }
     let policy = ResourcePolicy { name, document, updated: call.now() };
     let scope = call.scope();

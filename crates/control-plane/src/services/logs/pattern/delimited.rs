@@ -1,5 +1,7 @@
 //! Space-delimited patterns: `[ip, user, ..., status_code = 4* && status_code != 404, bytes > 1000]`.
 
+use std::collections::BTreeMap;
+
 use super::{
     InvalidPattern,
     cursor::{Cursor, is_word},
@@ -15,8 +17,9 @@ pub(super) struct Fields {
 }
 
 /// What one field must fulfil: one of the alternatives, all conditions of it. None: anything.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Field {
+    name: String,
     alternatives: Vec<Vec<(Comparison, Operand)>>,
 }
 
@@ -61,6 +64,26 @@ impl Fields {
             }
         }
     }
+
+    /// The named fields' values; what an ellipsis stands for has no names.
+    pub fn extract(&self, message: &str) -> BTreeMap<String, String> {
+        let words = split(message);
+        let named = |fields: &[Field], words: &[&str]| -> Vec<(String, String)> {
+            let last = fields.len().saturating_sub(1);
+            let value = |index: usize, word: &str| match self.tail {
+                // The last field takes the rest of the line.
+                None if index == last => words[index..].join(" "),
+                _ => word.to_owned(),
+            };
+            let pairs = fields.iter().zip(words).enumerate();
+            pairs.map(|(index, (field, word))| (format!("${}", field.name), value(index, word))).collect()
+        };
+        let mut found: BTreeMap<String, String> = named(&self.head, &words).into_iter().collect();
+        if let Some(tail) = &self.tail {
+            found.extend(named(tail, &words[words.len().saturating_sub(tail.len())..]));
+        }
+        found
+    }
 }
 
 impl Field {
@@ -71,13 +94,16 @@ impl Field {
             return Err(cursor.expected("a field name"));
         }
         cursor.skip_space();
-        let Some(first) = condition(cursor)? else { return Ok(Field::default()) };
+        let owned = name.to_owned();
+        let Some(first) = condition(cursor)? else {
+            return Ok(Field { name: owned, alternatives: Vec::new() });
+        };
         let mut alternatives = vec![vec![first]];
         loop {
             cursor.skip_space();
             let either = cursor.take("||");
             if !either && !cursor.take("&&") {
-                return Ok(Field { alternatives });
+                return Ok(Field { name: owned, alternatives });
             }
             cursor.skip_space();
             if cursor.until(|next| !(is_word(next) || next == '-' || next == '.')) != name {

@@ -1,5 +1,7 @@
 //! JSON patterns: `{ $.level = "ERROR" && ($.status >= 500 || $.user.id NOT EXISTS) }`.
 
+use std::{collections::BTreeMap, fmt};
+
 use serde_json::Value;
 
 use super::{
@@ -29,6 +31,17 @@ pub(super) enum Step {
     AnyChild,
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Member(name) if name.contains('.') => write!(f, ".['{name}']"),
+            Step::Member(name) => write!(f, ".{name}"),
+            Step::Element(index) => write!(f, "[{index}]"),
+            Step::AnyChild => write!(f, "[*]"),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Condition {
     Compare(Comparison, Operand),
@@ -51,6 +64,32 @@ impl Expression {
             return false;
         }
         serde_json::from_str(message).is_ok_and(|value| self.holds(&value))
+    }
+
+    /// The values of the properties that the pattern names, by selector.
+    pub fn extract(&self, message: &str) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        if let Ok(value) = serde_json::from_str::<Value>(message) {
+            self.collect(&value, &mut found);
+        }
+        found
+    }
+
+    fn collect(&self, value: &Value, found: &mut BTreeMap<String, String>) {
+        match self {
+            Expression::All(parts) | Expression::Any(parts) => {
+                parts.iter().for_each(|part| part.collect(value, found));
+            }
+            Expression::Condition(selector, _) => {
+                let text = match select(selector, value).first() {
+                    Some(Value::String(text)) => text.clone(),
+                    Some(Value::Null) | None => return,
+                    Some(other) => other.to_string(),
+                };
+                let written = selector.iter().map(Step::to_string).collect::<String>();
+                found.insert(format!("${written}"), text);
+            }
+        }
     }
 
     fn holds(&self, value: &Value) -> bool {

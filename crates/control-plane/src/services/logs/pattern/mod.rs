@@ -16,6 +16,8 @@ mod json;
 mod operand;
 mod terms;
 
+use std::collections::BTreeMap;
+
 use self::{cursor::Cursor, delimited::Fields, json::Expression, terms::Terms};
 
 /// A pattern, ready to be asked.
@@ -68,6 +70,16 @@ impl FilterPattern {
             Language::Terms(terms) => terms.matches(message),
             Language::Json(expression) => expression.matches(message),
             Language::Delimited(fields) => fields.matches(message),
+        }
+    }
+
+    /// The values that the pattern names in a message that it lets through: `$` and the field's name for delimited
+    /// patterns, the property's selector for JSON patterns.
+    pub fn extract(&self, message: &str) -> BTreeMap<String, String> {
+        match &self.0 {
+            Language::Terms(_) => BTreeMap::new(),
+            Language::Json(expression) => expression.extract(message),
+            Language::Delimited(fields) => fields.extract(message),
         }
     }
 

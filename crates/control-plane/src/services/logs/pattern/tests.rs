@@ -231,6 +231,24 @@ fn refused() {
 }
 
 #[test]
+fn named_values_are_extracted() {
+    let extract = |pattern: &str, message: &str| {
+        let found = FilterPattern::parse(pattern).unwrap().extract(message);
+        found.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        extract("[ip, ..., status = 4*, bytes]", ACCESS),
+        ["$bytes=1534", "$ip=127.0.0.1", "$status=404"]
+    );
+    assert_eq!(extract("[level, rest]", "ERROR one two"), ["$level=ERROR", "$rest=one two"]);
+    assert_eq!(
+        extract("{ $.latency > 1 && ($.arrayKey[0] = * || $.missing = 1) }", TRAIL),
+        ["$.arrayKey[0]=value", "$.latency=50"]
+    );
+    assert!(extract("ERROR", "ERROR").is_empty());
+}
+
+#[test]
 fn everything_is_recognized() {
     assert!(FilterPattern::parse("  ").unwrap().is_everything());
     assert!(!FilterPattern::parse("a").unwrap().is_everything());
