@@ -1,7 +1,7 @@
 //! The agent itself: starts, finds its tasks again, hands messages to them, ends.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -48,6 +48,9 @@ pub enum ShutdownMode {
     RemoveEverything { grace: Duration },
 }
 
+/// Names of ended tasks that are remembered: far more than payloads can be on their way.
+const REMEMBERED_ENDED_TASKS: usize = 4096;
+
 /// A running agent. Dropping it leaves the tasks running.
 #[derive(Debug)]
 pub struct AgentHandle {
@@ -80,6 +83,8 @@ impl Drop for AgentHandle {
 pub struct NodeAgent {
     node: Arc<Node>,
     tasks: HashMap<String, Slot>,
+    /// Tasks that ended lately, oldest first.
+    ended: VecDeque<String>,
     /// Ends with the agent.
     _server: Option<Server>,
     network_generation: u64,
@@ -99,6 +104,20 @@ impl Drop for Slot {
 }
 
 impl NodeAgent {
+    /// Starts an agent on this machine: [`Machine::real`], then [`NodeAgent::start_on`] it.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub async fn start(
+        config: AgentConfig,
+        network: host_network::NetworkConfig,
+        control: Arc<dyn ControlPlane>,
+        messages: mpsc::Receiver<AcsMessage>,
+    ) -> Result<AgentHandle, AgentError> {
+        let machine = Machine::real(&config, network).await?;
+        NodeAgent::start_on(machine, config, control, messages).await
+    }
+
     /// Starts an agent on `machine`. When this returns, every task of an earlier agent has been found again, what belonged to none is
     /// removed, and the metadata endpoint answers.
     ///
@@ -130,7 +149,13 @@ impl NodeAgent {
         };
         let metadata_address = server.as_ref().map(|server| server.address);
         let node = Arc::new(Node { config, machine, control, directory, clock });
-        let mut agent = NodeAgent { node, tasks: HashMap::new(), _server: server, network_generation: 0 };
+        let mut agent = NodeAgent {
+            node,
+            tasks: HashMap::new(),
+            ended: VecDeque::new(),
+            _server: server,
+            network_generation: 0,
+        };
         agent.recover().await?;
         let (shutdown, asked) = oneshot::channel();
         let ended = tokio::spawn(agent.run(messages, asked));
@@ -142,12 +167,13 @@ impl NodeAgent {
             self.apply_network(state).await;
         }
         let tasks_dir = self.node.config.tasks_dir();
-        let mut known = BTreeSet::new();
+        let (mut known, mut interfaces) = (BTreeSet::new(), BTreeSet::new());
         for id in journal::task_ids(&tasks_dir) {
             let journal = TaskJournal::new(&tasks_dir, &id);
             match Task::recover(&self.node, journal.clone()).await {
                 Some((task, commands)) => {
                     known.insert(id);
+                    interfaces.extend(task.interface_id());
                     self.run_task(task, commands);
                 }
                 None => {
@@ -157,6 +183,9 @@ impl NodeAgent {
                     }
                 }
             }
+        }
+        if let Err(error) = self.node.machine.network.retain(&interfaces).await {
+            tracing::warn!(error, "interfaces of no task could not be detached");
         }
         let swept = self.node.machine.runtime.sweep(known).await;
         swept.map_err(|error| AgentError::Machine {
@@ -180,16 +209,34 @@ impl NodeAgent {
             tokio::select! {
                 mode = &mut asked => break mode.unwrap_or(ShutdownMode::LeaveRunning),
                 message = messages.recv() => match message {
-                    Some(message) => self.take(message).await,
+                    Some(message) => {
+                        self.bury_ended();
+                        self.take(message).await;
+                    }
                     // The control plane is gone for good; the tasks are not.
                     None => break asked.await.unwrap_or(ShutdownMode::LeaveRunning),
                 },
             }
-            self.tasks.retain(|_, slot| !slot.running.is_finished());
         };
         if let ShutdownMode::RemoveEverything { grace } = mode {
             self.remove_everything(grace).await;
         }
+    }
+
+    /// Lets go of tasks that have ended, but not of their names: a payload that was on its way meanwhile must not run them again.
+    fn bury_ended(&mut self) {
+        let ended: Vec<String> = self
+            .tasks
+            .iter()
+            .filter(|(_, slot)| slot.running.is_finished())
+            .map(|(arn, _)| arn.clone())
+            .collect();
+        for arn in ended {
+            self.tasks.remove(&arn);
+            self.ended.push_back(arn);
+        }
+        let excess = self.ended.len().saturating_sub(REMEMBERED_ENDED_TASKS);
+        self.ended.drain(..excess);
     }
 
     async fn take(&mut self, message: AcsMessage) {
@@ -246,6 +293,10 @@ impl NodeAgent {
         if let Some(slot) = self.tasks.get_mut(&arn) {
             // It runs (or has run) already: a repeated or older word changes nothing.
             slot.sequence = slot.sequence.max(sequence);
+            return Ok(());
+        }
+        if self.ended.contains(&arn) {
+            self.report_unknown(&arn, task.task_cluster_arn.unwrap_or_default());
             return Ok(());
         }
         let spec = task.longshore.ok_or_else(|| format!("task {arn} has no specification for this agent"))?;

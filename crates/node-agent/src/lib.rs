@@ -10,6 +10,7 @@
 //!
 //! Not here: which tasks run where (the control plane), how containers, images and interfaces are made ([`ports`] over their crates).
 
+mod adapters;
 mod agent;
 mod clock;
 mod config;

@@ -8,6 +8,6 @@ mod batch;
 mod events;
 mod ship;
 
-pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
+pub use batch::{Batch, MAX_BATCH_BYTES};
 pub use events::Assembler;
 pub(crate) use ship::{Destination, Shipper, ship};

@@ -122,6 +122,9 @@ pub trait Network: Send + Sync + 'static {
     /// One that is not there is as good as detached.
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>>;
 
+    /// Detaches every interface but these.
+    fn retain<'a>(&'a self, interface_ids: &'a BTreeSet<String>) -> BoxFuture<'a, Result<(), String>>;
+
     /// Removes everything that was made on the machine.
     fn remove_everything(&self) -> BoxFuture<'_, Result<(), String>>;
 }

@@ -1,0 +1,374 @@
+//! A pretended machine: sandboxes that outlive the agent, output that can be written, failures on demand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use agent_protocol::spec::{NetworkInterface, NetworkState};
+use container_runtime::{
+    ContainerConfig, ContainerState, ContainerStats, ContainerStatus, Event, ExecConfig, ExecOutcome, Exit,
+    FailureKind, LogPosition, LogRecord, LogStream, RuntimeError, Statuses, TaskSandbox,
+};
+use tokio::sync::watch;
+use vocabulary::Timestamp;
+
+use super::fixtures::local_image;
+use crate::{node::Machine, ports::*};
+
+/// What tests arrange and look at.
+#[derive(Default)]
+pub(crate) struct World {
+    pub sandboxes: Mutex<HashMap<PathBuf, Arc<FakeSandbox>>>,
+    pub attached: Mutex<BTreeSet<String>>,
+    pub network_states: Mutex<Vec<NetworkState>>,
+    pub network_removed: Mutex<bool>,
+    pub released: Mutex<Vec<String>>,
+    /// Image → what the pull fails with.
+    pub bad_images: Mutex<HashMap<String, String>>,
+    /// Images whose pull never ends.
+    pub slow_images: Mutex<BTreeSet<String>>,
+    /// Interfaces cannot be attached, for this reason.
+    pub bad_network: Mutex<Option<String>>,
+    pub swept: Mutex<Vec<BTreeSet<String>>>,
+}
+
+pub(crate) fn machine(world: &Arc<World>) -> Machine {
+    Machine {
+        runtime: Arc::new(Fake(Arc::clone(world))),
+        images: Arc::new(Fake(Arc::clone(world))),
+        network: Arc::new(Fake(Arc::clone(world))),
+    }
+}
+
+struct Fake(Arc<World>);
+
+impl World {
+    /// The only sandbox there is.
+    pub(crate) fn sandbox(&self) -> Arc<FakeSandbox> {
+        let sandboxes = self.sandboxes.lock().unwrap();
+        assert_eq!(sandboxes.len(), 1);
+        Arc::clone(sandboxes.values().next().unwrap())
+    }
+}
+
+impl Runtime for Fake {
+    fn launch(&self, sandbox: TaskSandbox) -> BoxFuture<'_, Result<Arc<dyn Sandbox>, RuntimeError>> {
+        std::fs::create_dir_all(&sandbox.dir).unwrap();
+        let made = Arc::new(FakeSandbox::new(sandbox.clone()));
+        let before = self.0.sandboxes.lock().unwrap().insert(sandbox.dir, Arc::clone(&made));
+        assert!(before.is_none(), "a sandbox is launched once");
+        Box::pin(std::future::ready(Ok(made as Arc<dyn Sandbox>)))
+    }
+
+    fn adopt<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<Adopted, RuntimeError>> {
+        let found = self.0.sandboxes.lock().unwrap().get(dir).cloned();
+        Box::pin(std::future::ready(match found {
+            None => Err(RuntimeError::Invalid("no task".into())),
+            Some(sandbox) if sandbox.state().dead => {
+                Ok(Adopted::Dead { statuses: sandbox.statuses(), outputs: sandbox })
+            }
+            Some(sandbox) => Ok(Adopted::Running(sandbox)),
+        }))
+    }
+
+    fn sweep(&self, known: BTreeSet<String>) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        self.0.swept.lock().unwrap().push(known);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl Images for Fake {
+    fn ensure(&self, request: ImageRequest) -> BoxFuture<'_, Result<LocalImage, String>> {
+        if self.0.slow_images.lock().unwrap().contains(&request.image) {
+            return Box::pin(std::future::pending());
+        }
+        let bad = self.0.bad_images.lock().unwrap().get(&request.image).cloned();
+        Box::pin(std::future::ready(bad.map_or_else(|| Ok(local_image()), Err)))
+    }
+
+    fn release<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, ()> {
+        self.0.released.lock().unwrap().push(holder.to_owned());
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Network for Fake {
+    fn apply(&self, state: NetworkState) -> BoxFuture<'_, Result<(), String>> {
+        self.0.network_states.lock().unwrap().push(state);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn attach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<PathBuf, String>> {
+        if let Some(reason) = self.0.bad_network.lock().unwrap().clone() {
+            return Box::pin(std::future::ready(Err(reason)));
+        }
+        self.0.attached.lock().unwrap().insert(interface.interface_id.clone());
+        Box::pin(std::future::ready(Ok(PathBuf::from("/run/netns").join(&interface.interface_id))))
+    }
+
+    fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>> {
+        self.0.attached.lock().unwrap().remove(&interface.interface_id);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn retain<'a>(&'a self, interface_ids: &'a BTreeSet<String>) -> BoxFuture<'a, Result<(), String>> {
+        self.0.attached.lock().unwrap().retain(|id| interface_ids.contains(id));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn remove_everything(&self) -> BoxFuture<'_, Result<(), String>> {
+        *self.0.network_removed.lock().unwrap() = true;
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+pub(crate) struct FakeSandbox {
+    pub spec: TaskSandbox,
+    state: Arc<Mutex<State>>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub statuses: Statuses,
+    pub history: Vec<Event>,
+    pub outputs: BTreeMap<String, Output>,
+    pub configs: BTreeMap<String, ContainerConfig>,
+    /// How often each container was made.
+    pub created: BTreeMap<String, u32>,
+    pub removed: Vec<String>,
+    pub signals: Vec<(String, i32)>,
+    /// They ignore SIGTERM.
+    pub stubborn: BTreeSet<String>,
+    /// Name → why it does not start.
+    pub unstartable: BTreeMap<String, String>,
+    /// Exit code of health checks.
+    pub check: i32,
+    /// Killed.
+    pub dead: bool,
+    /// Shut down in order.
+    pub over: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Output {
+    pub records: Vec<LogRecord>,
+    pub ended: bool,
+    pub acknowledged: LogPosition,
+}
+
+impl FakeSandbox {
+    fn new(spec: TaskSandbox) -> FakeSandbox {
+        FakeSandbox { spec, state: Arc::default(), changed: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state());
+        self.changed.send_modify(|count| *count += 1);
+        result
+    }
+
+    pub(crate) fn prints(&self, name: &str, line: &str) {
+        self.change(|state| {
+            let output = state.outputs.entry(name.to_owned()).or_default();
+            let next = LogPosition { segment: 1, offset: output.records.len() as u64 + 1 };
+            let at = Timestamp::from_millis(1_700_000_000_000 + next.offset as i64);
+            let (stream, line) = (LogStream::Stdout, line.as_bytes().to_vec());
+            output.records.push(LogRecord { stream, at, line, partial: false, next });
+        });
+    }
+
+    pub(crate) fn exits(&self, name: &str, code: i32, oom: bool) {
+        self.change(|state| {
+            let Some(status) = state.statuses.get_mut(name).filter(|status| !status.is_exited()) else {
+                return;
+            };
+            status.state = ContainerState::Exited;
+            status.exit = Some(Exit { code, signal: None, oom });
+            let event = Event::Exited { name: name.to_owned(), status: Box::new(status.clone()) };
+            state.history.push(event);
+            state.outputs.entry(name.to_owned()).or_default().ended = true;
+        });
+    }
+
+    /// The sandbox is killed, and its containers with it.
+    pub(crate) fn dies(&self) {
+        self.change(|state| {
+            state.dead = true;
+            for status in state.statuses.values_mut().filter(|status| !status.is_exited()) {
+                status.state = ContainerState::Exited;
+            }
+            state.outputs.values_mut().for_each(|output| output.ended = true);
+            state.history.push(Event::ShimDied { reason: "killed".into() });
+        });
+    }
+}
+
+fn refuse<'a, T: Send + 'a>(kind: FailureKind, message: &str) -> BoxFuture<'a, Result<T, RuntimeError>> {
+    let message = message.to_owned();
+    Box::pin(std::future::ready(Err(RuntimeError::Failed { kind, message })))
+}
+
+fn done<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, Result<T, RuntimeError>> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl Sandbox for FakeSandbox {
+    fn create(&self, config: ContainerConfig) -> BoxFuture<'_, Result<ContainerStatus, RuntimeError>> {
+        let status = ContainerStatus {
+            name: config.name.clone(),
+            state: ContainerState::Created,
+            pid: None,
+            pid_start_ticks: None,
+            created_at: Timestamp::default(),
+            started_at: None,
+            exited_at: None,
+            exit: None,
+            error: None,
+            warnings: vec![],
+            oom_kills: 0,
+        };
+        self.change(|state| {
+            assert!(!state.statuses.contains_key(&config.name), "{} is made twice", config.name);
+            *state.created.entry(config.name.clone()).or_default() += 1;
+            state.statuses.insert(config.name.clone(), status.clone());
+            state.configs.insert(config.name.clone(), config);
+        });
+        done(status)
+    }
+
+    fn start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ContainerStatus, RuntimeError>> {
+        if let Some(reason) = self.state().unstartable.get(name).cloned() {
+            return refuse(FailureKind::CannotStart, &reason);
+        }
+        done(self.change(|state| {
+            let status = state.statuses.get_mut(name).unwrap();
+            status.state = ContainerState::Running;
+            status.clone()
+        }))
+    }
+
+    fn signal<'a>(&'a self, name: &'a str, signal: i32) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.change(|state| state.signals.push((name.to_owned(), signal)));
+        if !self.state().stubborn.contains(name) {
+            self.exits(name, 128 + signal, false);
+        }
+        done(())
+    }
+
+    fn kill_all<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.exits(name, 137, false);
+        done(())
+    }
+
+    fn exec<'a>(&'a self, _: &'a str, _: ExecConfig) -> BoxFuture<'a, Result<ExecOutcome, RuntimeError>> {
+        let exit_code = self.state().check;
+        let (output, truncated) = (String::new(), false);
+        done(ExecOutcome { exit_code, signal: None, timed_out: false, output, truncated, duration_ms: 1 })
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.change(|state| {
+            state.statuses.remove(name);
+            state.removed.push(name.to_owned());
+        });
+        done(())
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        self.change(|state| {
+            assert!(state.statuses.values().all(ContainerStatus::is_exited), "shut down in order");
+            state.over = true;
+            state.outputs.values_mut().for_each(|output| output.ended = true);
+        });
+        done(())
+    }
+
+    fn statuses(&self) -> Statuses {
+        self.state().statuses.clone()
+    }
+
+    fn events(&self, _: Statuses) -> Box<dyn Events> {
+        Box::new(FakeEvents { state: Arc::clone(&self.state), changes: self.changed.subscribe(), read: 0 })
+    }
+
+    fn stats(&self, _: &str) -> Option<ContainerStats> {
+        None
+    }
+}
+
+impl Outputs for FakeSandbox {
+    fn tail(&self, name: &str, from: LogPosition) -> Box<dyn Tail> {
+        let (state, changes) = (Arc::clone(&self.state), self.changed.subscribe());
+        Box::new(FakeTail { state, changes, name: name.to_owned(), read: from.offset as usize })
+    }
+}
+
+struct FakeEvents {
+    state: Arc<Mutex<State>>,
+    changes: watch::Receiver<u64>,
+    read: usize,
+}
+
+impl Events for FakeEvents {
+    fn next(&mut self) -> BoxFuture<'_, Option<Event>> {
+        Box::pin(async move {
+            loop {
+                {
+                    let state = self.state.lock().unwrap();
+                    if let Some(event) = state.history.get(self.read) {
+                        self.read += 1;
+                        return Some(event.clone());
+                    }
+                    if state.over {
+                        return None;
+                    }
+                }
+                self.changes.changed().await.ok()?;
+            }
+        })
+    }
+}
+
+struct FakeTail {
+    state: Arc<Mutex<State>>,
+    changes: watch::Receiver<u64>,
+    name: String,
+    read: usize,
+}
+
+impl Tail for FakeTail {
+    fn next_batch(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<LogRecord>, RuntimeError>> {
+        Box::pin(async move {
+            loop {
+                {
+                    let state = self.state.lock().unwrap();
+                    let output = state.outputs.get(&self.name);
+                    let records = output.map_or(&[][..], |output| &output.records[self.read..]);
+                    if !records.is_empty() {
+                        let records: Vec<_> = records.iter().take(limit).cloned().collect();
+                        self.read += records.len();
+                        return Ok(records);
+                    }
+                    if state.over || output.is_some_and(|output| output.ended) {
+                        return Ok(Vec::new());
+                    }
+                }
+                if self.changes.changed().await.is_err() {
+                    return Ok(Vec::new());
+                }
+            }
+        })
+    }
+
+    fn acknowledge(&self, position: LogPosition) {
+        let mut state = self.state.lock().unwrap();
+        state.outputs.entry(self.name.clone()).or_default().acknowledged = position;
+    }
+}

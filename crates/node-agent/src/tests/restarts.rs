@@ -1,0 +1,109 @@
+//! The agent dies and comes back; the sandboxes do not notice.
+
+use std::time::Duration;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_running_task_is_found_again_and_stops_in_order() {
+    let mut fixture = Fixture::running().await;
+    fixture.restart().await;
+    assert!(fixture.world.swept.lock().unwrap().last().unwrap().contains("t1"));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(fixture.world.sandbox().state().created["app"], 1);
+    assert_eq!(fixture.control.record().last_status, TaskStatus::Running);
+    fixture.stop(2).await;
+    let stopped = fixture.control.status(TaskStatus::Stopped).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(143));
+    fixture.until_gone().await;
+    assert!(fixture.world.attached.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exit_while_the_agent_was_away_is_told() {
+    let mut fixture = Fixture::running().await;
+    fixture.end(ShutdownMode::LeaveRunning).await;
+    fixture.world.sandbox().exits("app", 7, false);
+    fixture.start().await;
+    let stopped = fixture.control.status(TaskStatus::Stopped).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(7));
+    assert_eq!(stopped.reason.as_deref(), Some("Essential container in task exited"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_died_ends_its_task_whether_or_not_the_agent_was_there() {
+    for away in [false, true] {
+        let mut fixture = Fixture::running().await;
+        if away {
+            fixture.end(ShutdownMode::LeaveRunning).await;
+        }
+        fixture.world.sandbox().dies();
+        if away {
+            fixture.start().await;
+        }
+        let stopped = fixture.control.status(TaskStatus::Stopped).await;
+        assert_eq!(stopped.containers[0].exit_code, None);
+        assert!(stopped.containers[0].reason.is_some());
+        fixture.until_gone().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_was_cut_off_is_made_good() {
+    // The agent ends at every moment of a start that paused time can tell apart.
+    for waits in 0..40 {
+        let mut fixture = Fixture::new().await;
+        fixture.run(task_spec(vec![container_spec("app")]), 1).await;
+        for _ in 0..waits {
+            tokio::task::yield_now().await;
+        }
+        fixture.restart().await;
+        // The control plane says it again when it hears nothing.
+        fixture.run(task_spec(vec![container_spec("app")]), 1).await;
+        fixture.control.status(TaskStatus::Running).await;
+        let state = fixture.world.sandbox();
+        assert!(state.state().statuses["app"].state == container_runtime::ContainerState::Running);
+        fixture.stop(2).await;
+        fixture.control.status(TaskStatus::Stopped).await;
+        fixture.until_gone().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_was_cut_off_is_made_good() {
+    for waits in 0..40 {
+        let mut fixture = Fixture::running().await;
+        fixture.stop(2).await;
+        for _ in 0..waits {
+            tokio::task::yield_now().await;
+        }
+        fixture.restart().await;
+        fixture.stop(2).await;
+        fixture.control.status(TaskStatus::Stopped).await;
+        fixture.until_gone().await;
+        assert!(fixture.world.attached.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_taken_is_said_again_by_the_next_agent() {
+    let mut fixture = Fixture::running().await;
+    fixture.control.set_away(true);
+    fixture.stop(2).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    fixture.restart().await;
+    fixture.control.set_away(false);
+    fixture.control.status(TaskStatus::Stopped).await;
+    assert_eq!(fixture.control.record().last_status, TaskStatus::Stopped);
+    fixture.until_gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_torn_journal_is_as_good_as_none() {
+    let mut fixture = Fixture::new().await;
+    let dir = fixture.disk.path().join("data/tasks/torn");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("task.json"), "{\"taskArn\": ").unwrap();
+    fixture.restart().await;
+    assert!(!dir.exists());
+}
