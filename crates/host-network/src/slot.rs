@@ -1,9 +1,9 @@
 //! A slot is a network namespace with a veth pair into it, made before any task needs it: what is slow in attaching
-//! an interface (5–15 ms: namespace, veth, settings) is done ahead, and what is left is fast.
+//! an interface (2–5 ms: namespace, veth, settings) is done ahead, and what is left is fast.
 //!
 //! The pool keeps a number of slots ready on a thread of its own, and takes slots down there too. It refills only
 //! after a short calm, so that refilling does not compete with a burst of starting tasks for the kernel's one lock
-//! over links. When it is empty, the taker makes a slot itself.
+//! over links; when most are gone it does not wait. When it is empty, the taker makes a slot itself.
 
 use std::{
     collections::VecDeque,
@@ -30,7 +30,7 @@ use crate::{
 pub(crate) const HOST_MAC: [u8; 6] = [0x02, 0x6c, 0x73, 0x68, 0x00, 0x01];
 /// The link group that doomed links are put in.
 const DOOMED_GROUP: u32 = 0x6c73_6864;
-/// How long no slot must have been taken before the pool is filled again.
+/// How long no slot must have been taken before the pool is filled again, and how long it waits after the start.
 const CALM: Duration = Duration::from_millis(30);
 /// After a failure to make a slot, the pool waits this long.
 const RETRY: Duration = Duration::from_secs(2);
@@ -178,6 +178,8 @@ struct Work {
     ready: VecDeque<Slot>,
     doomed: Vec<Doomed>,
     last_taken: Option<Instant>,
+    /// Takers have left less than a quarter.
+    running_out: bool,
     failed_at: Option<Instant>,
     /// No more slots are made; the thread ends when nothing doomed is left.
     stopping: bool,
@@ -189,7 +191,8 @@ impl SlotPool {
         let work = Work {
             ready: VecDeque::new(),
             doomed: vec![],
-            last_taken: None,
+            last_taken: Some(Instant::now()),
+            running_out: false,
             failed_at: None,
             stopping: false,
         };
@@ -211,8 +214,10 @@ impl SlotPool {
     pub(crate) fn take(&self, host: &mut Rtnetlink) -> Result<Slot, NetworkError> {
         let ready = {
             let mut work = self.shared.lock();
+            let taken = work.ready.pop_front();
             work.last_taken = Some(Instant::now());
-            work.ready.pop_front()
+            work.running_out = work.ready.len() < self.shared.target / 4;
+            taken
         };
         self.shared.changed.notify_all();
         match ready {
@@ -284,7 +289,8 @@ impl Shared {
                 continue;
             }
             let now = Instant::now();
-            let not_before = [work.last_taken.map(|at| at + CALM), work.failed_at.map(|at| at + RETRY)];
+            let calm = work.last_taken.filter(|_| !work.running_out).map(|at| at + CALM);
+            let not_before = [calm, work.failed_at.map(|at| at + RETRY)];
             let wait = not_before.into_iter().flatten().max().map(|at| at.saturating_duration_since(now));
             if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
                 work = self.changed.wait_timeout(work, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -298,6 +304,7 @@ impl Shared {
                 Ok(slot) => {
                     work.failed_at = None;
                     work.ready.push_back(slot);
+                    work.running_out &= work.ready.len() < self.target / 4;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot prepare a network namespace ahead");
