@@ -1,7 +1,7 @@
 //! The `longshore` binary: the control plane and the node agent of one machine, and the tools around them.
 
-mod commands;
 mod cli;
+mod commands;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-use std::process::ExitCode;
 use crate::cli::DemoArgs;
+use std::process::ExitCode;
 
 pub fn run(_: &DemoArgs) -> anyhow::Result<ExitCode> {
     anyhow::bail!("not written yet")

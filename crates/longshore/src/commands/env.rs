@@ -59,7 +59,8 @@ impl FromStr for CliVersion {
 
     /// Of `aws-cli/2.9.19 Python/3.11.2 …`.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let version = text.strip_prefix("aws-cli/").and_then(|rest| rest.split_whitespace().next()).ok_or(())?;
+        let version =
+            text.strip_prefix("aws-cli/").and_then(|rest| rest.split_whitespace().next()).ok_or(())?;
         let mut numbers = version.split('.').map(|number| number.parse::<u32>());
         match (numbers.next(), numbers.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => Ok(CliVersion(major, minor)),
@@ -86,7 +87,11 @@ mod tests {
             ("aws-cli/1.28.9 Python/3.8", false),
             ("aws-cli/1.45.11 Python/3.11.7", true),
         ] {
-            assert_eq!(text.parse::<CliVersion>().unwrap().reads_endpoint_from_environment(), reads, "{text}");
+            assert_eq!(
+                text.parse::<CliVersion>().unwrap().reads_endpoint_from_environment(),
+                reads,
+                "{text}"
+            );
         }
         assert!("something else".parse::<CliVersion>().is_err());
     }

@@ -1,46 +1,225 @@
 //! `longshore up`: control plane and node agent of one machine in one process.
+//!
+//! The front door opens first, so that clients can begin; the agent, which looks at what runs on the machine and prepares
+//! its network, follows while the first requests are answered.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
-use anyhow::Context;
+use addressing::Cidr;
+use anyhow::{Context, bail};
 use control_plane::{Config, ControlPlane};
-use tokio::signal::unix::{SignalKind, signal};
+use host_network::{HostAddress, HostService, NetworkConfig, Transport};
+use node_agent::{AgentConfig, AgentHandle, METADATA_ADDRESS, NodeAgent, ShutdownMode};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 use crate::cli::UpArgs;
+
+/// Sockets, namespaces and the lock; gone after a reboot, as the things that it is about are.
+const RUN_DIR: &str = "/run/longshore";
+/// Messages that may wait for the agent. Beyond it the sender waits: all of them can be derived anew.
+const AGENT_QUEUE: usize = 1024;
+/// How long tasks may take to stop when an ephemeral platform ends.
+const STOP_GRACE: Duration = Duration::from_secs(10);
 
 pub fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     init_log(args.verbose, args.log_json);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(serve(args, began))
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "running containers takes root: it makes network interfaces, cgroups and mounts. Try: sudo longshore up"
+        );
+    }
+    let _lock = lock(Path::new(RUN_DIR))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let code = runtime.block_on(serve(args, began));
+    // A blocking call that hangs (a disk that does not answer) must not keep the process alive.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    code
+}
+
+/// What `serve` needs to know about where things lie.
+struct Places {
+    data_dir: PathBuf,
+    ephemeral: bool,
+}
+
+impl Places {
+    fn choose(args: &UpArgs) -> anyhow::Result<Places> {
+        if !args.ephemeral {
+            return Ok(Places { data_dir: args.data_dir.clone(), ephemeral: false });
+        }
+        let data_dir = PathBuf::from(format!("/var/tmp/longshore-{}", std::process::id()));
+        if data_dir.exists() {
+            bail!("{} exists already; remove it, it is left over from an earlier run", data_dir.display());
+        }
+        Ok(Places { data_dir, ephemeral: true })
+    }
 }
 
 async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let data_dir = if args.ephemeral { PathBuf::from(format!("/var/tmp/longshore-{}", std::process::id())) } else { args.data_dir.clone() };
-    let control = ControlPlane::start(Config {
+    let places = Places::choose(&args)?;
+    let mut control = ControlPlane::start(Config {
         listen: args.listen,
         public_name: None,
         account: args.account.clone(),
         region: args.region.clone(),
         public_pool: args.public_pool,
         store: args.store.clone(),
-        data_dir: data_dir.clone(),
+        data_dir: places.data_dir.clone(),
         ephemeral: args.ephemeral,
-        host_ranges: Vec::new(),
+        host_ranges: host_ranges().context("reading the machine's routes")?,
     })
     .await?;
-    println!("Longshore {} answers on http://{} ({} ms)", env!("CARGO_PKG_VERSION"), control.address(), began.elapsed().as_millis());
+    say(&banner(&args, &control, &places, began));
+    let agent = match start_agent(&mut control, &args, &places).await {
+        Ok(agent) => agent,
+        Err(error) => {
+            control.stop().await;
+            clean_up(&places);
+            return Err(error.context(
+                "the node agent cannot run tasks on this machine; `longshore doctor` may tell why",
+            ));
+        }
+    };
+    let door = control.open_task_door(SocketAddr::from((METADATA_ADDRESS, args.listen.port()))).await;
+    let door = door.with_context(|| format!("opening the tasks' door on {METADATA_ADDRESS}"))?;
+    say("Ready to run tasks.");
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+    say(if places.ephemeral {
+        "Stopping: every task ends and everything is removed."
+    } else {
+        "Stopping; tasks run on, and the next start takes them over."
+    });
+    let mode = if places.ephemeral {
+        ShutdownMode::RemoveEverything { grace: STOP_GRACE }
+    } else {
+        ShutdownMode::LeaveRunning
+    };
+    agent.shutdown(mode).await;
+    door.close().await;
     control.stop().await;
-    if args.ephemeral {
-        std::fs::remove_dir_all(&data_dir).context("removing the data of this run")?;
-    }
+    clean_up(&places);
     Ok(ExitCode::SUCCESS)
+}
+
+async fn start_agent(
+    control: &mut ControlPlane,
+    args: &UpArgs,
+    places: &Places,
+) -> anyhow::Result<AgentHandle> {
+    let port = args.listen.port();
+    let exe = std::env::current_exe().context("finding this program's own file")?;
+    let run_dir = PathBuf::from(RUN_DIR);
+    let mut config = AgentConfig::new(places.data_dir.join("node"), run_dir.join("node"), exe);
+    config.endpoint_url = Some(format!("http://{METADATA_ADDRESS}:{port}"));
+    let mut network = NetworkConfig::new(run_dir.join("net"));
+    network.public_range = args.public_pool;
+    network.services.push(HostService { address: HostAddress::Metadata, protocol: Transport::Tcp, port });
+    let (sender, receiver) = mpsc::channel(AGENT_QUEUE);
+    let agent = NodeAgent::start(config, network, control.agent_link(), receiver).await?;
+    control.connect_agent(sender);
+    Ok(agent)
+}
+
+fn banner(args: &UpArgs, control: &ControlPlane, places: &Places, began: Instant) -> String {
+    let listen = control.address();
+    let kept = if places.ephemeral {
+        "nothing is kept".to_owned()
+    } else {
+        format!("kept in {}", places.data_dir.display())
+    };
+    let flag = if listen.port() == 4566 { String::new() } else { format!(" --listen {listen}") };
+    format!(
+        "Longshore {version} answers on http://{listen} after {millis} ms\n\
+         \n  account  {account}, region {region}; {kept}\
+         \n  access   loopback only; keys that Longshore did not issue act as the account's root\
+         \n  clients  eval \"$(longshore env{flag})\"\n",
+        version = env!("CARGO_PKG_VERSION"),
+        millis = began.elapsed().as_millis(),
+        account = args.account,
+        region = args.region,
+    )
+}
+
+/// Writes a line for the person at the terminal; nobody there is no error.
+fn say(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// One platform per machine: its interfaces, rules and cgroups have fixed names.
+fn lock(run_dir: &Path) -> anyhow::Result<File> {
+    fs::create_dir_all(run_dir).with_context(|| format!("making {}", run_dir.display()))?;
+    let path = run_dir.join("lock");
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .with_context(|| format!("opening {}", path.display()))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let pid = fs::read_to_string(&path).unwrap_or_default();
+            bail!("Longshore runs on this machine already (process {}); stop that one first", pid.trim());
+        }
+        Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+    file.set_len(0)?;
+    (&file).write_all(format!("{}\n", std::process::id()).as_bytes())?;
+    Ok(file)
+}
+
+fn clean_up(places: &Places) {
+    if !places.ephemeral {
+        return;
+    }
+    for dir in [&places.data_dir, &PathBuf::from(RUN_DIR)] {
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!(%error, "{} could not be removed", dir.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What the machine routes by itself, from `/proc/net/route`: default networks must not hide any of it.
+fn host_ranges() -> io::Result<Vec<Cidr>> {
+    Ok(fs::read_to_string("/proc/net/route")?.lines().skip(1).filter_map(host_range).collect())
+}
+
+fn host_range(line: &str) -> Option<Cidr> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (interface, destination, mask) = (*fields.first()?, *fields.get(1)?, *fields.get(7)?);
+    // Ours from an earlier run, and routes without a device: the unreachable ones, which are ours too.
+    if interface.starts_with("lsh-") || interface == "*" {
+        return None;
+    }
+    // Hexadecimal, in the machine's byte order.
+    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::to_ne_bytes);
+    let prefix = u32::from_be_bytes(number(mask)?).count_ones();
+    // The default route is everywhere; it hides nothing.
+    if prefix == 0 {
+        return None;
+    }
+    Cidr::new(Ipv4Addr::from(number(destination)?), u8::try_from(prefix).ok()?).ok()
 }
 
 fn init_log(verbose: u8, json: bool) {
@@ -51,6 +230,25 @@ fn init_log(verbose: u8, json: bool) {
         _ => "trace",
     };
     let filter = std::env::var("LONGSHORE_LOG").unwrap_or_else(|_| default.to_owned());
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(tracing_subscriber::EnvFilter::new(filter));
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
     if json { builder.json().init() } else { builder.with_target(false).init() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_range;
+
+    #[test]
+    fn routes_become_ranges() {
+        let line = |text: &str| host_range(text).map(|range| range.to_string());
+        assert_eq!(
+            line("eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0").as_deref(),
+            Some("192.0.2.0/24")
+        );
+        assert_eq!(line("eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0"), None);
+        assert_eq!(line("lsh-vpc\t00001FAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0"), None);
+        assert_eq!(line("*\t00001FAC\t00000000\t0200\t0\t0\t0\t0000FFFF\t0\t0\t0"), None);
+        assert_eq!(line("garbage"), None);
+    }
 }
