@@ -2,6 +2,7 @@
 //! botocore in `tests/botocore.rs`.
 
 mod decode;
+mod encode;
 mod fuzz;
 mod route;
 mod text;
