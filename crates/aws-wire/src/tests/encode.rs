@@ -100,3 +100,13 @@ fn an_event_that_the_stream_lacks_is_not_sent() {
     assert!(encode("sessionStart").is_some());
     assert!(encode("nothing").is_none());
 }
+
+#[test]
+fn documents_are_read_back() {
+    use aws_shapes_ecs::Cluster;
+    let value =
+        Cluster { cluster_name: Some("c".to_owned()), tags: Some(vec![]), ..Cluster::default() }.into_value();
+    let text = crate::document::to_json(Cluster::TABLE, &value);
+    assert_eq!(crate::document::from_json(Cluster::TABLE, &text), Ok(value));
+    assert!(crate::document::from_json(Cluster::TABLE, b"{\"clusterName\": 1}").is_err());
+}
