@@ -118,7 +118,7 @@ impl ControlPlane {
             Arc::new(OwnAccount),
         );
         let services = Arc::new(Services {
-            logs: Logs { state: state.clone(), telemetry, tokens: page_tokens.clone() },
+            logs: Logs::new(state.clone(), telemetry, page_tokens.clone()),
             state,
             registry,
             page_tokens,

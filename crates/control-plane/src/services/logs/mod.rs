@@ -9,6 +9,7 @@
 mod filters;
 mod groups;
 mod ingest;
+mod insights;
 mod live_tail;
 mod names;
 pub mod pattern;
@@ -25,6 +26,7 @@ use telemetry_store::TelemetryStore;
 
 pub use self::{
     ingest::{LogSink, SinkError},
+    insights::{Queries, QueryRecord},
     records::{Group, ResourcePolicy, Stream},
 };
 use super::paging::PageTokens;
@@ -36,11 +38,18 @@ pub struct Logs {
     pub state: State,
     pub telemetry: TelemetryStore,
     pub tokens: PageTokens,
+    pub queries: Queries,
+}
+
+impl Logs {
+    pub fn new(state: State, telemetry: TelemetryStore, tokens: PageTokens) -> Logs {
+        Logs { state, telemetry, tokens, queries: Queries::default() }
+    }
 }
 
 /// Declares the service's records.
 pub fn tables(tables: Tables) -> Tables {
-    tables.with::<Group>().with::<Stream>().with::<ResourcePolicy>()
+    tables.with::<Group>().with::<Stream>().with::<ResourcePolicy>().with::<QueryRecord>()
 }
 
 /// Registers the service's operations.
@@ -67,6 +76,12 @@ pub fn register(operations: &mut Operations) {
         .on::<api::TagResource, _, _>(tags::tag)
         .on::<api::UntagResource, _, _>(tags::untag)
         .on::<api::ListTagsForResource, _, _>(tags::list)
+        .on::<api::StartQuery, _, _>(insights::start)
+        .on::<api::GetQueryResults, _, _>(insights::results)
+        .on::<api::StopQuery, _, _>(insights::stop)
+        .on::<api::DescribeQueries, _, _>(insights::describe)
+        .on::<api::GetLogRecord, _, _>(insights::record)
+        .on::<api::GetLogGroupFields, _, _>(insights::fields_of_group)
         .on::<api::DescribeMetricFilters, _, _>(filters::describe_metric)
         .on::<api::DescribeSubscriptionFilters, _, _>(filters::describe_subscription)
         .on::<api::TestMetricFilter, _, _>(filters::test_metric)

@@ -8,7 +8,7 @@ use telemetry_store::{RetentionOutcome, RetentionPolicy};
 use vocabulary::Timestamp;
 
 use super::{
-    Logs, groups,
+    Logs, groups, insights,
     names::streams,
     records::{Group, Stream, group_of_events},
     store_error,
@@ -21,6 +21,7 @@ use crate::gateway::ApiError;
 /// Whatever the stores say; the next run goes on where this one stopped.
 pub async fn sweep(logs: &Logs, now: Timestamp) -> Result<RetentionOutcome, ApiError> {
     sweep_deleted(logs).await?;
+    insights::forget(logs, now).await?;
     let mut policy = RetentionPolicy { default_days: None, groups: HashMap::new() };
     logs.state.read(|view| {
         for found in view.scan_all::<Group>() {

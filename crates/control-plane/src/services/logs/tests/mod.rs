@@ -28,7 +28,7 @@ use crate::{
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 /// Noon of some day.
-const NOW: i64 = 20_000 * DAY + 12 * HOUR;
+pub(super) const NOW: i64 = 20_000 * DAY + 12 * HOUR;
 
 fn scope() -> Scope {
     Scope::new(AccountId::local(), "us-east-1".parse().unwrap())
@@ -44,24 +44,29 @@ impl Authorize for Nobody {
 }
 
 /// The service with nothing in it.
-struct Fixture {
+pub(super) struct Fixture {
     services: Arc<Services>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     now: i64,
     calls: std::cell::Cell<u32>,
 }
 
 impl Fixture {
-    async fn new() -> Fixture {
+    pub async fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::in_memory().unwrap());
         let state = State::open(store, services::tables()).await.unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
+        let services = Fixture::services(&folder, state, telemetry);
+        Fixture { services, folder, now: NOW, calls: 0.into() }
+    }
+
+    fn services(folder: &tempfile::TempDir, state: State, telemetry: TelemetryStore) -> Arc<Services> {
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
         let catalog = Catalog::new(state.clone());
-        let services = Services {
-            logs: Logs { state: state.clone(), telemetry, tokens: tokens.clone() },
+        Arc::new(Services {
+            logs: Logs::new(state.clone(), telemetry, tokens.clone()),
             registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
             state,
             page_tokens: tokens,
@@ -74,15 +79,20 @@ impl Fixture {
             },
             host_ranges: Vec::new(),
             purge_definitions: tokio::sync::Notify::new(),
-        };
-        Fixture { services: Arc::new(services), _folder: folder, now: NOW, calls: 0.into() }
+        })
     }
 
-    fn logs(&self) -> &Logs {
+    /// The process that opens the same stores anew: nothing that was only in memory is there.
+    pub fn restarted(self) -> Fixture {
+        let Logs { state, telemetry, .. } = self.logs().clone();
+        Fixture { services: Fixture::services(&self.folder, state, telemetry), ..self }
+    }
+
+    pub fn logs(&self) -> &Logs {
         &self.services.logs
     }
 
-    fn call(&self) -> Call {
+    pub fn call(&self) -> Call {
         self.calls.set(self.calls.get() + 1);
         let context = Context {
             scope: scope(),
@@ -94,18 +104,18 @@ impl Fixture {
         Call { services: self.services.clone(), context: Arc::new(context) }
     }
 
-    async fn group(&self, name: &str) {
+    pub async fn group(&self, name: &str) {
         let input = api::CreateLogGroupRequest { log_group_name: text(name), ..Default::default() };
         group_calls::create(self.call(), input).await.unwrap();
     }
 
-    async fn stream(&self, group: &str, stream: &str) {
+    pub async fn stream(&self, group: &str, stream: &str) {
         let input =
             api::CreateLogStreamRequest { log_group_name: text(group), log_stream_name: text(stream) };
         streams::create(self.call(), input).await.unwrap();
     }
 
-    async fn put(
+    pub async fn put(
         &self,
         group: &str,
         stream: &str,
@@ -123,7 +133,7 @@ impl Fixture {
     }
 }
 
-fn text(text: &str) -> Option<String> {
+pub(super) fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
