@@ -52,7 +52,7 @@ pub(crate) enum Happening {
     Event(Event, Timestamp),
     Network(Option<std::path::PathBuf>),
     Sandbox(Arc<dyn Sandbox>),
-    Image { container: usize, image: LocalImage },
+    Image { container: usize, image: Box<LocalImage> },
 }
 
 pub(crate) struct Task {
@@ -199,8 +199,8 @@ impl Task {
             }
             Happening::Image { container, image } => {
                 let digest = Some(image.manifest_digest.clone());
-                self.view.set_image(container, image.clone());
-                self.executor.images[container] = Some(image);
+                self.view.set_image(container, LocalImage::clone(&image));
+                self.executor.images[container] = Some(*image);
                 (Event::ImageReady { container, digest }, self.node.clock.now())
             }
         };

@@ -33,7 +33,7 @@ pub(crate) enum Destination {
     CloudWatch {
         control: Arc<dyn ControlPlane>,
         stream: LogDestination,
-        options: Awslogs,
+        options: Box<Awslogs>,
     },
     /// It stays on the node, bounded.
     Node,

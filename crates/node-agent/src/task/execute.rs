@@ -208,7 +208,7 @@ impl Executor {
             (Arc::clone(&self.node), Arc::clone(&self.spec), self.happening.clone());
         let pull = self.work.spawn(async move {
             let happening_now = match ensure_image(&node, &spec, container).await {
-                Ok(image) => Happening::Image { container, image },
+                Ok(image) => Happening::Image { container, image: Box::new(image) },
                 Err(reason) => Happening::Event(Event::ImageFailed { container, reason }, node.clock.now()),
             };
             tell(&happening, happening_now);
@@ -306,7 +306,7 @@ impl Executor {
             (LogConfiguration::Awslogs(options), Some(stream)) => Destination::CloudWatch {
                 control: Arc::clone(&self.node.control),
                 stream,
-                options: options.clone(),
+                options: Box::new(options.clone()),
             },
             (LogConfiguration::None, _) => Destination::Nowhere,
             _ => Destination::Node,

@@ -32,7 +32,7 @@ async fn the_first_line_goes_out_at_once_and_later_ones_together() {
     assert_eq!(said.batches.len(), 2);
     let destination = &said.batches[0].destination;
     assert_eq!((destination.group.as_str(), destination.stream.as_str()), ("/ecs/hello", "web/app/t1"));
-    assert_eq!(said.streams, [destination.clone()]);
+    assert_eq!(said.streams, std::slice::from_ref(destination));
 }
 
 #[tokio::test(start_paused = true)]
