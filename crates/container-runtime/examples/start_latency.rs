@@ -35,7 +35,7 @@ async fn main() -> Result<(), Anything> {
     let runtime = Runtime::new(RuntimeConfig {
         exe,
         shim_args: vec!["shim".to_owned()],
-        run_dir: root.path().join("run"),
+        run_dir: PathBuf::from(format!("/dev/shm/lsh-bench-{}", std::process::id())),
         cgroup_root: format!("/longshore-bench-{}", std::process::id()),
     })?;
     for (title, prepared) in [("shim started on demand", false), ("shim waiting", true)] {
@@ -50,6 +50,7 @@ async fn main() -> Result<(), Anything> {
     println!("crun run, the same image as a plain directory, no network:");
     peer(root.path(), &image, rounds)?;
     runtime.sweep(&Default::default()).await?;
+    std::fs::remove_dir_all(&runtime.config().run_dir)?;
     Ok(())
 }
 

@@ -310,3 +310,91 @@ async fn containers_share_what_the_task_says() {
     within(task.shutdown()).await.expect("shutdown");
     assert_eq!(machine.leftovers(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_terminal_is_one_stream() {
+    let machine = Machine::new();
+    let task = machine.launch("terminal").await;
+    let script = "tty; test -t 0 && test -t 1 && test -t 2 && echo all; echo $TERM >&2; exit 4";
+    let mut config = machine.shell("app", script);
+    (config.tty, config.user) = (true, "web".to_owned());
+    let (status, text) = machine.run(&task, config).await;
+    assert_eq!(status.exit.map(|e| e.code), Some(4));
+    assert_eq!(text.replace('\r', ""), "/dev/pts/0\nall\nxterm\n");
+}
+
+#[tokio::test]
+async fn an_init_process_passes_signals_on_and_reaps() {
+    let machine = Machine::new();
+    let task = machine.launch("init").await;
+    // Without a handler in it the program would ignore SIGTERM as the first process of its namespace; as a child it does not.
+    let mut config = machine.shell("app", "");
+    config.args = ["sleep", "1000"].map(str::to_owned).to_vec();
+    (config.init, config.user) = (true, "web".to_owned());
+    within(task.create(config)).await.expect("create");
+    within(task.start("app")).await.expect("start");
+    let exec = |script: &str| ExecConfig {
+        user: Some("0".to_owned()),
+        ..ExecConfig::new(["sh", "-c", script].map(str::to_owned).to_vec())
+    };
+    // An orphan that ends must not stay as a zombie.
+    let orphan = "(sleep 0.01 &); for i in $(seq 200); do grep -l '^State:.*Z' /proc/[0-9]*/status || exit 0; sleep 0.02; done; exit 1";
+    let outcome = within(task.exec("app", exec(orphan))).await.expect("exec");
+    assert_eq!(outcome.exit_code, 0, "{outcome:?}");
+    let outcome = within(task.exec("app", exec("grep -E '^(Uid|Seccomp|CapBnd):' /proc/1/status")))
+        .await
+        .expect("exec");
+    assert_eq!(outcome.output, "Uid:\t33\t33\t33\t33\nCapBnd:\t00000000a80425fb\nSeccomp:\t2\n");
+    within(task.signal("app", libc::SIGTERM)).await.expect("signal");
+    let status = within(task.wait("app")).await.expect("end");
+    assert_eq!(status.exit.map(|e| e.code), Some(143));
+
+    let mut config = machine.shell("missing", "");
+    (config.init, config.args) = (true, vec!["nope".to_owned()]);
+    within(task.create(config)).await.expect("create");
+    let error = within(task.start("missing")).await.expect_err("not there");
+    assert_eq!(error.to_string(), "exec: \"nope\": executable file not found in $PATH");
+}
+
+#[tokio::test]
+async fn standard_streams_can_be_opened_again_by_their_user() {
+    let machine = Machine::new();
+    let task = machine.launch("streams").await;
+    let text = output(&machine, &task, "echo out > /dev/stdout; echo err > /proc/self/fd/2", |c| {
+        c.user = "web".to_owned()
+    });
+    assert_eq!(text.await, "out\nerr\n");
+}
+
+#[tokio::test]
+async fn the_shim_s_own_binary_cannot_be_written_through_proc() {
+    let machine = Machine::new();
+    let task = machine.launch("exe").await;
+    let shim = machine.shims()[0];
+    let status = nix::sys::statvfs::statvfs(format!("/proc/{shim}/exe").as_str()).expect("its binary");
+    assert!(status.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY));
+    let mut config = machine.shell("app", "sleep 1000");
+    (config.init, config.cap_add) = (true, vec!["SYS_PTRACE".to_owned()]);
+    within(task.create(config)).await.expect("create");
+    within(task.start("app")).await.expect("start");
+    let exec = ExecConfig::new(["sh", "-c", "(: >> /proc/1/exe) 2>&1"].map(str::to_owned).to_vec());
+    let outcome = within(task.exec("app", exec)).await.expect("exec");
+    assert_ne!(outcome.exit_code, 0, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_privileged_container_has_the_machine_s_devices() {
+    let machine = Machine::new();
+    let task = machine.launch("privileged").await;
+    let text =
+        output(&machine, &task, "ls /dev | sort; grep CapEff /proc/self/status", |c| c.privileged = true)
+            .await;
+    for device in ["null", "kmsg", "loop-control"] {
+        let there = PathBuf::from("/dev").join(device).exists();
+        assert_eq!(text.lines().any(|line| line == device), there, "{device} in {text}");
+    }
+    let own = std::fs::read_to_string("/proc/self/status").expect("status");
+    let own =
+        own.lines().find(|l| l.starts_with("CapPrm")).and_then(|l| l.split('\t').nth(1)).expect("a mask");
+    assert!(text.ends_with(&format!("CapEff:\t{own}\n")), "{text}");
+}

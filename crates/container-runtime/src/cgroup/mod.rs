@@ -3,6 +3,7 @@
 //! A container's cgroup below the task's is made and limited by libcontainer. Everything here takes a path within the hierarchy
 //! (`/longshore/TASK`); which hierarchies there are, one (v2) or one per controller (v1), is found out once per process.
 
+pub(crate) mod devices;
 pub(crate) mod limits;
 pub(crate) mod stats;
 

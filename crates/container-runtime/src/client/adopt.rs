@@ -97,6 +97,12 @@ fn bury_blocking(sandbox: TaskSandbox) -> Result<DeadTask, RuntimeError> {
     {
         remove_if_there(&path)?;
     }
+    match std::fs::remove_dir_all(files::Places::of(&sandbox).run) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(RuntimeError::io("remove what the shim left in", &sandbox.run_dir)(e));
+        }
+        _ => {}
+    }
     let mut statuses =
         files::read_statuses(&sandbox.dir).map_err(RuntimeError::io("read statuses in", &sandbox.dir))?;
     for (name, status) in &mut statuses {

@@ -32,9 +32,8 @@ pub(super) async fn sweep(
     let entries = std::fs::read_dir(run_dir).map_err(RuntimeError::io("list", run_dir))?;
     for entry in entries {
         let name = entry.map_err(RuntimeError::io("list", run_dir))?.file_name();
-        if let Some(task) =
-            name.to_str().and_then(|n| n.strip_suffix(".sock").or_else(|| n.strip_suffix(".json")))
-        {
+        if let Some(name) = name.to_str() {
+            let task = name.strip_suffix(".sock").or_else(|| name.strip_suffix(".json")).unwrap_or(name);
             unknown.insert(task.to_owned());
         }
     }
@@ -51,6 +50,7 @@ pub(super) async fn sweep(
         for path in [socket_path(run_dir, task), index_path(run_dir, task)] {
             files |= std::fs::remove_file(path).is_ok();
         }
+        files |= std::fs::remove_dir_all(run_dir.join(task)).is_ok();
         if shut_down {
             report.shut_down.insert(task.clone());
         } else if left || files {

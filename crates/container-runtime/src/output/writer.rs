@@ -17,6 +17,7 @@ pub(crate) struct OutputWriter {
     segment_bytes: u64,
     /// Finished segments that are still there, oldest first, with their sizes.
     kept: VecDeque<(u64, u64)>,
+    acknowledged: LogPosition,
     batch: Vec<u8>,
     ended: bool,
 }
@@ -31,6 +32,7 @@ impl OutputWriter {
             segment: 1,
             segment_bytes: 0,
             kept: VecDeque::new(),
+            acknowledged: LogPosition::default(),
             batch: Vec::new(),
             ended: false,
         })
@@ -60,6 +62,7 @@ impl OutputWriter {
             self.file = file;
             self.segment += 1;
             self.segment_bytes = 0;
+            self.delete_acknowledged();
         }
         if let Err(e) = self.file.write_all(&self.batch) {
             use std::io::Seek;
@@ -72,20 +75,27 @@ impl OutputWriter {
         Ok(true)
     }
 
-    /// Bytes written and not yet acknowledged, by whole segments.
+    /// Bytes that somebody may yet want: whole finished segments, and what is not acknowledged of the last.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.kept.iter().map(|(_, bytes)| bytes).sum::<u64>() + self.segment_bytes
+        let finished = self.kept.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let read = if self.acknowledged.segment == self.segment { self.acknowledged.offset } else { 0 };
+        finished + self.segment_bytes.saturating_sub(read)
     }
 
     pub(crate) fn is_full(&self) -> bool {
         self.held_bytes() >= self.limits.total_bytes || self.batch.len() as u64 >= self.limits.segment_bytes
     }
 
-    /// Deletes the segments that lie wholly before `position`. The last segment counts as read up to the position's offset
-    /// only by being replaced: when it is full and wholly acknowledged, the next write starts a new one.
+    /// Everything before `position` is kept elsewhere: the segments that lie wholly before it are deleted.
     pub(crate) fn acknowledge(&mut self, position: LogPosition) {
-        while let Some((segment, _)) = self.kept.front() {
-            if *segment >= position.segment {
+        self.acknowledged = self.acknowledged.max(position);
+        self.delete_acknowledged();
+    }
+
+    fn delete_acknowledged(&mut self) {
+        let done = self.acknowledged;
+        while let Some((segment, bytes)) = self.kept.front() {
+            if *segment > done.segment || (*segment == done.segment && done.offset < *bytes) {
                 break;
             }
             // Already gone is as good; anything else leaves a file that goes with the container.

@@ -3,8 +3,10 @@
 use super::capture::Capture;
 use super::clients::Asker;
 use super::executor::{ABOUT_TO_EXEC, Program};
+use super::files::Places;
 use super::helper::{self, Helper, Kind, Order, Streams};
 use super::{files, overlay};
+use crate::cgroup::devices::Allowed;
 use crate::config::{ContainerConfig, ExecConfig, MountKind, Seccomp, valid_name};
 use crate::error::FailureKind;
 use crate::output::writer::OutputWriter;
@@ -18,6 +20,7 @@ use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -44,6 +47,7 @@ pub(super) enum Phase {
 pub(super) struct Container {
     pub(super) config: ContainerConfig,
     pub(super) dir: PathBuf,
+    bundle: PathBuf,
     pub(super) cgroup: String,
     pub(super) status: ContainerStatus,
     pub(super) phase: Phase,
@@ -59,6 +63,10 @@ pub(super) struct Container {
     deadline: Option<Instant>,
     end: Option<WaitStatus>,
     program: Program,
+    /// Where the terminal comes in.
+    console: Option<UnixListener>,
+    /// For cgroup v2; `None` leaves everything open.
+    allowed_devices: Option<Vec<Allowed>>,
     /// Keeps the program's standard input open.
     _stdin: Option<OwnedFd>,
     /// The status on disk is not the present one.
@@ -76,29 +84,7 @@ fn cannot(what: &'static str) -> impl Fn(io::Error) -> Refusal {
 impl Container {
     /// Makes everything but the process, and starts making that. On an error nothing is left.
     pub(super) fn create(
-        task_dir: &Path,
-        config: ContainerConfig,
-        around: &Surroundings,
-        keep: &[RawFd],
-        asker: Asker,
-    ) -> Result<Container, Refusal> {
-        let dir = task_dir.join("containers").join(&config.name);
-        if dir.exists() {
-            return Err(refuse(
-                FailureKind::AlreadyExists,
-                format!("container {} already exists", config.name),
-            ));
-        }
-        Container::prepare(task_dir, &dir, config, around, keep, asker).inspect_err(|_| {
-            overlay::unmount(&dir);
-            // What is left is in nobody's way: the task's directory goes as a whole.
-            let _ = fs::remove_dir_all(&dir);
-        })
-    }
-
-    fn prepare(
-        task_dir: &Path,
-        dir: &Path,
+        places: &Places,
         config: ContainerConfig,
         around: &Surroundings,
         keep: &[RawFd],
@@ -107,16 +93,38 @@ impl Container {
         if !valid_name(&config.name, 255) {
             return Err(refuse(FailureKind::Invalid, format!("container name {:?}", config.name)));
         }
+        let (dir, bundle) = (places.lasting(&config.name), places.bundle(&config.name));
+        if dir.exists() {
+            return Err(refuse(
+                FailureKind::AlreadyExists,
+                format!("container {} already exists", config.name),
+            ));
+        }
+        Container::prepare(places, &dir, &bundle, config, around, keep, asker).inspect_err(|_| {
+            overlay::unmount(&bundle.join("rootfs"));
+            // What is left is in nobody's way: the task's directory goes as a whole.
+            let _ = fs::remove_dir_all(&bundle);
+            let _ = fs::remove_dir_all(&dir);
+        })
+    }
+
+    fn prepare(
+        places: &Places,
+        dir: &Path,
+        bundle: &Path,
+        config: ContainerConfig,
+        around: &Surroundings,
+        keep: &[RawFd],
+        asker: Asker,
+    ) -> Result<Container, Refusal> {
         if config.args.is_empty() {
             return Err(refuse(FailureKind::CannotCreate, "no command specified"));
         }
-        let bundle = dir.join("bundle");
-        let etc = dir.join("etc");
-        for path in [&bundle, &etc] {
-            fs::create_dir_all(path).map_err(cannot("making the container's directory"))?;
+        for path in [bundle, dir] {
+            fs::create_dir(path).map_err(cannot("making the container's directory"))?;
         }
-        overlay::mount(dir, &config).map_err(cannot("mounting the root file system"))?;
-        let rootfs = dir.join("rootfs");
+        let rootfs = bundle.join("rootfs");
+        overlay::mount(&rootfs, dir, &config).map_err(cannot("mounting the root file system"))?;
         if !config.cwd.as_os_str().is_empty() {
             overlay::make_directory(&rootfs, &config.cwd).map_err(cannot("making the working directory"))?;
         }
@@ -126,7 +134,8 @@ impl Container {
             ("hostname", &config.etc.hostname),
         ] {
             if let Some(text) = text {
-                write_world_readable(&etc.join(name), text).map_err(cannot("writing the generated files"))?;
+                write_world_readable(&bundle.join(name), text)
+                    .map_err(cannot("writing the generated files"))?;
             }
         }
         for mount in &config.mounts {
@@ -142,7 +151,9 @@ impl Container {
         warnings.extend(clamped);
         let mut around = around.clone();
         around.cgroup = format!("{}/{}", around.cgroup, config.name);
-        let specification = oci::specification(&config, &around, dir, &limits)
+        let allowed_devices =
+            oci::allowed_devices(&config).map_err(|message| refuse(FailureKind::Invalid, message))?;
+        let specification = oci::specification(&config, &around, bundle, &limits)
             .map_err(|message| refuse(FailureKind::Invalid, message))?;
         let bytes =
             serde_json::to_vec(&specification).map_err(|e| refuse(FailureKind::Internal, e.to_string()))?;
@@ -171,14 +182,17 @@ impl Container {
         }
         let report = File::from(report);
         helper::nonblocking(&report).map_err(cannot("making a pipe"))?;
+        let console_path = bundle.join("console.sock");
+        let console =
+            if config.tty { Some(listen(&console_path).map_err(cannot("making a terminal"))?) } else { None };
         let order = Order {
-            state_root: state_root(task_dir),
+            state_root: places.state(),
             name: config.name.clone(),
             program: program.clone(),
             streams,
             keep: keep.to_vec(),
-            console: None,
-            kind: Kind::Init { bundle },
+            console: console.is_some().then_some(console_path),
+            kind: Kind::Init { bundle: bundle.to_owned() },
         };
         let helper = Helper::start(order).map_err(cannot("starting the set-up"))?;
         drop(reporter);
@@ -197,6 +211,7 @@ impl Container {
         };
         Ok(Container {
             dir: dir.to_owned(),
+            bundle: bundle.to_owned(),
             cgroup: around.cgroup,
             status,
             phase: Phase::Creating,
@@ -209,6 +224,8 @@ impl Container {
             deadline: Some(Instant::now() + CREATE_TIMEOUT),
             end: None,
             program,
+            console,
+            allowed_devices,
             _stdin: stdin,
             unsaved: false,
             config,
@@ -223,19 +240,37 @@ impl Container {
         self.status.pid = Some(pid.as_raw());
         self.status.pid_start_ticks = start_ticks(pid);
         self.phase = Phase::Created;
+        self.restrict_devices().map_err(|e| format!("restricting devices: {e}"))?;
+        if let Some(console) = self.console.take() {
+            self.capture.use_terminal(
+                receive_terminal(&console).map_err(|e| format!("receiving the terminal: {e}"))?,
+            );
+        }
         Ok(pid)
+    }
+
+    /// What libcontainer leaves open: everything under v2, tunnels under v1.
+    fn restrict_devices(&self) -> io::Result<()> {
+        let Some(rules) = &self.allowed_devices else { return Ok(()) };
+        let hierarchies = cgroup::Hierarchies::get();
+        let Some(dir) = hierarchies.dir("devices", &self.cgroup) else { return Ok(()) };
+        if hierarchies.unified {
+            return cgroup::devices::restrict(&dir, rules);
+        }
+        let tunnels = self.config.devices.iter().any(|device| device.host_path == Path::new("/dev/net/tun"));
+        if tunnels { Ok(()) } else { fs::write(dir.join("devices.deny"), "c 10:200 rwm") }
     }
 
     pub(super) fn pid(&self) -> Option<Pid> {
         self.status.pid.map(Pid::from_raw)
     }
 
-    pub(super) fn begin(&mut self, task_dir: &Path, asker: Asker) -> Result<(), Refusal> {
+    pub(super) fn begin(&mut self, places: &Places, asker: Asker) -> Result<(), Refusal> {
         if self.phase != Phase::Created {
             let message = format!("container {} is not waiting to be started", self.status.name);
             return Err(refuse(FailureKind::WrongState, message));
         }
-        helper::start_container(&state_root(task_dir), &self.status.name)
+        helper::start_container(&places.state(), &self.status.name)
             .map_err(|message| refuse(FailureKind::CannotStart, message))?;
         self.asker = Some(asker);
         self.phase = Phase::Starting;
@@ -309,7 +344,7 @@ impl Container {
 
     /// Another program as the container's own would run, but for what `exec` says.
     pub(super) fn further_program(&self, exec: &ExecConfig, report: RawFd) -> Result<Program, String> {
-        let mut program = self.program.clone();
+        let mut program = Program { under_init: false, ..self.program.clone() };
         program.report = report;
         program.args.clone_from(&exec.args);
         for variable in &exec.env {
@@ -319,20 +354,23 @@ impl Container {
             program.cwd.clone_from(cwd);
         }
         if let Some(user) = &exec.user {
-            let identity = users::resolve(&self.dir.join("rootfs"), user, &self.config.additional_gids)?;
+            let identity = users::resolve(&self.bundle.join("rootfs"), user, &self.config.additional_gids)?;
             (program.uid, program.gid, program.groups) = (identity.uid, identity.gid, identity.groups);
         }
         Ok(program)
     }
 
     /// Takes everything of an ended container away but its directory.
-    pub(super) fn release(&self, task_dir: &Path) -> io::Result<()> {
-        overlay::unmount(&self.dir);
+    pub(super) fn release(&self, places: &Places) -> io::Result<()> {
+        overlay::unmount(&self.bundle.join("rootfs"));
         cgroup::kill_and_remove(&self.cgroup)?;
-        match fs::remove_dir_all(state_root(task_dir).join(&self.status.name)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
+        for path in [places.state().join(&self.status.name), self.bundle.clone()] {
+            match fs::remove_dir_all(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     pub(super) fn save(&mut self) {
@@ -340,9 +378,29 @@ impl Container {
     }
 }
 
-/// libcontainer's own files.
-pub(super) fn state_root(task_dir: &Path) -> PathBuf {
-    task_dir.join("libcontainer")
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(files::ShortPath::of(path)?.path())?;
+    // What is to come has come by the time it is looked for.
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// The controlling end of the container's terminal, sent while it was set up.
+fn receive_terminal(listener: &UnixListener) -> io::Result<File> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let (stream, _) = listener.accept()?;
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut name = [0; 256];
+    let mut parts = [io::IoSliceMut::new(&mut name)];
+    recvmsg(&stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let terminal = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    let terminal = File::from(terminal.ok_or_else(|| io::Error::other("none was sent"))?);
+    helper::nonblocking(&terminal)?;
+    Ok(terminal)
 }
 
 fn write_world_readable(path: &Path, text: &str) -> io::Result<()> {
@@ -396,6 +454,7 @@ fn program(
         capabilities,
         no_new_privileges: config.no_new_privileges && !config.privileged,
         filter: filtered.then(|| seccomp::filter(capabilities)),
+        under_init: config.init,
         report,
     };
     Ok((program, warnings))

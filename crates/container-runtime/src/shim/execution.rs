@@ -1,8 +1,9 @@
 //! Further processes in running containers: health checks and the like.
 
 use super::clients::Asker;
-use super::container::{Container, Phase, state_root};
+use super::container::{Container, Phase};
 use super::executor::ABOUT_TO_EXEC;
+use super::files::Places;
 use super::helper::{self, Helper, Kind, Order, Streams};
 use crate::config::ExecConfig;
 use crate::error::FailureKind;
@@ -14,7 +15,6 @@ use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// After the process's end, how long what it started may still hold its output.
@@ -24,7 +24,6 @@ const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Execution {
-    pub(super) container: String,
     pub(super) asker: Asker,
     pub(super) helper: Option<Helper>,
     pub(super) pid: Option<Pid>,
@@ -45,7 +44,7 @@ pub(super) struct Execution {
 
 impl Execution {
     pub(super) fn start(
-        task_dir: &Path,
+        places: &Places,
         container: &Container,
         exec: &ExecConfig,
         keep: &[RawFd],
@@ -76,7 +75,7 @@ impl Execution {
             stdout: Some(writer),
         };
         let helper = Helper::start(Order {
-            state_root: state_root(task_dir),
+            state_root: places.state(),
             name: container.status.name.clone(),
             program,
             streams,
@@ -89,7 +88,6 @@ impl Execution {
         let began = Instant::now();
         let limit = exec.timeout_ms.map(Duration::from_millis);
         Ok(Execution {
-            container: container.status.name.clone(),
             asker,
             helper: Some(helper),
             pid: None,

@@ -33,6 +33,8 @@ pub(super) struct Program {
     pub(super) capabilities: u64,
     pub(super) no_new_privileges: bool,
     pub(super) filter: Option<Vec<libc::sock_filter>>,
+    /// The program becomes a child of a process that only passes signals on and reaps.
+    pub(super) under_init: bool,
     /// Where to report; open in this process and its copies.
     pub(super) report: RawFd,
 }
@@ -46,6 +48,8 @@ impl Program {
             self.install_filter().map_err(step("installing the seccomp filter"))?;
         }
         self.change_directory()?;
+        // So that the program can open what it was given again, as /dev/stdout.
+        process::give_standard_streams(self.uid);
         process::limit_bounding_set(self.capabilities).map_err(step("limiting capabilities"))?;
         process::become_user(self.uid, self.gid, &self.groups).map_err(step("changing user"))?;
         process::set_capabilities(self.capabilities).map_err(step("setting capabilities"))?;
@@ -60,6 +64,10 @@ impl Program {
             .map_err(|_| "the program's name contains a zero byte".to_owned())?;
         if !filter_needs_privilege {
             self.install_filter().map_err(step("installing the seccomp filter"))?;
+        }
+        if self.under_init {
+            // Returns in the child; the parent ends with it.
+            super::init::split().map_err(step("starting the init process"))?;
         }
         self.report(&[ABOUT_TO_EXEC]);
         let Err(errno) = nix::unistd::execve(&path, &args, &env);

@@ -3,6 +3,7 @@
 //! A file that matters is replaced by renaming, so that a reader sees the old or the new one. Nothing is flushed to the disk: what
 //! these files describe does not outlive the machine's own crash, and a flush would stand in every container's way.
 
+use crate::config::TaskSandbox;
 use crate::status::{ContainerStatus, Statuses};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +13,35 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+/// Where a task's files are: what others read, or is large, in its own directory; what only its running shim needs in the run directory, where
+/// files cost nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) task: PathBuf,
+    pub(crate) run: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn of(sandbox: &TaskSandbox) -> Places {
+        Places { task: sandbox.dir.clone(), run: sandbox.run_dir.join(&sandbox.task_id) }
+    }
+
+    /// Configuration, status, output, and the layers that the container writes.
+    pub(crate) fn lasting(&self, name: &str) -> PathBuf {
+        self.task.join("containers").join(name)
+    }
+
+    /// The OCI bundle: its `config.json`, the mounted root, generated files.
+    pub(crate) fn bundle(&self, name: &str) -> PathBuf {
+        self.run.join("bundles").join(name)
+    }
+
+    /// libcontainer's own files.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.run.join("state")
+    }
+}
 
 /// The [`crate::TaskSandbox`].
 pub(crate) const SANDBOX: &str = "sandbox.json";

@@ -11,6 +11,7 @@ mod execution;
 mod executor;
 pub(crate) mod files;
 mod helper;
+mod init;
 mod overlay;
 mod process;
 mod server;
@@ -24,6 +25,8 @@ use std::process::ExitCode;
 /// The shim's `main`. `args` are those after `EXE shim`: the cgroup root. Call it before any thread exists: libcontainer clones this process.
 /// Returns when the task was shut down, or when no task was assigned before the agent went away.
 pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Where the kernel cannot (before 5.12), the binary is protected by its file mode and by these processes not being dumpable.
+    let _ = arguments().and_then(|arguments| process::run_from_read_only_mount(&arguments));
     let Some(cgroup_root) = args.into_iter().next().and_then(|arg| arg.into_string().ok()) else {
         eprintln!("usage: shim CGROUP_ROOT, with a socket as standard input; started by the agent");
         return ExitCode::from(64);
@@ -35,6 +38,13 @@ pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// This process's whole command line.
+fn arguments() -> io::Result<Vec<std::ffi::CString>> {
+    use std::os::unix::ffi::OsStringExt;
+    let strings = std::env::args_os().map(|arg| std::ffi::CString::new(arg.into_vec()));
+    strings.collect::<Result<_, _>>().map_err(io::Error::other)
 }
 
 /// Makes this process independent of whoever started it; returns the connection that it was started with.

@@ -15,10 +15,11 @@ use std::path::{Component, Path};
 /// What one mount call takes as options; a page, less the final zero.
 const LONGEST_OPTIONS: usize = 4095;
 
-/// Mounts `dir/rootfs`.
-pub(super) fn mount(dir: &Path, config: &ContainerConfig) -> io::Result<()> {
-    for name in ["upper", "work", "rootfs"] {
-        fs::create_dir_all(dir.join(name))?;
+/// Mounts the root at `rootfs`, with what the container writes in `dir`.
+pub(super) fn mount(rootfs: &Path, dir: &Path, config: &ContainerConfig) -> io::Result<()> {
+    fs::create_dir_all(rootfs)?;
+    for name in ["upper", "work"] {
+        fs::create_dir(dir.join(name))?;
     }
     let plain = options(dir, config.lower_dirs.iter().map(|path| path.as_os_str().as_bytes().to_vec()));
     let awkward = config
@@ -41,12 +42,11 @@ pub(super) fn mount(dir: &Path, config: &ContainerConfig) -> io::Result<()> {
     } else {
         plain
     };
-    let target = dir.join("rootfs");
     // Volatile: nothing in this layer outlives a crash of the machine, so that unmounting need not flush it.
     let attempt = |extra: &[u8]| {
         let text = [&options[..], extra].concat();
         let text = std::ffi::CString::new(text).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        rustix::mount::mount("overlay", &target, "overlay", MountFlags::empty(), text.as_c_str())
+        rustix::mount::mount("overlay", rootfs, "overlay", MountFlags::empty(), text.as_c_str())
             .map_err(io::Error::from)
     };
     match attempt(b",volatile") {
@@ -66,9 +66,9 @@ fn options(dir: &Path, lower: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
 }
 
 /// Lazily: nobody uses it any more but perhaps a process that is just dying.
-pub(super) fn unmount(dir: &Path) {
+pub(super) fn unmount(rootfs: &Path) {
     // Not mounted is what is wanted.
-    let _ = rustix::mount::unmount(dir.join("rootfs"), UnmountFlags::DETACH);
+    let _ = rustix::mount::unmount(rootfs, UnmountFlags::DETACH);
 }
 
 /// Makes a directory within a root, with those above it, following no link out of it.

@@ -39,6 +39,61 @@ pub(super) fn forbid_dumping() -> io::Result<()> {
     control(libc::PR_SET_DUMPABLE, 0)
 }
 
+/// Makes the standard streams the user's own, as far as they are ours to give: a file system may refuse, which only means that they
+/// cannot be opened a second time.
+pub(super) fn give_standard_streams(uid: u32) {
+    let null = nix::sys::stat::stat("/dev/null").map(|s| s.st_rdev);
+    for stream in 0..3 {
+        let Ok(stat) = nix::sys::stat::fstat(stream) else { continue };
+        if stat.st_uid != uid && null != Ok(stat.st_rdev) {
+            // SAFETY: takes numbers only.
+            unsafe { libc::fchown(stream, uid, stat.st_gid) };
+        }
+    }
+}
+
+/// Runs this binary again from a read-only mount of its own, so that a container that finds a process of the shim (before exec, or as its
+/// init) cannot write to the binary through `/proc/PID/exe`. Returns only when that is done already or the kernel cannot.
+pub(super) fn run_from_read_only_mount(arguments: &[std::ffi::CString]) -> io::Result<()> {
+    let read_only = |path: &str| {
+        nix::sys::statvfs::statvfs(path)
+            .is_ok_and(|s| s.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
+    };
+    if read_only("/proc/self/exe") {
+        return Ok(());
+    }
+    #[repr(C)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: the path is a constant string.
+    let tree =
+        unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, c"/proc/self/exe".as_ptr(), flags) };
+    check(tree)?;
+    let attributes = Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
+    let size = size_of::<Attributes>();
+    // SAFETY: the empty path is a constant string; the kernel reads `size` bytes of the structure, which is alive for the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size,
+        )
+    })?;
+    let environment: [std::ffi::CString; 0] = [];
+    // The descriptor closes on exec; the kernel's own reference to the program keeps the mount.
+    let path = std::ffi::CString::new(format!("/proc/self/fd/{tree}"))?;
+    let Err(errno) = nix::unistd::execve(&path, arguments, &environment);
+    Err(errno.into())
+}
+
 /// The kernel kills this process when its parent dies. Undone by a change of user.
 pub(super) fn die_with_parent() -> io::Result<()> {
     control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)
@@ -178,6 +233,34 @@ pub(super) fn wait_for_child() {
     if set.thread_block().is_ok() {
         let _ = set.wait();
     }
+}
+
+/// Blocks every signal; returns what was blocked before.
+pub(super) fn block_signals() -> io::Result<nix::sys::signal::SigSet> {
+    Ok(nix::sys::signal::SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?)
+}
+
+/// A plain fork: `None` in the child.
+pub(super) fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: the shim and its copies are single-threaded.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
+}
+
+/// The next pending signal, by number, real-time ones included. Waits.
+pub(super) fn next_signal() -> i32 {
+    let all = nix::sys::signal::SigSet::all();
+    let mut signal = 0;
+    // SAFETY: both pointers are to values alive for the call.
+    unsafe { libc::sigwait(all.as_ref(), &raw mut signal) };
+    signal
+}
+
+pub(super) fn exit(code: i32) -> ! {
+    // SAFETY: ends this process at once, without exit handlers that belong to the shim.
+    unsafe { libc::_exit(code) }
 }
 
 /// Any signal by number.

@@ -321,7 +321,7 @@ impl Shim {
             Err(message) => {
                 let Some(container) = task.containers.remove(name) else { return };
                 // What cannot be released now is when the task is.
-                let _ = container.release(&task.sandbox.dir);
+                let _ = container.release(&task.places);
                 let _ = std::fs::remove_dir_all(&container.dir);
                 let refusal = Refusal::new(FailureKind::CannotCreate, message);
                 if let Some(asker) = container.asker {
@@ -443,13 +443,13 @@ fn task_request(task: &mut Task, asker: Asker, op: Op) -> Answered {
                 let message = format!("container {} already exists", config.name);
                 return Err(Refusal::new(FailureKind::AlreadyExists, message));
             }
-            let container = Container::create(&task.sandbox.dir, *config, &task.around, &task.kept(), asker)?;
+            let container = Container::create(&task.places, *config, &task.around, &task.kept(), asker)?;
             task.containers.insert(container.status.name.clone(), container);
             Ok(None)
         }
         Op::Start { name } => {
             let container = task.containers.get_mut(&name).ok_or_else(|| unknown(&name))?;
-            container.begin(&task.sandbox.dir, asker)?;
+            container.begin(&task.places, asker)?;
             Ok(None)
         }
         Op::Signal { name, signal } => {
@@ -471,7 +471,7 @@ fn task_request(task: &mut Task, asker: Asker, op: Op) -> Answered {
         }
         Op::Exec { name, config } => {
             let container = task.containers.get(&name).ok_or_else(|| unknown(&name))?;
-            let execution = Execution::start(&task.sandbox.dir, container, &config, &task.kept(), asker)?;
+            let execution = Execution::start(&task.places, container, &config, &task.kept(), asker)?;
             task.last_execution += 1;
             task.executions.insert(task.last_execution, execution);
             Ok(None)
@@ -534,7 +534,7 @@ fn kill_container(container: &Container) {
 /// Takes an ended container out of the task, with its files. The files go in the background: there may be many.
 fn remove(task: &mut Task, name: &str) -> Option<(Container, Result<(), Refusal>)> {
     let container = task.containers.remove(name)?;
-    let released = container.release(&task.sandbox.dir);
+    let released = container.release(&task.places);
     let discarded = discard(task, &container);
     let result = released
         .and(discarded)

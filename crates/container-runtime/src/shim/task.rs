@@ -1,8 +1,9 @@
 //! The task that a shim holds: its lock, socket, namespaces and cgroup.
 
 use super::clients::Asker;
-use super::container::{Container, Phase, state_root};
+use super::container::{Container, Phase};
 use super::execution::Execution;
+use super::files::Places;
 use super::{files, process};
 use crate::cgroup;
 use crate::client::{index_path, socket_path};
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) sandbox: TaskSandbox,
+    pub(super) places: Places,
     pub(super) listener: UnixListener,
     pub(super) around: Surroundings,
     pub(super) containers: BTreeMap<String, Container>,
@@ -63,14 +65,21 @@ impl Task {
         }
         let group = cgroup::task_path(&sandbox.cgroup_root, &sandbox.task_id);
         let socket = socket_path(&sandbox.run_dir, &sandbox.task_id);
+        let run = Places::of(&sandbox).run;
+        if run.exists() {
+            // A dead shim's: the lock is ours.
+            fs::remove_dir_all(&run).map_err(|e| internal("clearing", &sandbox, e))?;
+        }
         Task::set_up(sandbox, lock, &group).inspect_err(|_| {
             let _ = cgroup::kill_and_remove(&group);
             let _ = fs::remove_file(socket);
+            let _ = fs::remove_dir_all(run);
         })
     }
 
     fn set_up(sandbox: TaskSandbox, lock: File, group: &str) -> Result<Task, Refusal> {
-        for path in [sandbox.dir.join("containers"), state_root(&sandbox.dir)] {
+        let places = Places::of(&sandbox);
+        for path in [sandbox.dir.join("containers"), places.state(), places.run.join("bundles")] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o711)
@@ -113,6 +122,7 @@ impl Task {
         };
         Ok(Task {
             sandbox,
+            places,
             listener,
             around,
             containers: BTreeMap::new(),
@@ -145,7 +155,7 @@ impl Task {
     pub(super) fn dissolve(&self) -> io::Result<()> {
         let mut first_error = None;
         for container in self.containers.values() {
-            first_error = first_error.or(container.release(&self.sandbox.dir).err());
+            first_error = first_error.or(container.release(&self.places).err());
         }
         if let Some(pause) = self.pause {
             let _ = nix::sys::signal::kill(pause, nix::sys::signal::Signal::SIGKILL);
@@ -153,6 +163,10 @@ impl Task {
         }
         let group = cgroup::task_path(&self.sandbox.cgroup_root, &self.sandbox.task_id);
         first_error = first_error.or(cgroup::kill_and_remove(&group).err());
+        match fs::remove_dir_all(&self.places.run) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => first_error = first_error.or(Some(e)),
+            _ => {}
+        }
         for path in [
             socket_path(&self.sandbox.run_dir, &self.sandbox.task_id),
             index_path(&self.sandbox.run_dir, &self.sandbox.task_id),

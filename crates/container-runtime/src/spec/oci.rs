@@ -5,6 +5,7 @@
 
 use super::rlimits::Settled;
 use crate::cgroup::Hierarchies;
+use crate::cgroup::devices::{self, Allowed};
 use crate::config::{ContainerConfig, Mount, MountKind};
 use crate::spec::capabilities;
 use serde_json::{Value, json};
@@ -41,14 +42,14 @@ const MASKED: [&str; 11] = [
 const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 const DEFAULT_SHM_BYTES: u64 = 64 << 20;
 
-/// Files generated in the container's directory: name there, destination.
+/// Files generated in the bundle: name there, destination.
 pub(crate) const ETC: [(&str, &str); 3] =
     [("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname")];
 
 pub(crate) fn specification(
     config: &ContainerConfig,
     around: &Surroundings,
-    dir: &Path,
+    bundle: &Path,
     rlimits: &[Settled],
 ) -> Result<Value, String> {
     let capabilities = capabilities::names(around.own_capabilities & capabilities::all());
@@ -82,8 +83,8 @@ pub(crate) fn specification(
             "rlimits": rlimits,
             "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
         },
-        "root": {"path": dir.join("rootfs"), "readonly": config.readonly_rootfs},
-        "mounts": mounts(config, around, dir),
+        "root": {"path": bundle.join("rootfs"), "readonly": config.readonly_rootfs},
+        "mounts": mounts(config, around, bundle),
         "linux": linux,
     });
     if let Some(hostname) = &config.hostname {
@@ -112,7 +113,7 @@ fn namespaces(config: &ContainerConfig, around: &Surroundings) -> Vec<Value> {
     namespaces
 }
 
-fn mounts(config: &ContainerConfig, around: &Surroundings, dir: &Path) -> Vec<Value> {
+fn mounts(config: &ContainerConfig, around: &Surroundings, bundle: &Path) -> Vec<Value> {
     let sys = if config.privileged { "rw" } else { "ro" };
     let shm = config.shm_size_bytes.unwrap_or(DEFAULT_SHM_BYTES);
     let mut mounts = vec![
@@ -129,7 +130,7 @@ fn mounts(config: &ContainerConfig, around: &Surroundings, dir: &Path) -> Vec<Va
     ];
     mounts.extend(cgroup_mounts(&around.cgroup));
     for (name, destination) in ETC {
-        let source = dir.join("etc").join(name);
+        let source = bundle.join(name);
         if source.exists() {
             mounts.push(json!({"destination": destination, "type": "bind", "source": source, "options": ["rbind", "rprivate"]}));
         }
@@ -230,13 +231,56 @@ fn access(permissions: &str) -> &str {
 }
 
 fn devices(config: &ContainerConfig) -> Result<Vec<Value>, String> {
+    let mut wanted: Vec<(PathBuf, PathBuf)> =
+        config.devices.iter().map(|d| (d.host_path.clone(), d.container_path.clone())).collect();
+    if config.privileged {
+        machine_devices(Path::new("/dev"), &mut wanted);
+    }
     let mut devices = Vec::new();
-    for device in &config.devices {
-        let (kind, major, minor, metadata) = examine(&device.host_path)?;
-        devices.push(json!({"path": device.container_path, "type": kind, "major": major, "minor": minor,
+    for (host_path, container_path) in wanted {
+        let (kind, major, minor, metadata) = examine(&host_path)?;
+        devices.push(json!({"path": container_path, "type": kind, "major": major, "minor": minor,
             "fileMode": metadata.mode() & 0o777, "uid": metadata.uid(), "gid": metadata.gid()}));
     }
     Ok(devices)
+}
+
+/// What a privileged container finds in its `/dev`: all that the machine has, but what every container has a `/dev` of its own for.
+fn machine_devices(dir: &Path, found: &mut Vec<(PathBuf, PathBuf)>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let Ok(kind) = entry.file_type() else { continue };
+        let own = [
+            "pts", "shm", "mqueue", "fd", "console", "ptmx", "null", "zero", "full", "random", "urandom",
+            "tty",
+        ];
+        if own.iter().any(|own| name == *own) || found.iter().any(|(_, known)| *known == path) {
+            continue;
+        }
+        if kind.is_dir() {
+            machine_devices(&path, found);
+        } else if kind.is_char_device() || kind.is_block_device() {
+            found.push((path.clone(), path));
+        }
+    }
+}
+
+/// The same as [`device_rules`] for cgroup v2; `None` leaves everything open.
+pub(crate) fn allowed_devices(config: &ContainerConfig) -> Result<Option<Vec<Allowed>>, String> {
+    if config.privileged {
+        return Ok(None);
+    }
+    let mut rules = devices::defaults();
+    for device in &config.devices {
+        let (kind, major, minor, _) = examine(&device.host_path)?;
+        rules.push(Allowed {
+            block: kind == "b",
+            major: u32::try_from(major).ok(),
+            minor: u32::try_from(minor).ok(),
+            access: devices::access(&device.permissions),
+        });
+    }
+    Ok(Some(rules))
 }
 
 fn examine(path: &Path) -> Result<(&'static str, u64, u64, std::fs::Metadata), String> {
