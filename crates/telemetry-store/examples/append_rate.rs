@@ -40,7 +40,10 @@ async fn main() {
     }
     let floor = total as f64 / clock.elapsed().as_secs_f64();
 
-    let store = TelemetryStore::open(&dir.join("store"), Options::default()).expect("a store");
+    let open = || TelemetryStore::open(&dir.join("store"), Options::default()).expect("a store");
+    let clock = Instant::now();
+    let store = open();
+    let made = clock.elapsed();
     let scope = Scope::new(AccountId::local(), "us-east-1".parse().expect("a region"));
     let group = LogGroupKey::new(scope, "/ecs/web");
     let clock = Instant::now();
@@ -80,11 +83,20 @@ async fn main() {
     assert_eq!(read, total);
     let read_rate = total as f64 / clock.elapsed().as_secs_f64();
     store.close().await.expect("a clean end");
+    let clock = Instant::now();
+    let store = open();
+    let reopened = clock.elapsed();
+    store.close().await.expect("a clean end");
     std::fs::remove_dir_all(&dir).expect("the directory to be removable");
     println!("plain file, one sync per {} events: {floor:.0} events/s", WRITERS * BATCH_EVENTS);
     println!(
         "store, {WRITERS} writers × {BATCH_EVENTS} events: {rate:.0} events/s, {:.2} of the floor",
         rate / floor
+    );
+    println!(
+        "made in {:.1} ms, opened again in {:.1} ms",
+        made.as_secs_f64() * 1e3,
+        reopened.as_secs_f64() * 1e3
     );
     println!("read back, {WRITERS} streams merged: {read_rate:.0} events/s");
 }

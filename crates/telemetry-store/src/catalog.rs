@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use vocabulary::Scope;
 
 use crate::{
@@ -34,6 +34,14 @@ pub(crate) struct Catalog {
     reserved_until: u64,
 }
 
+/// What is decided when a store is made and kept for its life.
+pub(crate) struct Settings {
+    /// Milliseconds of event time per file.
+    pub window_milliseconds: i64,
+    /// Page tokens are sealed with it.
+    pub cursor_key: [u8; 32],
+}
+
 /// The streams, in memory, for everyone who reads.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
@@ -42,8 +50,8 @@ pub(crate) struct Directory {
 }
 
 impl Catalog {
-    /// Opens or creates the catalog at `path`; `None` keeps it in memory.
-    pub fn open(path: Option<&Path>) -> Result<Catalog, StoreError> {
+    /// Opens the catalog at `path`; `None` keeps it in memory. One that is not there yet is made, with `fresh` in it.
+    pub fn open(path: Option<&Path>, fresh: &Settings) -> Result<(Catalog, Settings), StoreError> {
         let label = path.unwrap_or(Path::new("(ephemeral catalog)")).to_owned();
         let connection = match path {
             Some(path) => Connection::open(path),
@@ -60,11 +68,15 @@ impl Catalog {
             return Err(StoreError::NewerLayout { path: catalog.path, found, known: LAYOUT_VERSION });
         }
         let mut catalog = catalog;
-        catalog.create().map_err(StoreError::sqlite("create the tables of", &catalog.path))?;
-        let next = catalog.number("next_sequence")?.unwrap_or(1);
+        if found == 0 {
+            // One commit: a start that is cut off leaves nothing half made.
+            catalog.create(fresh).map_err(StoreError::sqlite("create the tables of", &catalog.path))?;
+        }
+        let settings = catalog.settings().map_err(StoreError::sqlite("read", &catalog.path))?;
+        let next: i64 = catalog.value("next_sequence").map_err(StoreError::sqlite("read", &catalog.path))?;
         catalog.next_sequence = next as u64;
         catalog.reserved_until = next as u64;
-        Ok(catalog)
+        Ok((catalog, settings))
     }
 
     fn prepare(&self) -> rusqlite::Result<()> {
@@ -74,50 +86,32 @@ impl Catalog {
         self.connection.pragma_update(None, "cache_size", -512)
     }
 
-    fn create(&mut self) -> rusqlite::Result<()> {
+    fn create(&mut self, fresh: &Settings) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         transaction.execute_batch(
-            "CREATE TABLE IF NOT EXISTS streams (
+            "CREATE TABLE streams (
                  id INTEGER PRIMARY KEY AUTOINCREMENT,
                  account TEXT NOT NULL, region TEXT NOT NULL, grp TEXT NOT NULL, stream TEXT NOT NULL,
                  UNIQUE (account, region, grp, stream));
-             CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;",
+             CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;",
         )?;
+        let put = "INSERT INTO meta (name, value) VALUES (?1, ?2)";
+        transaction.execute(put, params!["next_sequence", 1])?;
+        transaction.execute(put, params!["window_milliseconds", fresh.window_milliseconds])?;
+        transaction.execute(put, params!["cursor_key", fresh.cursor_key])?;
         transaction.pragma_update(None, "user_version", LAYOUT_VERSION)?;
         transaction.commit()
     }
 
-    /// A number kept under `name`.
-    pub fn number(&self, name: &str) -> Result<Option<i64>, StoreError> {
-        self.connection
-            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
-            .optional()
-            .map_err(StoreError::sqlite("read", &self.path))
+    fn settings(&self) -> rusqlite::Result<Settings> {
+        Ok(Settings {
+            window_milliseconds: self.value("window_milliseconds")?,
+            cursor_key: self.value("cursor_key")?,
+        })
     }
 
-    pub fn put_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
-        self.put(name, &value)
-    }
-
-    /// The key that page tokens are sealed with; made from `fresh` when there is none yet.
-    pub fn cursor_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
-        let kept: Option<Vec<u8>> = self
-            .connection
-            .query_row("SELECT value FROM meta WHERE name = 'cursor_key'", [], |row| row.get(0))
-            .optional()
-            .map_err(StoreError::sqlite("read", &self.path))?;
-        if let Some(Ok(key)) = kept.map(<[u8; 32]>::try_from) {
-            return Ok(key);
-        }
-        self.put("cursor_key", &fresh.as_slice())?;
-        Ok(fresh)
-    }
-
-    fn put(&self, name: &str, value: &dyn rusqlite::ToSql) -> Result<(), StoreError> {
-        self.connection
-            .execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", params![name, value])
-            .map_err(StoreError::sqlite("write", &self.path))?;
-        Ok(())
+    fn value<T: rusqlite::types::FromSql>(&self, name: &str) -> rusqlite::Result<T> {
+        self.connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
     }
 
     pub fn load(&self) -> Result<Directory, StoreError> {
@@ -179,7 +173,9 @@ impl Catalog {
         let end = first + count;
         if end > self.reserved_until {
             let reserve = end + SEQUENCE_BLOCK;
-            self.put_number("next_sequence", reserve as i64)?;
+            self.connection
+                .execute("UPDATE meta SET value = ?1 WHERE name = 'next_sequence'", [reserve as i64])
+                .map_err(StoreError::sqlite("write", &self.path))?;
             self.reserved_until = reserve;
         }
         self.next_sequence = end;

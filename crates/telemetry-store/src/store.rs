@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use vocabulary::Timestamp;
 
 use crate::{
-    catalog::{Catalog, Directory},
+    catalog::{Catalog, Directory, Settings},
     cursor::{CursorKey, InvalidCursor},
     error::StoreError,
     model::{AppendAck, LogEvent, LogGroupKey, LogStreamKey, Position, StreamSelection, StreamSummary},
@@ -93,21 +93,16 @@ impl TelemetryStore {
     }
 
     fn start(dir: Option<&Path>, options: Options, lock: Option<File>) -> Result<TelemetryStore, StoreError> {
-        let catalog = Catalog::open(dir.map(|dir| dir.join("catalog.sqlite")).as_deref())?;
-        let window = match catalog.number("window_milliseconds")? {
-            Some(window) => window,
-            None => {
-                let window = options.window_milliseconds.max(1);
-                catalog.put_number("window_milliseconds", window)?;
-                window
-            }
-        };
-        let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).map_err(|error| {
+        let mut cursor_key = [0; 32];
+        getrandom::fill(&mut cursor_key).map_err(|error| {
             let path = Path::new("the system's random numbers");
             StoreError::io("read", path)(std::io::Error::other(error.to_string()))
         })?;
-        let cursor_key = CursorKey(catalog.cursor_key(fresh)?);
+        let fresh = Settings { window_milliseconds: options.window_milliseconds.max(1), cursor_key };
+        let (catalog, settings) =
+            Catalog::open(dir.map(|dir| dir.join("catalog.sqlite")).as_deref(), &fresh)?;
+        let window = settings.window_milliseconds;
+        let cursor_key = CursorKey(settings.cursor_key);
         let shared = Arc::new(Shared {
             segments: Segments::open(dir, window, options.max_open_files.max(1), options.max_file_bytes)?,
             followers: Followers::default(),
