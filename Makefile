@@ -1,0 +1,55 @@
+# What a newcomer, a contributor and CI run. Everything that is needed is installed by `setup`.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+ONCE_FLAG := $(if $(ONCE),--once)
+
+.PHONY: demo build test unit e2e lint setup bench clean
+
+demo: setup-demo build
+	$(SUDO) target/release/longshore demo $(ONCE_FLAG)
+
+build: setup-build
+	cargo build --release --locked --package longshore
+
+# The whole suite, from nothing.
+test: setup lint unit e2e
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cargo xtask check
+
+# With nextest where it is installed; the standard runner elsewhere.
+unit: setup
+	LONGSHORE_PYTHON=$(abspath $(PYTHON)) $(shell cargo nextest --version >/dev/null 2>&1 && echo 'cargo nextest run' || echo 'cargo test') --workspace --locked
+
+e2e: setup
+	cargo build --locked --package longshore
+	LONGSHORE_BIN=$(abspath target/debug/longshore) $(PYTHON) -m pytest e2e
+
+bench: setup
+	benches/run
+
+setup: setup-build setup-test $(PYTHON)
+
+setup-build:
+	@scripts/install gcc libc6-dev
+
+setup-demo:
+	@scripts/install awscli buildah busybox-static ca-certificates curl nftables
+
+setup-test:
+	@scripts/install awscli buildah busybox-static ca-certificates curl etcd-server iproute2 nftables python3 python3-venv skopeo
+
+$(PYTHON): e2e/requirements.txt e2e/requirements-cli.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --requirement e2e/requirements.txt
+	python3 -m venv $(VENV)/cli-v1
+	$(VENV)/cli-v1/bin/pip install --quiet --requirement e2e/requirements-cli.txt
+	@touch $(PYTHON)
+
+clean:
+	cargo clean
+	rm -rf $(VENV)
