@@ -27,6 +27,8 @@ mod unpack;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use config::{ImageConfig, ImageHealthcheck};
 pub use digest::{Digest, InvalidDigest};

@@ -8,6 +8,8 @@
 
 mod auth;
 mod http;
+#[cfg(test)]
+mod tests;
 mod url;
 
 use std::{future::Future, time::Duration};

@@ -9,8 +9,10 @@ mod collect;
 mod files;
 mod flight;
 mod layer;
+mod options;
 mod pull;
 mod records;
+mod resolve;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,7 +26,7 @@ use tokio::sync::Semaphore;
 
 pub use collect::{GcPolicy, GcReport};
 pub(crate) use files::EMPTY_LAYER;
-pub use pull::{Progress, ProgressFn, PullOptions, PullPolicy, RewriteFn};
+pub use options::{Progress, ProgressFn, PullOptions, PullPolicy, RewriteFn};
 
 use crate::{
     digest::Digest,
@@ -162,7 +164,10 @@ impl ImageStore {
     /// A present image by reference and platform; none when it is not there, or not whole.
     pub fn inspect(&self, reference: &Reference, platform: &Platform) -> Option<Image> {
         let state = self.state();
-        let record = state.references.get(&(reference.to_string(), platform.to_string()))?;
+        let record = state
+            .references
+            .get(&(reference.to_string(), platform.to_string()))
+            .or_else(|| state.same_by_digest(reference, platform))?;
         let image = state.images.get(&record.manifest_digest)?;
         self.assemble(&state, image, reference.clone(), record.resolved_digest.clone())
     }
@@ -213,6 +218,20 @@ impl Inner {
 }
 
 impl State {
+    /// What a reference with a digest means is known when its repository gave that digest under any name.
+    fn same_by_digest(&self, reference: &Reference, platform: &Platform) -> Option<&ReferenceRecord> {
+        let digest = reference.digest()?;
+        let platform = platform.to_string();
+        self.references.values().find(|record| {
+            let is_same_repository = Reference::parse(&record.reference).is_ok_and(|other| {
+                other.registry() == reference.registry() && other.repository() == reference.repository()
+            });
+            is_same_repository
+                && record.platform == platform
+                && (record.resolved_digest == *digest || record.manifest_digest == *digest)
+        })
+    }
+
     fn summary(&self, image: &ImageRecord) -> ImageSummary {
         let digest = &image.manifest_digest;
         let references: BTreeSet<String> = self

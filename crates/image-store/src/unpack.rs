@@ -15,6 +15,7 @@
 //!
 //! What it does not do: decide where the directory goes, or make it durable (see `store`).
 
+mod attributes;
 mod entries;
 mod input;
 mod remove;

@@ -4,7 +4,9 @@ mod support;
 
 use std::{fs, sync::Arc, time::Duration};
 
-use image_store::{GcPolicy, Image, ImageStore, Platform, PullOptions, PullPolicy, StoreError, StoreOptions};
+use image_store::{
+    GcPolicy, Image, ImageStore, Platform, PullOptions, PullPolicy, Reference, StoreError, StoreOptions,
+};
 use support::{
     FaultKind, Registry, eventually,
     images::{TestImage, TestLayer, reference},
@@ -236,4 +238,91 @@ async fn removing_a_name_keeps_an_image_with_another() {
     assert_eq!(report.removed_images, [pulled.manifest_digest]);
     assert!(!pulled.layers[0].path.exists());
     assert!(matches!(store.remove(&last).await, Err(StoreError::UnknownImage { .. })));
+}
+
+/// Set for the process that is to be killed: the store's directory and the image.
+const CHILD: &str = "LONGSHORE_TEST_PULL";
+
+/// Does nothing on its own; the test below runs it in a process of its own.
+#[tokio::test]
+async fn pull_in_a_child() {
+    let Ok(arguments) = std::env::var(CHILD) else { return };
+    let (directory, name) = arguments.split_once(' ').unwrap();
+    let store = ImageStore::open(directory, support::options()).await.unwrap();
+    store.pull(&Reference::parse(name).unwrap(), PullOptions::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_killed_in_the_middle_leaves_nothing_half_done() {
+    let registry = Registry::start().await;
+    let directory = tempfile::Builder::new().prefix("lsh-images-").tempdir_in("/var/tmp").unwrap();
+    let content: Vec<u8> =
+        (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let slow = TestLayer::with_file("slow", &content);
+    let quick = layer("quick");
+    TestImage::of(vec![quick.clone(), slow.clone()]).push(&registry, "app", "v1");
+    let blob = image_store::Digest::of(&slow.blob);
+    registry.fault(blob.hex(), 1, FaultKind::HoldHalfway(Arc::new(Semaphore::new(0))));
+    let name = reference(&registry, "app:v1");
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "pull_in_a_child"])
+        .env(CHILD, format!("{} {name}", directory.path().display()))
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let (quick_path, tmp) =
+        (directory.path().join("layers").join(quick.diff_id().hex()), directory.path().join("tmp"));
+    let is_under_way = || {
+        let unpacking = fs::read_dir(&tmp).into_iter().flatten().flatten();
+        quick_path.exists() && unpacking.filter(|e| e.path().join("root/slow").exists()).count() == 1
+    };
+    eventually("one layer done, one half done", is_under_way).await;
+    child.kill().await.unwrap();
+
+    let store = ImageStore::open(directory.path(), support::options()).await.unwrap();
+    assert_eq!(names(&store, "tmp"), [""; 0]);
+    assert_eq!(names(&store, "layers"), [quick.diff_id().hex()]);
+    assert_eq!(store.list(), []);
+    let pulled = store.pull(&name, PullOptions::default()).await.unwrap();
+    assert_eq!(fs::read(pulled.layers[1].path.join("slow")).unwrap(), content);
+    assert_eq!(registry.count(image_store::Digest::of(&quick.blob).hex()), 1);
+}
+
+/// A file system of two megabytes, unmounted when it goes.
+struct Small(tempfile::TempDir);
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_so_and_left_clean() {
+    let registry = Registry::start().await;
+    let noise: Vec<u8> =
+        (0..1_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    TestImage::of(vec![TestLayer::with_file("zeros", &vec![0; 8 << 20])]).push(&registry, "app", "late");
+    TestImage::of(vec![TestLayer::with_file("noise", &noise)]).push(&registry, "app", "early");
+    let small = Small(tempfile::Builder::new().prefix("lsh-images-").tempdir_in("/var/tmp").unwrap());
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "lsh-test"])
+        .arg(small.0.path())
+        .status()
+        .unwrap();
+    assert!(mounted.success());
+    let mut options = support::options();
+    options.limits.keep_free_bytes = 0;
+    let store = ImageStore::open(small.0.path().join("images"), options).await.unwrap();
+    for tag in ["early", "late"] {
+        let name = reference(&registry, &format!("app:{tag}"));
+        let error = store.pull(&name, PullOptions::default()).await.unwrap_err().to_string();
+        assert!(error.contains("no space left on device"), "{error}");
+        assert_eq!(names(&store, "tmp"), [""; 0]);
+        assert_eq!(names(&store, "layers"), [""; 0]);
+    }
+    TestImage::of(vec![layer("small")]).push(&registry, "app", "small");
+    store.pull(&reference(&registry, "app:small"), PullOptions::default()).await.unwrap();
+    drop(store);
 }

@@ -191,7 +191,7 @@ struct TokenResponse {
     access_token: Option<String>,
 }
 
-fn token_url(realm: &str, service: Option<&str>, scope: &str) -> Option<Uri> {
+pub(super) fn token_url(realm: &str, service: Option<&str>, scope: &str) -> Option<Uri> {
     let mut text = realm.to_owned();
     let mut separator = if realm.contains('?') { '&' } else { '?' };
     let mut append = |key: &str, value: &str| {

@@ -16,6 +16,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -52,6 +53,9 @@ impl Paths {
     /// Makes the directories that are missing and takes the lock.
     pub(super) fn create(root: &Path) -> Result<(Paths, File), StoreError> {
         fs::create_dir_all(root).map_err(StoreError::io("creating", root))?;
+        // Layers hold programs with set-id bits, which are no business of the machine's other users.
+        fs::set_permissions(root, fs::Permissions::from_mode(0o700))
+            .map_err(StoreError::io("closing off", root))?;
         let root = root.canonicalize().map_err(StoreError::io("opening", root))?;
         let lock_path = root.join("lock");
         let lock = OpenOptions::new()

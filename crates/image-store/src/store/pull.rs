@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,97 +9,27 @@ use std::{
     time::SystemTime,
 };
 
-use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{
     ImageStore, Inner, adjust,
     layer::{self, BytesFn},
+    options::{Progress, PullOptions, PullPolicy},
     records::{ImageRecord, ReferenceRecord},
+    resolve::{Resolved, fetch_config, resolve},
 };
 use crate::{
-    config,
     digest::Digest,
     error::{PullError, RegistryError, StoreError},
     image::Image,
-    manifest::{self, Descriptor, Document, Manifest},
+    manifest::{Descriptor, Manifest},
     platform::Platform,
     reference::Reference,
-    registry::{Credentials, Endpoint, Repository},
+    registry::{Endpoint, Repository},
 };
-
-/// Gives the address of the registry that a reference names (`ACCOUNT.dkr.ecr.REGION.amazonaws.com`,
-/// `docker.io`, …) where it is not the usual one; none leaves it at that.
-pub type RewriteFn = Arc<dyn Fn(&str) -> Option<Endpoint> + Send + Sync>;
-
-/// Hears how a pull comes along. Called often and from several threads: it should return at once.
-pub type ProgressFn = Arc<dyn Fn(Progress) + Send + Sync>;
-
-/// When the registry is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PullPolicy {
-    /// The registry says what the reference means now; layers that are present are not downloaded again.
-    #[default]
-    Always,
-    /// As `Always`, but a present image serves when the registry cannot be reached (not when it refuses).
-    AlwaysOrPresent,
-    /// A present image serves without asking.
-    IfNotPresent,
-    /// Only a present image will do.
-    Never,
-}
-
-/// How to pull.
-#[derive(Clone, Default)]
-pub struct PullOptions {
-    pub credentials: Credentials,
-    /// This machine's unless said otherwise.
-    pub platform: Platform,
-    pub policy: PullPolicy,
-    /// Registries (`HOST` or `HOST:PORT`) to reach by plain HTTP. Those on loopback are anyway.
-    pub plain_http_hosts: Vec<String>,
-    pub rewrite: Option<RewriteFn>,
-    pub progress: Option<ProgressFn>,
-    /// Pins the image for this holder before the pull returns (see [`ImageStore::pin`]), so that no garbage
-    /// collection comes between.
-    pub pin_for: Option<String>,
-}
-
-impl fmt::Debug for PullOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PullOptions")
-            .field("credentials", &self.credentials)
-            .field("platform", &self.platform)
-            .field("policy", &self.policy)
-            .field("plain_http_hosts", &self.plain_http_hosts)
-            .field("pin_for", &self.pin_for)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What happens in a pull, in this order: `Resolved` once, then the layers' in any order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
-    /// The image is known: its digest, and how many bytes in how many layers are to be downloaded.
-    Resolved { manifest_digest: Digest, layers: usize, download_bytes: u64 },
-    /// So many compressed bytes of all layers have arrived, counted over this pull.
-    Downloaded { bytes: u64 },
-    /// A layer is complete; `was_present` when nothing had to be downloaded by this pull.
-    LayerReady { diff_id: Digest, was_present: bool },
-}
 
 /// A pull joins at most so many downloads of others that then fail before it gives up on one layer.
 const JOIN_ATTEMPTS: usize = 3;
-
-/// Indexes within indexes are legal; more than this is a loop or a joke.
-const MAX_INDEX_DEPTH: usize = 4;
-
-/// What the registry said an image is.
-struct Resolved {
-    resolved_digest: Digest,
-    manifest_digest: Digest,
-    manifest: Manifest,
-}
 
 impl ImageStore {
     /// Makes an image present: resolves the reference, downloads what is missing, verifies and unpacks it.
@@ -393,70 +322,6 @@ impl Drop for Held {
             }
         }
     }
-}
-
-async fn resolve(
-    repository: &Repository,
-    reference: &Reference,
-    platform: &Platform,
-) -> Result<Resolved, PullError> {
-    let failed = |f: crate::registry::Failed| PullError::Resolve {
-        reference: reference.to_string(),
-        attempts: f.attempts,
-        cause: f.cause,
-    };
-    let mut raw = repository.manifest(reference.manifest_key(), reference.digest()).await.map_err(failed)?;
-    let resolved_digest = raw.digest.clone();
-    for _ in 0..MAX_INDEX_DEPTH {
-        let document = manifest::parse(&raw.bytes, raw.content_type.as_deref())
-            .map_err(|detail| PullError::Unsupported { reference: reference.to_string(), detail })?;
-        match document {
-            Document::Manifest(manifest) => {
-                return Ok(Resolved { resolved_digest, manifest_digest: raw.digest, manifest });
-            }
-            Document::Index(index) => {
-                let chosen = manifest::select(&index, platform)
-                    .ok_or_else(|| PullError::Platform { platform: platform.clone() })?;
-                let key = chosen.digest.to_string();
-                raw = repository.manifest(&key, Some(&chosen.digest)).await.map_err(failed)?;
-            }
-        }
-    }
-    Err(PullError::Unsupported {
-        reference: reference.to_string(),
-        detail: format!("more than {MAX_INDEX_DEPTH} indexes within each other"),
-    })
-}
-
-async fn fetch_config(
-    repository: &Repository,
-    reference: &Reference,
-    manifest_digest: &Digest,
-    manifest: &Manifest,
-) -> Result<ImageRecord, PullError> {
-    let unsupported = |detail: String| PullError::Unsupported { reference: reference.to_string(), detail };
-    let bytes: Bytes = repository
-        .small_blob(&manifest.config, manifest::MAX_CONFIG_BYTES)
-        .await
-        .map_err(|f| PullError::Copy { attempts: f.attempts, cause: f.cause })?;
-    let config_text = String::from_utf8(bytes.to_vec())
-        .map_err(|_| unsupported("the image config is not UTF-8".to_owned()))?;
-    let parsed = config::parse(&bytes).map_err(unsupported)?;
-    if parsed.diff_ids.len() != manifest.layers.len() {
-        return Err(unsupported(format!(
-            "mismatched image rootfs and manifest layers: {} and {}",
-            parsed.diff_ids.len(),
-            manifest.layers.len()
-        )));
-    }
-    Ok(ImageRecord {
-        manifest_digest: manifest_digest.clone(),
-        config_digest: manifest.config.digest.clone(),
-        config_text,
-        parsed,
-        download_bytes: manifest.layers.iter().fold(0, |sum, l| sum.saturating_add(l.size)),
-        adjustment: None,
-    })
 }
 
 /// An image without an index says what it is for in its configuration; one that says nothing is taken at its word.

@@ -11,10 +11,11 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
 use super::{
     UnpackError,
+    attributes::{set_attributes, set_owner_and_time, times},
     root::{Components, DIRECTORY, Replaced, Root, components, name, set_opaque, stat},
 };
 use crate::{
@@ -140,7 +141,7 @@ impl<'a> Unpacker<'a> {
             return Err(refused(&entry.path, "invalid path: only a directory can stand for the root"));
         }
         let root = self.root.fd().try_clone_to_owned().map_err(failed("opening", &entry.path))?;
-        self.set_attributes(entry, &root)?;
+        set_attributes(entry, &root)?;
         self.directory_times.push((Vec::new(), entry.mtime));
         Ok(())
     }
@@ -183,7 +184,9 @@ impl<'a> Unpacker<'a> {
         archive: &mut TarReader<R>,
     ) -> Result<(), UnpackError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let create = || fs::openat(parent, name(leaf), flags, Mode::from_raw_mode(0o600));
+        // Mostly the mode it stays with; set-id bits only once the owner is right.
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        let create = || fs::openat(parent, name(leaf), flags, mode);
         let fd = self.create(entry, parent, leaf, create)?.0;
         let file = File::from(fd);
         let mut written = 0_u64;
@@ -200,7 +203,7 @@ impl<'a> Unpacker<'a> {
             file.set_len(entry.size).map_err(failed("writing", &entry.path))?;
         }
         let fd = OwnedFd::from(file);
-        self.set_attributes(entry, &fd)?;
+        set_attributes(entry, &fd)?;
         fs::futimens(&fd, &times(entry.mtime))
             .map_err(|e| failed("setting the time of", &entry.path)(e.into()))
     }
@@ -225,7 +228,7 @@ impl<'a> Unpacker<'a> {
         if replaced == Some(Replaced::Whiteout) {
             set_opaque(&fd).map_err(doing())?;
         }
-        self.set_attributes(entry, &fd)?;
+        set_attributes(entry, &fd)?;
         let path = parts.join(&b'/');
         self.summary.implied_directories.remove(&path);
         self.directory_times.push((path, entry.mtime));
@@ -239,14 +242,14 @@ impl<'a> Unpacker<'a> {
         // The target is text that means something in the container only; nothing here ever follows it outward.
         let create = || fs::symlinkat(name(&entry.link), parent, name(leaf));
         self.create(entry, parent, leaf, create)?;
-        self.set_owner_and_time(entry, parent, leaf)
+        set_owner_and_time(entry, parent, leaf)
     }
 
     fn fifo(&mut self, entry: &Entry, parent: &OwnedFd, leaf: &[u8]) -> Result<(), UnpackError> {
         let mode = Mode::from_raw_mode(entry.mode);
         let create = || fs::mknodat(parent, name(leaf), FileType::Fifo, mode, 0);
         self.create(entry, parent, leaf, create)?;
-        self.set_owner_and_time(entry, parent, leaf)?;
+        set_owner_and_time(entry, parent, leaf)?;
         fs::chmodat(parent, name(leaf), mode, AtFlags::empty())
             .map_err(|e| failed("setting the mode of", &entry.path)(e.into()))
     }
@@ -302,36 +305,6 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// Owner first: changing it clears set-id bits and capabilities.
-    fn set_attributes(&self, entry: &Entry, fd: &OwnedFd) -> Result<(), UnpackError> {
-        let (uid, gid) = owner(entry)?;
-        fs::fchown(fd, Some(uid), Some(gid))
-            .map_err(|e| failed("setting the owner of", &entry.path)(e.into()))?;
-        fs::fchmod(fd, Mode::from_raw_mode(entry.mode))
-            .map_err(|e| failed("setting the mode of", &entry.path)(e.into()))?;
-        for (attribute, value) in &entry.xattrs {
-            if !is_kept(attribute) {
-                continue;
-            }
-            match fs::fsetxattr(fd, name(attribute), value, XattrFlags::empty()) {
-                // The file system keeps no such attributes; the other runtimes go on without them too.
-                Err(rustix::io::Errno::NOTSUP) => {}
-                other => {
-                    other.map_err(|e| failed("setting an extended attribute of", &entry.path)(e.into()))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn set_owner_and_time(&self, entry: &Entry, parent: &OwnedFd, leaf: &[u8]) -> Result<(), UnpackError> {
-        let (uid, gid) = owner(entry)?;
-        fs::chownat(parent, name(leaf), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| failed("setting the owner of", &entry.path)(e.into()))?;
-        fs::utimensat(parent, name(leaf), &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| failed("setting the time of", &entry.path)(e.into()))
-    }
-
     /// A sparse file costs nothing to store but is copied in full by many programs.
     fn check_logical_size(&self, entry: &Entry) -> Result<(), UnpackError> {
         if entry.size > self.limits.max_layer_bytes {
@@ -374,37 +347,11 @@ fn count_entry(entries: &mut u64, limits: &Limits) -> Result<(), UnpackError> {
     Ok(())
 }
 
-/// Attributes that describe the file to the container, not to overlayfs or to the host's own labelling.
-fn is_kept(attribute: &[u8]) -> bool {
-    if attribute.contains(&0) || attribute.starts_with(b"user.overlay.") {
-        return false;
-    }
-    attribute == b"security.capability"
-        || attribute.starts_with(b"user.")
-        || attribute == b"system.posix_acl_access"
-        || attribute == b"system.posix_acl_default"
-}
-
-fn owner(entry: &Entry) -> Result<(Uid, Gid), UnpackError> {
-    let id = |value: u64| {
-        u32::try_from(value)
-            .ok()
-            .filter(|id| *id != u32::MAX)
-            .ok_or_else(|| refused(&entry.path, "its owner's number is out of range"))
-    };
-    Ok((Uid::from_raw(id(entry.uid)?), Gid::from_raw(id(entry.gid)?)))
-}
-
-fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
-    let time = Timespec { tv_sec: seconds, tv_nsec: i64::from(nanoseconds) };
-    Timestamps { last_access: time, last_modification: time }
-}
-
-fn refused(path: &[u8], reason: &'static str) -> UnpackError {
+pub(super) fn refused(path: &[u8], reason: &'static str) -> UnpackError {
     UnpackError::Entry { path: path.to_vec(), reason }
 }
 
-fn failed(doing: &'static str, path: &[u8]) -> impl Fn(io::Error) -> UnpackError {
+pub(super) fn failed(doing: &'static str, path: &[u8]) -> impl Fn(io::Error) -> UnpackError {
     move |error| match error.downcast::<UnpackError>() {
         Ok(ours) => ours,
         Err(source) => UnpackError::Io { doing, path: path.to_vec(), source: source.into() },
