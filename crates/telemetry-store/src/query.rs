@@ -20,10 +20,12 @@ use crate::{
     segment::Segment,
 };
 
-/// Rows fetched from one stream at a time, and the bytes at which a fetch stops early: what one open stream may
-/// hold in memory.
+/// Rows fetched from one stream at a time.
 const PAGE_ROWS: usize = 256;
-const PAGE_BYTES: usize = 256 * 1024;
+/// Bytes that the fetched pages of all open streams may hold together, and what one of them gets at most. A page holds at
+/// least one event.
+const PAGES_BYTES: usize = 8 << 20;
+const PAGE_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -91,6 +93,13 @@ struct Bounds {
     stop: i64,
 }
 
+/// How much of a stream is fetched at a time.
+#[derive(Clone, Copy)]
+struct PageSize {
+    rows: usize,
+    bytes: usize,
+}
+
 /// A stream opened in one file.
 struct Feed {
     stream: StreamId,
@@ -125,6 +134,10 @@ pub(crate) fn run(
             continue;
         }
         used(segment);
+        let size = PageSize {
+            rows: query.limit.saturating_add(1).min(PAGE_ROWS),
+            bytes: (PAGES_BYTES / waiting.len()).min(PAGE_BYTES),
+        };
         let reading = match segment.read() {
             Ok(reading) => reading,
             // Retention removed the file after the list was taken.
@@ -134,7 +147,6 @@ pub(crate) fn run(
         let failed = StoreError::sqlite("read", segment.label());
         let mut merge = || -> rusqlite::Result<bool> {
             let connection = reading.connection();
-            let page_rows = (query.limit.saturating_add(1)).min(PAGE_ROWS);
             let mut feeds: Vec<Feed> = Vec::new();
             let mut heads: BinaryHeap<Reverse<((i64, i64), usize)>> = BinaryHeap::new();
             loop {
@@ -144,7 +156,7 @@ pub(crate) fn run(
                     waiting.pop();
                     let name = names[&stream].clone();
                     let mut feed = Feed { stream, name, page: VecDeque::new(), resume: Some(bounds.start) };
-                    feed.fetch(connection, &bounds, page_rows)?;
+                    feed.fetch(connection, &bounds, size)?;
                     if let Some(head) = feed.page.front() {
                         heads.push(Reverse((bounds.key(head), feeds.len())));
                         feeds.push(feed);
@@ -154,7 +166,7 @@ pub(crate) fn run(
                 let feed = &mut feeds[index];
                 let event = feed.page.pop_front().expect("a stream on the heap has an event");
                 if feed.page.is_empty() {
-                    feed.fetch(connection, &bounds, page_rows)?;
+                    feed.fetch(connection, &bounds, size)?;
                 }
                 if let Some(head) = feed.page.front() {
                     heads.push(Reverse((bounds.key(head), index)));
@@ -257,7 +269,7 @@ impl Bounds {
 }
 
 impl Feed {
-    fn fetch(&mut self, connection: &Connection, bounds: &Bounds, page_rows: usize) -> rusqlite::Result<()> {
+    fn fetch(&mut self, connection: &Connection, bounds: &Bounds, size: PageSize) -> rusqlite::Result<()> {
         let Some(start) = self.resume.take() else { return Ok(()) };
         let mut statement = connection.prepare_cached(match bounds.direction {
             Direction::Forward => {
@@ -270,7 +282,7 @@ impl Feed {
             }
         })?;
         let mut rows =
-            statement.query(params![self.stream, start.0, start.1, bounds.stop, page_rows as i64])?;
+            statement.query(params![self.stream, start.0, start.1, bounds.stop, size.rows as i64])?;
         let mut bytes = 0;
         while let Some(row) = rows.next()? {
             let (ts, seq): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -283,7 +295,7 @@ impl Feed {
                 sequence: seq as u64,
                 message,
             });
-            if bytes >= PAGE_BYTES || self.page.len() == page_rows {
+            if bytes >= size.bytes || self.page.len() == size.rows {
                 self.resume = Some((ts, seq));
                 break;
             }

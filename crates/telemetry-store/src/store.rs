@@ -27,6 +27,8 @@ use crate::{
 const QUEUE: usize = 1024;
 /// Events in one append.
 const BATCH_EVENTS: usize = 50_000;
+/// KiB of messages that may wait for the writer, in all appends together; more senders wait for room.
+const WAITING_KIB: usize = 64 << 10;
 /// Queries that read at once: each holds a blocking thread and up to one page per open stream.
 const READERS: usize = 16;
 
@@ -62,6 +64,7 @@ struct Inner {
     cursor_key: CursorKey,
     commands: mpsc::Sender<Command>,
     readers: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 /// A store of log events. Clones share it; it closes when the last is dropped, or by [`TelemetryStore::close`].
@@ -116,7 +119,8 @@ impl TelemetryStore {
             .spawn(move || writer.run())
             .map_err(StoreError::io("start the writer of", dir.unwrap_or(Path::new("(ephemeral)"))))?;
         let readers = Arc::new(Semaphore::new(READERS));
-        Ok(TelemetryStore(Arc::new(Inner { shared, cursor_key, commands, readers })))
+        let waiting = Arc::new(Semaphore::new(WAITING_KIB));
+        Ok(TelemetryStore(Arc::new(Inner { shared, cursor_key, commands, readers, waiting })))
     }
 
     /// Appends events to a stream, which begins to exist with its first event. On disk when this answers.
@@ -131,7 +135,12 @@ impl TelemetryStore {
         if events.is_empty() {
             return Ok(AppendAck { first_sequence: 0, events: 0 });
         }
-        self.command(|reply| Command::Append(Append { key, events, reply })).await
+        let bytes: usize = events.iter().map(|event| event.message.len()).sum();
+        // An append larger than all the room takes all of it.
+        let share = u32::try_from((bytes / 1024 + 1).min(WAITING_KIB)).unwrap_or(u32::MAX);
+        let waiting = Arc::clone(&self.0.waiting);
+        let share = waiting.acquire_many_owned(share).await.map_err(|_| StoreError::Closed)?;
+        self.command(|reply| Command::Append(Append { key, events, reply, _share: share })).await
     }
 
     /// Reads one step of a query; `predicate` picks the events of the answer.

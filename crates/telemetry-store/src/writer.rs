@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use vocabulary::Timestamp;
 
 use crate::{
@@ -35,6 +35,8 @@ pub(crate) struct Append {
     pub key: LogStreamKey,
     pub events: Vec<LogEvent>,
     pub reply: Reply<AppendAck>,
+    /// The share of the memory for waiting events that this one holds.
+    pub _share: OwnedSemaphorePermit,
 }
 
 pub(crate) struct Writer {
@@ -195,7 +197,7 @@ impl Writer {
         let directory = self.shared.directory();
         let mut numbered = Vec::with_capacity(group.len());
         let mut replies = Vec::with_capacity(group.len());
-        for Append { key, events, reply } in group {
+        for Append { key, events, reply, _share } in group {
             let stream = directory.id(&key).expect("a stream without a number was just given one");
             let events = events
                 .into_iter()
