@@ -55,7 +55,7 @@ pub fn tables(tables: Tables) -> Tables {
 /// Registers the service's operations.
 pub fn register(operations: &mut Operations) {
     operations
-        .service(&api::SERVICE)
+        .service(api::SERVICE)
         .on::<api::CreateLogGroup, _, _>(groups::create)
         .on::<api::DeleteLogGroup, _, _>(groups::delete)
         .on::<api::DescribeLogGroups, _, _>(groups::describe)

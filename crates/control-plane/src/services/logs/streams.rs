@@ -1,6 +1,6 @@
 //! Log streams: made, listed, deleted.
 
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_schema::Unit;
 use aws_shapes_logs::{
@@ -105,7 +105,7 @@ pub async fn describe(
         return Err(invalid("Cannot order by LastEventTime with a logStreamNamePrefix."));
     }
     let prefix = input.log_stream_name_prefix.unwrap_or_default();
-    let (group, mut streams) = logs.state.read(|view| {
+    let (group, streams) = logs.state.read(|view| {
         let group = names::group(view, scope, &name)?;
         let streams = names::streams(view, scope, &group, &prefix);
         Ok::<_, ApiError>((group, streams))
@@ -115,24 +115,24 @@ pub async fn describe(
     let summaries = logs.telemetry.summaries(group.events(scope), selection).await.map_err(store_error)?;
 
     // The order is by a key that a token can carry, so that pages neither repeat nor leave out a stream.
-    let key = |stream: &Stream| order_key(stream, &summaries, by_time);
     let descending = input.descending.unwrap_or(false);
-    let order =
-        |left: &str, right: &str| -> Ordering { if descending { right.cmp(left) } else { left.cmp(right) } };
-    streams.sort_by(|left, right| order(&key(left), &key(right)));
+    let mut keyed: Vec<(String, Arc<Stream>)> =
+        streams.into_iter().map(|stream| (order_key(&stream, &summaries, by_time), stream)).collect();
+    keyed
+        .sort_unstable_by(|(left, _), (right, _)| if descending { right.cmp(left) } else { left.cmp(right) });
     let list = format!("logs streams {scope} {} {by_time} {descending}", group.incarnation);
     let after =
         input.next_token.map(|token| logs.tokens.open(&list, &token)).transpose().map_err(|_| bad_token())?;
-    let mut rest = streams
-        .into_iter()
-        .filter(|stream| after.as_ref().is_none_or(|after| order(&key(stream), after).is_gt()));
-    let page: Vec<_> = rest.by_ref().take(size(input.limit, PAGE)).collect();
-    let next_token = match (rest.next(), page.last()) {
-        (Some(_), Some(last)) => Some(logs.tokens.seal(&list, &key(last))),
-        _ => None,
-    };
+    let start = after.map_or(0, |after| {
+        keyed.partition_point(|(key, _)| if descending { *key >= after } else { *key <= after })
+    });
+    let end = keyed.len().min(start + size(input.limit, PAGE));
+    let next_token = (end < keyed.len()).then(|| logs.tokens.seal(&list, &keyed[end - 1].0));
     let arn = group.arn(scope);
-    let shown = page.iter().map(|stream| shape(&arn, stream, summaries.get(stream.name.as_str()))).collect();
+    let shown = keyed[start..end]
+        .iter()
+        .map(|(_, stream)| shape(&arn, stream, summaries.get(stream.name.as_str())))
+        .collect();
     Ok(DescribeLogStreamsResponse { log_streams: Some(shown), next_token })
 }
 
