@@ -90,6 +90,14 @@ pub(super) async fn bury(dir: &Path) -> Result<DeadTask, RuntimeError> {
 }
 
 fn bury_blocking(sandbox: TaskSandbox) -> Result<DeadTask, RuntimeError> {
+    // Held until the end: no two bury one task, and nobody buries a live one.
+    let lock = files::lock(&sandbox.dir).map_err(RuntimeError::io("lock", &sandbox.dir))?;
+    let Some(_lock) = lock else {
+        return Err(RuntimeError::ShimGone {
+            task: sandbox.task_id,
+            reason: "its lock is still held".to_owned(),
+        });
+    };
     let group = cgroup::task_path(&sandbox.cgroup_root, &sandbox.task_id);
     cgroup::kill_and_remove(&group).map_err(RuntimeError::io("clean up the cgroup", &group))?;
     for path in

@@ -6,10 +6,12 @@ use crate::config::TaskSandbox;
 use crate::error::{FailureKind, RuntimeError};
 use crate::output::LogPosition;
 use crate::protocol::{self, Answer, FrameBuffer, Message, Op, Request};
+use crate::shim::files;
 use crate::status::Statuses;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,8 +20,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Picture {
     pub(super) statuses: Statuses,
-    /// Why the shim is gone, once it is.
-    pub(super) gone: Option<String>,
+    /// Once the shim is gone.
+    pub(super) gone: Option<Gone>,
+}
+
+/// How a task's shim ended, and why.
+#[derive(Debug, Clone)]
+pub(super) struct Gone {
+    /// Not because it was told to.
+    pub(super) died: bool,
+    pub(super) reason: String,
 }
 
 #[derive(Debug)]
@@ -104,44 +114,71 @@ pub(super) async fn serve(
         match ended {
             Ended::HandleDropped => return,
             Ended::ShutDown => {
-                conclude(&shared, "the task was shut down".to_owned());
+                conclude(&shared, Gone { died: false, reason: "the task was shut down".to_owned() });
                 break;
             }
             Ended::Broken(reason) => {
                 tracing::debug!(task = shared.sandbox.task_id, reason, "connection to the shim broke");
             }
         }
-        match adopt::connect(&shared.socket_path()).await {
-            Ok(again) => stream = again,
-            Err(error) => {
-                let statuses = match adopt::bury(&shared.sandbox.dir).await {
-                    Ok(dead) => dead.statuses,
-                    Err(bury) => {
-                        tracing::warn!(task = shared.sandbox.task_id, error = %bury, "cannot clean up after a dead shim");
-                        Statuses::new()
-                    }
-                };
-                shared.change(|picture| {
-                    for (name, status) in statuses {
-                        picture.statuses.insert(name, status);
-                    }
-                });
-                conclude(&shared, format!("the shim process died ({error})"));
+        match find_again(&shared, &calls).await {
+            Found::Alive(again) => stream = again,
+            Found::Dead(reason) => {
+                mourn(&shared).await;
+                conclude(&shared, Gone { died: true, reason });
                 break;
             }
+            Found::NobodyAsks => return,
         }
     }
     // Everyone who still asks hears that the shim is gone.
     while let Some(call) = calls.recv().await {
-        let reason = shared.picture.borrow().gone.clone().unwrap_or_default();
+        let reason =
+            shared.picture.borrow().gone.as_ref().map(|gone| gone.reason.clone()).unwrap_or_default();
         let _ =
             call.answer.send(Err(RuntimeError::ShimGone { task: shared.sandbox.task_id.clone(), reason }));
     }
 }
 
-fn conclude(shared: &Shared, reason: String) {
+fn conclude(shared: &Shared, gone: Gone) {
     shared.outputs.close();
-    shared.change(|picture| picture.gone = Some(reason));
+    shared.change(|picture| picture.gone = Some(gone));
+}
+
+enum Found {
+    Alive(UnixStream),
+    Dead(String),
+    NobodyAsks,
+}
+
+/// Between attempts to reach a shim that lives but does not let anyone in.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// Connects again for as long as the shim lives, which its lock tells.
+async fn find_again(shared: &Shared, calls: &mpsc::Receiver<Call>) -> Found {
+    loop {
+        let error = match adopt::connect(&shared.socket_path()).await {
+            Ok(stream) => return Found::Alive(stream),
+            Err(error) => error,
+        };
+        if !files::is_locked(&shared.sandbox.dir).unwrap_or(false) {
+            return Found::Dead(format!("the shim process died ({error})"));
+        }
+        if calls.is_closed() {
+            return Found::NobodyAsks;
+        }
+        tokio::time::sleep(RETRY_DELAY).await;
+    }
+}
+
+/// Cleans up after a dead shim and learns what it had written down.
+async fn mourn(shared: &Shared) {
+    match adopt::bury(&shared.sandbox.dir).await {
+        Ok(dead) => shared.change(|picture| picture.statuses.extend(dead.statuses)),
+        Err(error) => {
+            tracing::warn!(task = shared.sandbox.task_id, %error, "cannot clean up after a dead shim");
+        }
+    }
 }
 
 enum Ended {
@@ -161,6 +198,7 @@ async fn serve_connection(
     let mut frames = FrameBuffer::default();
     let mut buffer = vec![0; 64 << 10];
     let mut shutting_down = false;
+    let mut calls_closed = false;
     let (mut reader, mut writer) = stream.split();
     let hello = protocol::frame(&Request { id: 0, op: Op::Hello });
     let mut outgoing = hello;
@@ -188,7 +226,7 @@ async fn serve_connection(
                 }
                 Err(e) => return broken(shared, pending, shutting_down, e.to_string()),
             },
-            call = calls.recv(), if outgoing.len() < protocol::MAX_FRAME_BYTES => match call {
+            call = calls.recv(), if !calls_closed && outgoing.len() < protocol::MAX_FRAME_BYTES => match call {
                 Some(Call { op, answer }) => {
                     let id = *next_id;
                     *next_id += 1;
@@ -197,12 +235,16 @@ async fn serve_connection(
                     outgoing.extend_from_slice(&protocol::frame(&request));
                     pending.insert(id, Call { op: request.op, answer });
                 }
+                None => calls_closed = true,
+            },
+            // Every handle and every tail can acknowledge: when none is left, nobody is interested.
+            acknowledgement = acknowledgements.recv() => match acknowledgement {
+                Some((name, position)) => {
+                    let op = Op::Acknowledge { name, position };
+                    outgoing.extend_from_slice(&protocol::frame(&Request { id: u64::MAX, op }));
+                }
                 None => return Ended::HandleDropped,
             },
-            Some((name, position)) = acknowledgements.recv() => {
-                let op = Op::Acknowledge { name, position };
-                outgoing.extend_from_slice(&protocol::frame(&Request { id: u64::MAX, op }));
-            }
         }
     }
 }

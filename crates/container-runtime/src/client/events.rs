@@ -35,9 +35,11 @@ impl EventStream {
             let picture = Arc::clone(&self.pictures.borrow_and_update());
             self.queue.extend(differences(&self.seen, &picture.statuses));
             self.seen = picture.statuses.clone();
-            if let Some(reason) = &picture.gone {
+            if let Some(gone) = &picture.gone {
                 self.finished = true;
-                self.queue.push_back(Event::ShimDied { reason: reason.clone() });
+                if gone.died {
+                    self.queue.push_back(Event::ShimDied { reason: gone.reason.clone() });
+                }
             } else if self.queue.is_empty() && self.pictures.changed().await.is_err() {
                 return None;
             }

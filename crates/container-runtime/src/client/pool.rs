@@ -19,6 +19,15 @@ pub(super) struct IdleShim {
     pub(super) stream: UnixStream,
 }
 
+impl IdleShim {
+    /// False when somebody killed it while it waited: nothing is to be read from a live one.
+    fn lives(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        let ended = recv(&self.stream, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        !matches!(ended, Ok((_, 0)) | Err(rustix::io::Errno::CONNRESET))
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     state: Arc<Mutex<State>>,
@@ -54,7 +63,10 @@ impl Pool {
 
     /// A waiting shim, or a new one.
     pub(super) fn take(&self, config: &RuntimeConfig) -> Result<IdleShim, RuntimeError> {
-        let waiting = self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.pop();
+        let waiting = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            std::iter::from_fn(|| state.idle.pop()).find(IdleShim::lives)
+        };
         match waiting {
             Some(shim) => {
                 self.refill(config);
@@ -99,7 +111,8 @@ fn spawn(config: &RuntimeConfig) -> Result<IdleShim, RuntimeError> {
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        // Until it has settled: why it cannot is worth seeing.
+        .stderr(Stdio::inherit())
         .kill_on_drop(false)
         .spawn()
         .map_err(failed)?;

@@ -80,6 +80,8 @@ impl Helper {
         keep.extend([writer.as_raw_fd(), order.program.report]);
         let pid = process::fork_into(move || {
             process::close_all_but(&keep);
+            // A set-up whose shim is gone must not finish behind the back of who cleans up.
+            let _ = process::die_with_parent();
             let answer = make(order).map_err(|e| chain(&e));
             let code = i32::from(answer.is_err());
             let answer = match answer {

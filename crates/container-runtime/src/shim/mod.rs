@@ -52,6 +52,7 @@ fn settle(cgroup_root: &str) -> io::Result<OwnedFd> {
     process::close_all_but(&[]);
     let stdin = io::stdin();
     let socket = rustix::io::fcntl_dupfd_cloexec(&stdin, 3)?;
+    process::set_name(c"longshore-shim")?;
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     nix::unistd::dup2(null.as_raw_fd(), 0)?;
     // A session of its own, so that no terminal's signals reach it. Already one: a leader stays one.
@@ -64,5 +65,6 @@ fn settle(cgroup_root: &str) -> io::Result<OwnedFd> {
     // The last to be killed when memory runs out. Not every root may (it takes CAP_SYS_RESOURCE), and it is no condition.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
     crate::cgroup::leave_to_shims(cgroup_root)?;
+    nix::unistd::dup2(null.as_raw_fd(), 2)?;
     Ok(socket)
 }

@@ -35,6 +35,12 @@ pub(super) fn become_subreaper() -> io::Result<()> {
     control(libc::PR_SET_CHILD_SUBREAPER, 1)
 }
 
+/// As `ps` and `top` show it; fifteen bytes at most.
+pub(super) fn set_name(name: &std::ffi::CStr) -> io::Result<()> {
+    // SAFETY: the kernel reads up to the final zero.
+    check(i64::from(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) }))
+}
+
 pub(super) fn forbid_dumping() -> io::Result<()> {
     control(libc::PR_SET_DUMPABLE, 0)
 }

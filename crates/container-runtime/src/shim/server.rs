@@ -547,6 +547,9 @@ fn discard(task: &mut Task, container: &Container) -> io::Result<()> {
     std::fs::create_dir_all(&trash)?;
     let target = trash.join(format!("{}.{}", container.status.name, container.status.created_at.as_millis()));
     std::fs::rename(&container.dir, &target)?;
-    super::process::fork_into(move || i32::from(std::fs::remove_dir_all(target).is_err()))?;
+    super::process::fork_into(move || {
+        super::process::close_all_but(&[]);
+        i32::from(std::fs::remove_dir_all(target).is_err())
+    })?;
     Ok(())
 }
