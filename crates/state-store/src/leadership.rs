@@ -19,6 +19,9 @@ use crate::{
     Compare, Event, KeyRange, KeyValue, LeaseId, Op, OpResult, RangeRequest, Revision, Store, StoreError, Txn,
 };
 
+/// Between an election that failed and the next.
+const ELECTION_PAUSE: Duration = Duration::from_secs(1);
+
 /// Proof of leadership, as a condition of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
@@ -50,8 +53,10 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Waits to be elected to `office`. `candidate` names this server, uniquely and the same after a restart. `ttl_seconds`
-    /// is how long the office stays with a leader that died.
+    /// Waits to be elected to `office`, through failures of the store. `candidate` names this server, uniquely and the same
+    /// after a restart. `ttl_seconds` is how long the office stays with a leader that died.
+    ///
+    /// Errors: the store is closed, or does not accept the request at all.
     pub async fn campaign(
         store: Arc<dyn Store>,
         office: &str,
@@ -60,18 +65,12 @@ impl Leadership {
     ) -> Result<Leadership, StoreError> {
         let key = format!("leader/{office}");
         loop {
-            let lease = store.lease_grant(LeaseId::NONE, ttl_seconds).await?;
-            let mut tenure = Tenure::begin(store.clone(), lease.id, lease.ttl_seconds);
-            let elected = tokio::select! {
-                elected = elect(&*store, &key, candidate, lease.id) => Some(elected?),
-                () = tenure.ended() => None,
-            };
-            match elected {
-                Some(create_revision) => {
-                    return Ok(Leadership { store, fence: Fence { key, create_revision }, tenure });
-                }
-                None => tracing::warn!(office, "the lease ended during the election; standing again"),
+            match stand(&store, &key, candidate, ttl_seconds).await {
+                Ok(leadership) => return Ok(leadership),
+                Err(error @ (StoreError::Closed | StoreError::Invalid(_))) => return Err(error),
+                Err(error) => tracing::warn!(office, %error, "the election failed; standing again"),
             }
+            sleep(ELECTION_PAUSE).await;
         }
     }
 
@@ -92,6 +91,23 @@ impl Leadership {
             outcome => outcome,
         }
     }
+}
+
+/// Stands for election once, with a lease of its own.
+async fn stand(
+    store: &Arc<dyn Store>,
+    key: &str,
+    candidate: &str,
+    ttl_seconds: i64,
+) -> Result<Leadership, StoreError> {
+    let lease = store.lease_grant(LeaseId::NONE, ttl_seconds).await?;
+    let mut tenure = Tenure::begin(store.clone(), lease.id, lease.ttl_seconds);
+    let create_revision = tokio::select! {
+        elected = elect(&**store, key, candidate, lease.id) => elected?,
+        () = tenure.ended() => return Err(StoreError::LeaseNotFound(lease.id)),
+    };
+    let fence = Fence { key: key.to_owned(), create_revision };
+    Ok(Leadership { store: store.clone(), fence, tenure })
 }
 
 /// Creates the key, waiting for whoever holds it. Returns the revision of its creation.

@@ -79,7 +79,7 @@ mod tables;
 mod txn;
 
 pub use error::{InvalidRequest, StoreError};
-pub use etcd::{EtcdOptions, EtcdStore};
+pub use etcd::{EtcdOptions, EtcdStore, InvalidEtcdUrl};
 pub use kv::{Event, KeyRange, KeyValue, LeaseId, Revision};
 pub use leadership::{Fence, Leadership};
 pub use sqlite::{SqliteOptions, SqliteStats, SqliteStore};

@@ -31,7 +31,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every change of a key in `range` from revision `from` on, in order, none left out; 0: from now on.
     ///
-    /// A watch from before the compacted revision yields [`StoreError::Compacted`] and ends.
+    /// A watch from before the compacted revision yields [`StoreError::Compacted`] and ends. The first that is certain to be
+    /// served is the one after the compacted revision.
     fn watch(&self, range: KeyRange, from: Revision) -> BoxFuture<'_, Result<Watcher, StoreError>>;
 
     /// Grants a lease. The store may grant more time than was asked for. `id`: [`LeaseId::NONE`] lets the store choose.

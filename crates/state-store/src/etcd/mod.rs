@@ -11,7 +11,11 @@ mod convert;
 mod messages;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
+    str::FromStr,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -37,6 +41,38 @@ pub struct EtcdOptions {
     pub prefix: String,
     /// History older than this is compacted, twice as old at most; none leaves that to the operator.
     pub keep_history: Option<Duration>,
+}
+
+/// A text that does not say where etcd is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not of the form etcd://HOST[:PORT][,HOST[:PORT]…][/PREFIX]")]
+pub struct InvalidEtcdUrl(pub String);
+
+/// Where etcd listens for clients unless told otherwise.
+const DEFAULT_PORT: u16 = 2379;
+
+impl FromStr for EtcdOptions {
+    type Err = InvalidEtcdUrl;
+
+    /// Reads `etcd://HOST[:PORT][,HOST[:PORT]…][/PREFIX]`. The prefix is everything behind the first slash, as it stands.
+    fn from_str(text: &str) -> Result<EtcdOptions, InvalidEtcdUrl> {
+        let invalid = || InvalidEtcdUrl(text.to_owned());
+        let rest = text.strip_prefix("etcd://").ok_or_else(invalid)?;
+        let (hosts, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let endpoint = |host: &str| {
+            let authority: http::uri::Authority = host.parse().map_err(|_| invalid())?;
+            let name = authority.host();
+            match authority.port_u16() {
+                _ if name.is_empty() => Err(invalid()),
+                Some(port) if host == format!("{name}:{port}") => Ok(host.to_owned()),
+                None if host == name => Ok(format!("{host}:{DEFAULT_PORT}")),
+                // A user, or a port that is none.
+                _ => Err(invalid()),
+            }
+        };
+        let endpoints = hosts.split(',').map(endpoint).collect::<Result<_, _>>()?;
+        Ok(EtcdOptions { prefix: prefix.to_owned(), ..EtcdOptions::new(endpoints) })
+    }
 }
 
 impl EtcdOptions {

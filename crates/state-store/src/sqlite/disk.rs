@@ -219,6 +219,9 @@ pub(super) fn events(
 }
 
 fn opening(source: rusqlite::Error) -> StoreError {
+    if is_disk_full(&source) {
+        return StoreError::DiskFull { place: "the state database".to_owned() };
+    }
     StoreError::backend("opening the state database", source)
 }
 

@@ -127,8 +127,9 @@ pub(super) fn watch(hub: &Arc<Hub>, readers: &Arc<Readers>, range: KeyRange, fro
     let receiver = hub.progress.subscribe();
     let Progress { committed, compacted, .. } = hub.progress();
     let next = if from <= 0 { committed + 1 } else { from };
-    if next < compacted {
-        // The ring may still have it, but that is luck and nothing to rely on.
+    if next <= compacted {
+        // The ring may still have it, but that is luck and nothing to rely on. Deletions made by the compacted revision itself
+        // are gone from the log too.
         let refused = Err(StoreError::Compacted { compacted: Some(compacted) });
         return Watcher::new(stream::iter([refused]));
     }
@@ -179,7 +180,7 @@ impl Cursor {
             self.readers.read(move |connection| disk::events(connection, from, to, BATCH_EVENTS)).await?;
         // Asked afterwards, because compaction may have removed rows while they were read.
         let compacted = self.hub.progress().compacted;
-        if from < compacted {
+        if from <= compacted {
             return Err(StoreError::Compacted { compacted: Some(compacted) });
         }
         events.retain(|event| self.range.contains(event.key()));

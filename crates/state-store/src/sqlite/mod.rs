@@ -8,6 +8,7 @@
 
 mod batch;
 mod disk;
+mod gather;
 mod hub;
 mod index;
 mod leases;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::{
+    gather::Gather,
     hub::Hub,
     index::Index,
     leases::Leases,
@@ -141,6 +143,7 @@ impl SqliteStore {
             compacted: loaded.compacted,
             keep_changes: options.keep_changes,
             path,
+            gather: Gather::default(),
             failed: None,
             _lock: lock,
         };
@@ -279,6 +282,7 @@ impl Drop for SqliteStore {
     /// Waits for the writer, so that the directory is free when this returns.
     fn drop(&mut self) {
         self.requests = None;
+        self.readers.close_idle();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {

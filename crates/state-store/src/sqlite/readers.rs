@@ -49,6 +49,13 @@ impl Readers {
             .map_err(|_| StoreError::Closed)?
     }
 
+    /// Closes the connections that are not in use, so that the writer is the last and tidies up the log.
+    pub fn close_idle(&self) {
+        if let Source::File { idle, .. } = &self.source {
+            idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
     fn read_blocking<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{
     batch::Batch,
     disk,
+    gather::Gather,
     hub::Hub,
     index::{Index, MAX_CHANGES_PER_REVISION},
     leases::Leases,
@@ -66,6 +67,7 @@ pub(super) struct Writer {
     pub compacted: Revision,
     pub keep_changes: usize,
     pub path: PathBuf,
+    pub gather: Gather,
     /// Why the store accepts nothing more.
     pub failed: Option<StoreError>,
     /// Keeps other processes out while the writer lives.
@@ -94,7 +96,6 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.hub.close();
     }
 
     /// Carries out one batch: `first`, whatever else waits, and what is due by itself.
@@ -130,6 +131,8 @@ impl Writer {
         let mut outcome = begun;
         let mut next = first;
         let mut bytes = 0;
+        // One pause per batch, and none when a batch made of upkeep alone.
+        let mut pause = Some(());
         while let Some(Queued { request, _place }) = next.take() {
             places.push(_place);
             // After a failure the rest of the batch is not tried, only answered, with the same error.
@@ -145,11 +148,19 @@ impl Writer {
             }
             if places.len() < BATCH_REQUESTS && bytes < BATCH_BYTES {
                 next = requests.try_recv().ok();
+                if next.is_none()
+                    && let Some(pause) = pause.take().and_then(|()| self.gather.pause(places.len()))
+                {
+                    std::thread::sleep(pause);
+                    next = requests.try_recv().ok();
+                }
             }
         }
         if outcome.is_ok() {
             let upkeep = self.upkeep(&mut batch, &mut ended);
+            let begun = Instant::now();
             let committed = upkeep.and_then(|()| connection.execute_batch("COMMIT"));
+            self.gather.committed(places.len(), begun.elapsed());
             outcome = committed.map_err(|error| self.explain(error));
         }
         let (head, events) = batch.finish();
@@ -321,6 +332,13 @@ impl Writer {
 
     fn read_index(&self) -> std::sync::RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Writer {
+    /// However the thread ends, watchers learn of it.
+    fn drop(&mut self) {
+        self.hub.close();
     }
 }
 

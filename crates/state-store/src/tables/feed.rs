@@ -91,7 +91,12 @@ impl Feed {
         if !matches!(stopped, StateError::Store(StoreError::Closed)) {
             tracing::error!(error = %stopped, "the tables no longer follow the store");
         }
-        self.progress.send_modify(|progress| progress.stopped = Some(stopped));
+        self.stop(stopped);
+    }
+
+    /// Tells those who wait that nothing more will come.
+    pub fn stop(&self, reason: StateError) {
+        self.progress.send_modify(|progress| progress.stopped = Some(reason));
     }
 
     async fn follow_until_stopped(&self, store: &dyn Store) -> StateError {

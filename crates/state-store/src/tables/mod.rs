@@ -16,7 +16,10 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::task::JoinHandle;
 
@@ -88,12 +91,21 @@ struct Inner {
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
     lanes: commit::Lanes,
-    follower: JoinHandle<()>,
+    /// None once closed.
+    follower: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Inner {
+    fn take_follower(&self) -> Option<JoinHandle<()>> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.follower.abort();
+        if let Some(follower) = self.take_follower() {
+            follower.abort();
+        }
     }
 }
 
@@ -103,7 +115,7 @@ impl State {
     /// Errors: those of the store, and records that cannot be read.
     pub async fn open(store: Arc<dyn Store>, tables: Tables) -> Result<State, StateError> {
         let feed = Feed::load(&*store, tables.0).await?;
-        let follower = tokio::spawn(feed.clone().follow(store.clone()));
+        let follower = Mutex::new(Some(tokio::spawn(feed.clone().follow(store.clone()))));
         Ok(State(Arc::new(Inner { store, feed, lanes: commit::Lanes::default(), follower })))
     }
 
@@ -140,6 +152,17 @@ impl State {
     /// Which records of any kind change from now on.
     pub fn changes(&self) -> AllChanges {
         self.0.feed.changes()
+    }
+
+    /// Stops following the store and lets go of it, for all handles. When this returns and the caller has dropped its own
+    /// handles, the store is closed: its directory can be opened again.
+    pub async fn close(self) {
+        if let Some(follower) = self.0.take_follower() {
+            follower.abort();
+            // It ends as aborted, which is what was asked for.
+            _ = follower.await;
+            self.0.feed.stop(StoreError::Closed.into());
+        }
     }
 
     /// The store beneath, for keys that are no records: leases, elections.

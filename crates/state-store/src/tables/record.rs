@@ -1,7 +1,7 @@
 //! What may be kept in a table, and how it is written.
 //!
 //! A record is stored as `{"schema":N,"record":{…}}` under `/{account}/{region}/{service}/{kind}/{id}`, so that it can be
-//! read with the eyes. The id may hold any text, slashes included; ids sort by their bytes.
+//! read with the eyes. A service without regions keeps its records under a region of its own naming. The id may hold any text, slashes included; ids sort by their bytes.
 
 use std::{any::Any, sync::Arc};
 

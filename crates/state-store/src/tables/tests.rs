@@ -428,6 +428,28 @@ async fn a_restarted_leader_takes_over_from_itself_at_once() {
     assert!(store.txn(fenced(again.fence())).await.unwrap().succeeded);
 }
 
+#[tokio::test]
+async fn a_closed_state_lets_go_of_its_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let reopen = || SqliteStore::open(directory.path(), &SqliteOptions::default());
+    let state = open(Arc::new(reopen().unwrap())).await;
+    put(&state, "a", "RUNNING").await;
+    let mut tasks = state.watch::<Task>();
+    let other = state.clone();
+    state.close().await;
+    let refused = other
+        .transact(|tx| {
+            tx.put(&scope(), "b", task("RUNNING"));
+            Ok::<_, StateError>(())
+        })
+        .await;
+    assert!(matches!(refused, Err(StateError::Store(crate::StoreError::Closed))), "{refused:?}");
+    drop(other);
+    assert!(matches!(tasks.next().await, Err(StateError::Store(crate::StoreError::Closed))));
+    let state = open(Arc::new(reopen().unwrap())).await;
+    assert_eq!(ids(state.view().scan(&scope())), ["a"]);
+}
+
 struct Word(String, u32);
 
 impl Keyed for Word {

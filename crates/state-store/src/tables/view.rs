@@ -44,7 +44,7 @@ impl View {
     }
 
     /// All records of a scope with their ids, ascending by id.
-    pub fn scan<T: Record>(&self, scope: &Scope) -> impl Iterator<Item = (&str, Arc<T>)> {
+    pub fn scan<T: Record>(&self, scope: &Scope) -> impl Iterator<Item = (&str, Arc<T>)> + use<'_, T> {
         self.scan_prefix(scope, "")
     }
 

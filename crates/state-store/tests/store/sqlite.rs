@@ -145,3 +145,15 @@ async fn history_is_bounded_without_being_asked() {
     let found = store.range(everything()).await.unwrap();
     assert_eq!((found.count, found.revision), (101, last));
 }
+
+/// Deletions of the compacted revision are gone from the log, so a watch from there could miss one.
+#[tokio::test]
+async fn a_watch_from_the_compacted_revision_does_not_pass_over_its_deletions() {
+    let (store, _directory) = make_on_disk();
+    store.txn(Txn::put("a", "1")).await.unwrap();
+    let deleted = store.txn(Txn::delete(KeyRange::all())).await.unwrap().revision;
+    store.compact(deleted).await.unwrap();
+    let mut watcher = store.watch(KeyRange::all(), deleted).await.unwrap();
+    let refused = within(watcher.next()).await;
+    assert!(matches!(refused, Err(StoreError::Compacted { .. })), "{refused:?}");
+}

@@ -46,7 +46,7 @@ pub async fn two_servers_see_each_others_records(store: &Shared) {
     assert!(matches!(&heard[..], [Change::Put { id, previous: None, .. }] if id == "a"), "{heard:?}");
     assert_eq!(two.view().get::<Counter>(&scope(), "a").unwrap().count, 1);
 
-    // The second deletes; the first, whose scan overlooks that, must not commit on it.
+    // Deletions travel as well.
     let delete = |tx: &mut Tx| Ok::<_, StateError>(tx.delete::<Counter>(&scope(), "a"));
     two.transact(delete).await.unwrap();
     within(one.wait_for(two.revision())).await.unwrap();
