@@ -19,6 +19,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rustix::fs::FlockOperation;
@@ -33,6 +34,8 @@ pub(crate) const EMPTY_LAYER: &str = "l/empty";
 
 pub(super) struct Paths {
     pub(super) root: PathBuf,
+    /// Names of this opening's temporary files start with this, and end in the counter.
+    session: String,
     counter: AtomicU64,
 }
 
@@ -69,7 +72,10 @@ impl Paths {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::Locked { path: root }),
             Err(e) => return Err(StoreError::io("locking", &lock_path)(e.into())),
         }
-        let paths = Paths { root, counter: AtomicU64::new(0) };
+        // The lock makes openings follow each other: the time tells them apart.
+        let opened_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let paths =
+            Paths { root, session: format!("{:x}", opened_at.as_nanos()), counter: AtomicU64::new(0) };
         paths.check_version()?;
         for directory in ["tmp", "layers", "l", "images", "references", "pins", EMPTY_LAYER] {
             let path = paths.root.join(directory);
@@ -102,7 +108,6 @@ impl Paths {
                 tracing::warn!(path = %entry.path().display(), %error, "leftover could not be removed");
             }
         }
-        // Removing deep trees lifts directories beside the one being removed; those are gone as well now.
     }
 
     pub(super) fn temp_directory(&self) -> Result<TempDirectory, StoreError> {
@@ -113,7 +118,7 @@ impl Paths {
 
     fn temp_name(&self) -> PathBuf {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        self.root.join("tmp").join(format!("{}-{number}", std::process::id()))
+        self.root.join("tmp").join(format!("{}-{number}", self.session))
     }
 
     pub(super) fn layer(&self, diff_id: &Digest) -> PathBuf {

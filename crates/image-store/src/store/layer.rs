@@ -17,8 +17,8 @@ use crate::{
     unpack::{Chunk, ChunkReader, UnpackError, Unpacked, unpack},
 };
 
-/// Pieces in flight between the connection and the unpacker: enough to bridge either one's pauses, at most a few
-/// megabytes per layer.
+/// Pieces in flight between the connection and the unpacker: enough to bridge either one's pauses. A piece is as large
+/// as one read of the connection, a megabyte at most.
 const CHUNKS_IN_FLIGHT: usize = 16;
 
 /// How often a layer whose content is wrong is fetched afresh: a proxy's truncated copy may be one of several.

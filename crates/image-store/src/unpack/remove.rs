@@ -29,8 +29,14 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
             if fs::remove_dir(entry.path()).is_ok() {
                 continue;
             }
-            counter += 1;
-            let lifted = sibling(path, counter);
+            let lifted = loop {
+                counter += 1;
+                let candidate = sibling(path, counter);
+                // One may be left of a removal that was killed.
+                if fs::symlink_metadata(&candidate).is_err() {
+                    break candidate;
+                }
+            };
             fs::rename(entry.path(), &lifted)?;
             pending.push(lifted);
         }

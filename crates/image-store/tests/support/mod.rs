@@ -77,21 +77,33 @@ pub struct Registry {
 
 impl Registry {
     pub async fn start() -> Registry {
+        Registry::start_with(None).await
+    }
+
+    /// Speaks TLS when given how.
+    pub async fn start_with(tls: Option<Arc<rustls::ServerConfig>>) -> Registry {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let registry = Registry { address: listener.local_addr().unwrap(), state: Arc::default() };
         let served = registry.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let served = served.clone();
+                let (served, tls) = (served.clone(), tls.clone());
                 tokio::spawn(async move {
                     let service = service_fn(move |request| {
                         let served = served.clone();
                         async move { Ok::<_, Infallible>(served.answer(&request)) }
                     });
+                    let server = hyper::server::conn::http1::Builder::new();
                     // A cut connection is an error here and the point of the test there.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    match tls {
+                        None => drop(server.serve_connection(TokioIo::new(stream), service).await),
+                        Some(tls) => {
+                            let Ok(stream) = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await else {
+                                return;
+                            };
+                            drop(server.serve_connection(TokioIo::new(stream), service).await);
+                        }
+                    }
                 });
             }
         });
