@@ -9,12 +9,13 @@ use std::{
 use agent_protocol::{
     AcsMessage, AgentMessage, ControlPlane, acs,
     spec::{NetworkState, RoleCredentials},
-    state::{HealthStatus, TaskStateChange, TaskStatus},
+    state::{HealthStatus, StopCode, TaskStateChange, TaskStatus},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::Instant,
 };
 use vocabulary::Timestamp;
 
@@ -50,6 +51,13 @@ pub enum ShutdownMode {
 
 /// Names of ended tasks that are remembered: far more than payloads can be on their way.
 const REMEMBERED_ENDED_TASKS: usize = 4096;
+
+/// How often a task whose actor panicked is taken up again from its journal. What panics this often does so for good: its
+/// containers then run on unwatched until the agent is restarted, rather than the agent doing nothing else.
+const MAX_REVIVALS: u32 = 3;
+
+/// How often unused images are looked for, as the published agent does.
+const GARBAGE_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
 /// A running agent. Dropping it leaves the tasks running.
 #[derive(Debug)]
@@ -91,6 +99,10 @@ pub struct NodeAgent {
 }
 
 struct Slot {
+    task_id: String,
+    cluster_arn: String,
+    /// How often the task's actor has been brought back after a panic.
+    revivals: u32,
     /// `seqNum` of the last payload seen.
     sequence: i64,
     commands: mpsc::Sender<Command>,
@@ -184,6 +196,9 @@ impl NodeAgent {
                 }
             }
         }
+        // Generations are compared within one connection only: a new control plane may count from elsewhere.
+        self.network_generation = 0;
+        self.node.machine.images.retain(&known).await;
         if let Err(error) = self.node.machine.network.retain(&interfaces).await {
             tracing::warn!(error, "interfaces of no task could not be detached");
         }
@@ -195,9 +210,11 @@ impl NodeAgent {
     }
 
     fn run_task(&mut self, task: Task, commands: mpsc::Sender<Command>) {
-        let (arn, sequence) = (task.arn().to_owned(), task.sequence());
+        let (arn, task_id, cluster_arn) =
+            (task.arn().to_owned(), task.id().to_owned(), task.cluster_arn().to_owned());
+        let sequence = task.sequence();
         let running = tokio::spawn(task.run());
-        self.tasks.insert(arn, Slot { sequence, commands, running });
+        self.tasks.insert(arn, Slot { task_id, cluster_arn, revivals: 0, sequence, commands, running });
     }
 
     async fn run(
@@ -205,12 +222,17 @@ impl NodeAgent {
         mut messages: mpsc::Receiver<AcsMessage>,
         mut asked: oneshot::Receiver<ShutdownMode>,
     ) {
+        let mut garbage = tokio::time::interval_at(Instant::now() + GARBAGE_INTERVAL, GARBAGE_INTERVAL);
         let mode = loop {
             tokio::select! {
+                _ = garbage.tick() => {
+                    self.bury_ended().await;
+                    self.node.machine.images.collect_garbage().await;
+                }
                 mode = &mut asked => break mode.unwrap_or(ShutdownMode::LeaveRunning),
                 message = messages.recv() => match message {
                     Some(message) => {
-                        self.bury_ended();
+                        self.bury_ended().await;
                         self.take(message).await;
                     }
                     // The control plane is gone for good; the tasks are not.
@@ -218,25 +240,41 @@ impl NodeAgent {
                 },
             }
         };
-        if let ShutdownMode::RemoveEverything { grace } = mode {
-            self.remove_everything(grace).await;
+        match mode {
+            ShutdownMode::RemoveEverything { grace } => self.remove_everything(grace).await,
+            ShutdownMode::LeaveRunning => self.let_go().await,
         }
     }
 
     /// Lets go of tasks that have ended, but not of their names: a payload that was on its way meanwhile must not run them again.
-    fn bury_ended(&mut self) {
-        let ended: Vec<String> = self
-            .tasks
-            .iter()
-            .filter(|(_, slot)| slot.running.is_finished())
-            .map(|(arn, _)| arn.clone())
-            .collect();
-        for arn in ended {
-            self.tasks.remove(&arn);
-            self.ended.push_back(arn);
+    async fn bury_ended(&mut self) {
+        let ended = self.tasks.iter().filter(|(_, slot)| slot.running.is_finished());
+        for arn in ended.map(|(arn, _)| arn.clone()).collect::<Vec<_>>() {
+            let Some(mut slot) = self.tasks.remove(&arn) else { continue };
+            match (&mut slot.running).await {
+                Ok(()) => self.ended.push_back(arn),
+                Err(panic) => self.revive(slot, &panic).await,
+            }
         }
         let excess = self.ended.len().saturating_sub(REMEMBERED_ENDED_TASKS);
         self.ended.drain(..excess);
+    }
+
+    /// Takes a task up again whose actor panicked.
+    async fn revive(&mut self, slot: Slot, panic: &tokio::task::JoinError) {
+        tracing::error!(task = slot.task_id, %panic, "the actor of a task ended in a panic");
+        if slot.revivals >= MAX_REVIVALS {
+            return;
+        }
+        let journal = TaskJournal::new(&self.node.config.tasks_dir(), &slot.task_id);
+        if let Some((task, commands)) = Task::recover(&self.node, journal).await {
+            let arn = task.arn().to_owned();
+            self.run_task(task, commands);
+            if let Some(revived) = self.tasks.get_mut(&arn) {
+                revived.revivals = slot.revivals + 1;
+                revived.sequence = revived.sequence.max(slot.sequence);
+            }
+        }
     }
 
     async fn take(&mut self, message: AcsMessage) {
@@ -270,8 +308,18 @@ impl NodeAgent {
         let sequence = payload.seq_num.unwrap_or(0);
         let mut refused = Vec::new();
         for task in payload.tasks.unwrap_or_default() {
+            let (arn, cluster) = (task.arn.clone(), task.task_cluster_arn.clone());
             if let Err(reason) = self.take_task(task, sequence).await {
                 tracing::error!(reason, "a task of a payload cannot be taken");
+                if let Some(arn) = arn {
+                    let reason = format!("ResourceInitializationError: {reason}");
+                    self.report_last_word(
+                        arn,
+                        cluster.unwrap_or_default(),
+                        Some(StopCode::TaskFailedToStart),
+                        reason,
+                    );
+                }
                 refused.push(reason);
             }
         }
@@ -324,13 +372,22 @@ impl NodeAgent {
 
     /// Says of a task that the control plane believes here, and that is not, that it is stopped.
     fn report_unknown(&self, arn: &str, cluster: String) {
+        self.report_last_word(
+            arn.to_owned(),
+            cluster,
+            None,
+            "The task is not on its node any more".to_owned(),
+        );
+    }
+
+    fn report_last_word(&self, task: String, cluster: String, stop_code: Option<StopCode>, reason: String) {
         let change = TaskStateChange {
             cluster,
-            task: arn.to_owned(),
+            task,
             sequence: TaskStateChange::LAST_WORD,
             status: TaskStatus::Stopped,
-            reason: Some("The task is not on its node any more".to_owned()),
-            stop_code: None,
+            reason: Some(reason),
+            stop_code,
             connectivity_at: None,
             pull_started_at: None,
             pull_stopped_at: None,
@@ -380,11 +437,11 @@ impl NodeAgent {
         let listed: BTreeSet<&str> = listed.iter().filter_map(|task| task.task_arn.as_deref()).collect();
         let stop_candidates: Vec<acs::TaskIdentifier> = self
             .tasks
-            .keys()
-            .filter(|arn| !listed.contains(arn.as_str()))
-            .map(|arn| acs::TaskIdentifier {
+            .iter()
+            .filter(|(arn, slot)| !listed.contains(arn.as_str()) && !slot.running.is_finished())
+            .map(|(arn, slot)| acs::TaskIdentifier {
                 task_arn: Some(arn.clone()),
-                task_cluster_arn: Some(self.node.config.cluster_arn.clone()),
+                task_cluster_arn: Some(slot.cluster_arn.clone()),
                 desired_status: Some("STOPPED".to_owned()),
             })
             .collect();
@@ -412,6 +469,15 @@ impl NodeAgent {
 
     fn network_file(&self) -> std::path::PathBuf {
         self.node.config.data_dir.join("network.json")
+    }
+
+    /// Ends the actors where they are; the journal has what they know.
+    async fn let_go(&mut self) {
+        for (_, mut slot) in self.tasks.drain() {
+            slot.running.abort();
+            // Cancelled, as it was asked to be.
+            let _ = (&mut slot.running).await;
+        }
     }
 
     async fn remove_everything(&mut self, grace: Duration) {

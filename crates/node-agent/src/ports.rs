@@ -88,6 +88,12 @@ pub trait Images: Send + Sync + 'static {
 
     /// `holder` needs none of its images any more.
     fn release<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, ()>;
+
+    /// Nobody but these needs images any more.
+    fn retain<'a>(&'a self, holders: &'a BTreeSet<String>) -> BoxFuture<'a, ()>;
+
+    /// Makes room, if there is need, of images that nobody holds. Called every now and then.
+    fn collect_garbage(&self) -> BoxFuture<'_, ()>;
 }
 
 #[derive(Debug, Clone)]

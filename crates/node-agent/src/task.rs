@@ -122,6 +122,10 @@ impl Task {
         &self.spec.task_id
     }
 
+    pub(crate) fn cluster_arn(&self) -> &str {
+        &self.spec.cluster_arn
+    }
+
     pub(crate) fn interface_id(&self) -> Option<String> {
         self.spec.network_interface.as_ref().map(|interface| interface.interface_id.clone())
     }

@@ -3,10 +3,10 @@
 //! As on ECS, a tag is looked up in its registry for every task, so that a tag that was moved is noticed; an image that is
 //! present serves when the registry cannot be reached, and without asking when it is named by its digest.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use agent_protocol::RegistryLogin;
-use image_store::{Credentials, Endpoint, Image, ImageStore, PullOptions, PullPolicy, Reference};
+use image_store::{Credentials, Endpoint, GcPolicy, Image, ImageStore, PullOptions, PullPolicy, Reference};
 
 use crate::ports::{BoxFuture, ImageRequest, Images, LocalImage};
 
@@ -36,6 +36,26 @@ impl Images for RealImages {
         Box::pin(async move {
             if let Err(error) = self.0.unpin(holder).await {
                 tracing::warn!(holder, %error, "images of a stopped task could not be let go");
+            }
+        })
+    }
+
+    fn retain<'a>(&'a self, holders: &'a BTreeSet<String>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            for (holder, _) in self.0.pins() {
+                if !holders.contains(&holder) {
+                    self.release(&holder).await;
+                }
+            }
+        })
+    }
+
+    fn collect_garbage(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            match self.0.collect_garbage(&GcPolicy::default()).await {
+                Ok(report) if report.removed_images.is_empty() && report.removed_layers == 0 => {}
+                Ok(report) => tracing::info!(?report, "images that nobody used were removed"),
+                Err(error) => tracing::warn!(%error, "unused images could not be removed"),
             }
         })
     }

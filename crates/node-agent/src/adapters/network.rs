@@ -1,6 +1,10 @@
 //! Interfaces and security groups by `host-network`.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    path::PathBuf,
+};
 
 use agent_protocol::spec::{
     NetworkInterface, NetworkState, RulePeer, RuleProtocol, SecurityGroup, SecurityRule, Vpc,
@@ -9,47 +13,86 @@ use host_network::{
     EniId, GroupId, InterfaceSpec, NetworkError, Peer, Ports, Rule, SecurityGroupSpec, Traffic, VpcId,
     VpcSpec,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::ports::{BoxFuture, Network};
 
 pub(super) struct RealNetwork {
     network: host_network::Network,
-    /// The groups applied last; what is no longer among them is removed.
-    groups: Mutex<BTreeSet<GroupId>>,
+    applied: Mutex<Applied>,
+    /// The newest members; whoever applies them takes the newest.
+    members: watch::Sender<BTreeMap<GroupId, BTreeSet<Ipv4Addr>>>,
+}
+
+/// What was applied last. A state is sent whenever a task comes or goes, most often with nothing new but members.
+#[derive(Default)]
+struct Applied {
+    vpcs: Vec<Vpc>,
+    groups: BTreeMap<GroupId, SecurityGroupSpec>,
 }
 
 impl RealNetwork {
+    /// Must be called within a tokio runtime.
     pub(super) fn new(network: host_network::Network) -> RealNetwork {
-        RealNetwork { network, groups: Mutex::default() }
+        let members = watch::Sender::new(BTreeMap::new());
+        tokio::spawn(follow_members(network.clone(), members.subscribe()));
+        RealNetwork { network, applied: Mutex::default(), members }
     }
 
     async fn apply(&self, state: NetworkState) -> Result<(), String> {
-        let mut applied = self.groups.lock().await;
-        for vpc in state.vpcs {
-            self.network.ensure_vpc(vpc_spec(vpc)?).await.map_err(text)?;
+        let mut applied = self.applied.lock().await;
+        for vpc in state.vpcs.iter().filter(|vpc| !applied.vpcs.contains(vpc)) {
+            self.network.ensure_vpc(vpc_spec(vpc.clone())?).await.map_err(text)?;
         }
-        let local: BTreeSet<_> =
-            self.network.list().await.map_err(text)?.into_iter().map(|one| one.spec.address).collect();
-        let mut groups = BTreeSet::new();
+        applied.vpcs = state.vpcs;
+        let (mut groups, mut members) = (BTreeMap::new(), BTreeMap::new());
         for group in state.security_groups {
-            let remote =
-                group.member_addresses.iter().copied().filter(|address| !local.contains(address)).collect();
+            let addresses: BTreeSet<Ipv4Addr> = group.member_addresses.iter().copied().collect();
             let spec = group_spec(group)?;
-            groups.insert(spec.id.clone());
-            let id = spec.id.clone();
-            self.network.set_security_group(spec).await.map_err(text)?;
-            self.network.set_remote_members(id, remote).await.map_err(text)?;
+            if applied.groups.get(&spec.id) != Some(&spec) {
+                self.network.set_security_group(spec.clone()).await.map_err(text)?;
+            }
+            members.insert(spec.id.clone(), addresses);
+            groups.insert(spec.id.clone(), spec);
         }
-        for gone in applied.difference(&groups) {
+        for gone in applied.groups.keys().filter(|id| !groups.contains_key(id)) {
             match self.network.remove_security_group(gone.clone()).await {
                 // A task that stops holds it a little longer; it lets in what it let in before.
                 Ok(()) | Err(NetworkError::GroupInUse(_)) => {}
                 Err(error) => return Err(text(error)),
             }
         }
-        *applied = groups;
+        applied.groups = groups;
+        self.members.send_replace(members);
         Ok(())
+    }
+}
+
+/// Says which members of groups are on other machines. Beside the way of tasks that start: those on this one are members by
+/// being attached, at once.
+async fn follow_members(
+    network: host_network::Network,
+    mut members: watch::Receiver<BTreeMap<GroupId, BTreeSet<Ipv4Addr>>>,
+) {
+    let mut told: BTreeMap<GroupId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+    while members.changed().await.is_ok() {
+        let newest = members.borrow_and_update().clone();
+        let local: BTreeSet<Ipv4Addr> = match network.list().await {
+            Ok(attached) => attached.into_iter().map(|one| one.spec.address).collect(),
+            Err(error) => return tracing::debug!(%error, "the network has ended"),
+        };
+        for (group, addresses) in newest {
+            let remote: BTreeSet<Ipv4Addr> = addresses.difference(&local).copied().collect();
+            if told.get(&group).is_some_and(|told| *told == remote)
+                || (remote.is_empty() && !told.contains_key(&group))
+            {
+                continue;
+            }
+            match network.set_remote_members(group.clone(), remote.clone()).await {
+                Ok(()) => drop(told.insert(group, remote)),
+                Err(error) => tracing::warn!(%group, %error, "members of a security group could not be set"),
+            }
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub slow_images: Mutex<BTreeSet<String>>,
     /// Interfaces cannot be attached, for this reason.
     pub bad_network: Mutex<Option<String>>,
+    /// How often garbage was collected.
+    pub collections: Mutex<u32>,
     pub swept: Mutex<Vec<BTreeSet<String>>>,
 }
 
@@ -92,6 +94,15 @@ impl Images for Fake {
         self.0.released.lock().unwrap().push(holder.to_owned());
         Box::pin(std::future::ready(()))
     }
+
+    fn retain<'a>(&'a self, _: &'a BTreeSet<String>) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn collect_garbage(&self) -> BoxFuture<'_, ()> {
+        *self.0.collections.lock().unwrap() += 1;
+        Box::pin(std::future::ready(()))
+    }
 }
 
 impl Network for Fake {
@@ -146,6 +157,8 @@ pub(crate) struct State {
     pub unstartable: BTreeMap<String, String>,
     /// Exit code of health checks.
     pub check: i32,
+    /// The next question about statuses is one too many.
+    pub panics: bool,
     /// Killed.
     pub dead: bool,
     /// Shut down in order.
@@ -291,6 +304,8 @@ impl Sandbox for FakeSandbox {
     }
 
     fn statuses(&self) -> Statuses {
+        let panics = std::mem::take(&mut self.state().panics);
+        assert!(!panics, "as arranged");
         self.state().statuses.clone()
     }
 

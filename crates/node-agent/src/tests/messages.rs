@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent_protocol::{AgentMessage, spec::NetworkState};
-use task_lifecycle::TaskStateChange;
+use task_lifecycle::{StopCode, TaskStateChange};
 
 use super::*;
 use crate::endpoint::{Directory, TaskView};
@@ -42,6 +42,16 @@ async fn a_task_that_cannot_be_run_at_all_is_refused() {
         _ => None,
     });
     assert!(reason.await.contains("essential"));
+    let stopped = fixture.control.status(TaskStatus::Stopped).await;
+    assert_eq!(stopped.stop_code, Some(StopCode::TaskFailedToStart));
+    assert!(stopped.reason.unwrap().starts_with("ResourceInitializationError: "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unused_images_are_looked_for_now_and_then() {
+    let fixture = Fixture::running().await;
+    tokio::time::sleep(Duration::from_secs(3 * 30 * 60 + 1)).await;
+    assert_eq!(*fixture.world.collections.lock().unwrap(), 3);
 }
 
 #[tokio::test(start_paused = true)]

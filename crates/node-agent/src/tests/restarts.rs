@@ -99,6 +99,19 @@ async fn what_was_not_taken_is_said_again_by_the_next_agent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_whose_actor_panics_is_taken_up_again() {
+    let fixture = Fixture::running().await;
+    fixture.world.sandbox().state().panics = true;
+    // The first is one too many for the actor, the second finds it gone and has it brought back.
+    fixture.stop(2).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    fixture.stop(3).await;
+    let stopped = fixture.control.status(TaskStatus::Stopped).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(137), "the signal was lost with the actor");
+    fixture.until_gone().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_torn_journal_is_as_good_as_none() {
     let mut fixture = Fixture::new().await;
     let dir = fixture.disk.path().join("data/tasks/torn");

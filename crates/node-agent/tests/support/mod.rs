@@ -1,7 +1,7 @@
 //! A host in a network namespace of its own, with an agent on it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -75,12 +75,26 @@ impl Host {
 
     async fn start(&mut self) {
         let path = self.root.path();
-        let exe = PathBuf::from(env!("CARGO_BIN_EXE_node-agent-shim"));
+        // Examples are not told where the binary is: beside their own directory.
+        let exe = match option_env!("CARGO_BIN_EXE_node-agent-shim") {
+            Some(exe) => PathBuf::from(exe),
+            None => {
+                std::env::current_exe().unwrap().with_file_name("../node-agent-shim").canonicalize().unwrap()
+            }
+        };
         let mut config = AgentConfig::new(path.join("data"), path.join("run"), exe);
         config.cgroup_root.clone_from(&self.cgroup_root);
         let mut network = NetworkConfig::new(path.join("net"));
         network.warm_namespaces = 2;
-        let mut machine = Machine::real(&config, network).await.unwrap();
+        // In one process, what an earlier agent held is let go a moment after it has ended.
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut machine = loop {
+            match Machine::real(&config, network.clone()).await {
+                Ok(machine) => break machine,
+                Err(error) if tokio::time::Instant::now() > deadline => panic!("{error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
         machine.images = Arc::new(Directory(path.join("image")));
         let (sender, messages) = mpsc::channel(16);
         let control = Arc::new(Link(Arc::clone(&self.control)));
@@ -320,6 +334,14 @@ impl Images for Directory {
     }
 
     fn release<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn retain<'a>(&'a self, _: &'a BTreeSet<String>) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn collect_garbage(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }
