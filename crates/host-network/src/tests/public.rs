@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use addressing::Cidr;
 
 use super::world::{
-    HOST_OUTSIDE, OUTSIDE, World, allowing, at, cidr, inside, on_a_host, reaches, reaches_udp, refused,
-    serve, sg, tcp,
+    HOST_OUTSIDE, OUTSIDE, Sink, World, allowing, at, cidr, inside, on_a_host, reaches, reaches_udp, refused,
+    send, serve, sg, tcp,
 };
 use crate::{
     NetworkError, Peer, Rule, Traffic,
@@ -77,11 +77,17 @@ fn only_tasks_with_a_public_address_reach_outside() {
     on_a_host(|world| async move {
         let network = world.network().await;
         serve(Some(&world.outside), OUTSIDE, 80);
+        // Answers to untranslated packets would find their way back, so a refusal is one on the way out.
+        route_outside(&world, "172.31.0.0/16");
         let private = world.task(&network, &["open"]).await;
+        let sink = Sink::open(Some(&world.outside), OUTSIDE, 9);
+        send(at(&private), OUTSIDE, 9, "private");
         refused(at(&private), OUTSIDE, 80);
         let public = world.public_task(&network, &["closed"], 7).await;
         assert_eq!(reaches(at(&public), OUTSIDE, 80), HOST_OUTSIDE, "masqueraded");
         reaches_udp(at(&public), OUTSIDE, 80);
+        send(at(&public), OUTSIDE, 9, "public");
+        assert_eq!(sink.until("public"), Vec::<String>::new());
         refused(at(&private), OUTSIDE, 80);
         network
             .associate_public(private.spec.eni_id.clone(), Ipv4Addr::new(198, 18, 0, 9))
@@ -95,7 +101,18 @@ fn only_tasks_with_a_public_address_reach_outside() {
 
 #[test]
 fn outside_reaches_public_addresses_only() {
+    check_outside("0");
+}
+
+/// Nothing is confined for the host's sake then; tasks are protected all the same.
+#[test]
+fn outside_reaches_public_addresses_only_through_a_host_that_forwards() {
+    check_outside("1");
+}
+
+fn check_outside(ip_forward: &'static str) {
     on_a_host(|world| async move {
+        sysctl::write("net/ipv4/ip_forward", ip_forward).expect("set");
         let network = world.network().await;
         let task = world.public_task(&network, &["open"], 7).await;
         let bystander = world.public_task(&network, &["closed"], 8).await;
@@ -107,6 +124,10 @@ fn outside_reaches_public_addresses_only() {
         let outside = Some(world.outside.as_path());
         assert_eq!(reaches(outside, PUBLIC, 80), OUTSIDE, "the source is kept");
         refused(outside, Ipv4Addr::new(198, 18, 0, 8), 80);
+        let sink = Sink::open(at(&task), Ipv4Addr::UNSPECIFIED, 9);
+        send(outside, task.spec.address, 9, "private");
+        send(outside, PUBLIC, 9, "public");
+        assert_eq!(sink.until("public"), Vec::<String>::new());
         refused(outside, task.spec.address, 80);
         refused(outside, Ipv4Addr::new(169, 254, 170, 2), 80);
     });
@@ -159,7 +180,12 @@ fn the_host_forwards_nothing_else() {
         assert_eq!(forwarding(), "1");
         assert_eq!(sysctl::read("net/ipv4/ip_forward").expect("a setting"), "0");
         reaches(None, neighbour, 80);
+        // The neighbour's link does not forward, so no answer would come back: what counts is whether it arrives.
+        let sink = Sink::open(Some(&beside), neighbour, 9);
+        send(outside, neighbour, 9, "forwarded");
         refused(outside, neighbour, 80);
+        send(None, neighbour, 9, "the host's own");
+        assert_eq!(sink.until("the host's own"), Vec::<String>::new());
 
         // Someone else decides that the host forwards: from then on it does.
         sysctl::write("net/ipv4/ip_forward", "1").expect("set");

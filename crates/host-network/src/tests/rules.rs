@@ -223,6 +223,7 @@ fn vpcs_are_apart() {
         second.subnets = vec![cidr_of("172.30.0.0/20")];
         network.ensure_vpc(second.clone()).await.expect("a second VPC");
         let here = world.task(&network, &["open"]).await;
+        let public = world.public_task(&network, &["open"], 7).await;
         let mut spec = world.interface(&["open"]);
         spec.vpc_id = second.id;
         spec.subnet = second.subnets[0];
@@ -231,6 +232,7 @@ fn vpcs_are_apart() {
         serve(at(&there), Ipv4Addr::UNSPECIFIED, 80);
         reaches(None, there.spec.address, 80);
         refused(at(&here), there.spec.address, 80);
+        refused(at(&public), there.spec.address, 80);
     });
 }
 

@@ -8,7 +8,7 @@ use nix::{
     sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket},
 };
 
-use super::world::{at, inside, on_a_host, reaches, refused, serve};
+use super::world::{Sink, at, inside, on_a_host, reaches, refused, send, serve};
 use crate::{
     Attached, METADATA_ADDRESS,
     netlink::{Message, Rtnetlink, route},
@@ -77,6 +77,38 @@ fn a_task_cannot_use_another_hardware_address() {
         refused(at(&thief), server.spec.address, 80);
         as_task(&thief, |eth0| vec![route::set_link_mac_up(eth0, own)]);
         reaches(at(&thief), server.spec.address, 80);
+    });
+}
+
+/// No answer would come back to a spoofed packet, so what counts is whether it arrives; and on a host whose own reverse
+/// path check is loose, as many distributions set it, only our rules stand in its way.
+#[test]
+fn spoofed_packets_do_not_arrive() {
+    on_a_host(|world| async move {
+        crate::sysctl::write("net/ipv4/conf/all/rp_filter", "2").expect("set");
+        let network = world.network().await;
+        let server = world.task(&network, &["open"]).await;
+        let other = world.task(&network, &["open"]).await;
+        let thief = world.task(&network, &["open"]).await;
+        let (to, own, own_mac) = (server.spec.address, thief.spec.address, thief.spec.mac);
+        let sink = Sink::open(at(&server), to, 9);
+        send(at(&thief), to, 9, "own");
+        assert_eq!(sink.until("own"), Vec::<String>::new());
+
+        let stolen = other.spec.address;
+        as_task(&thief, |eth0| {
+            vec![route::delete_address(eth0, own, 20), route::add_address(eth0, stolen, 20)]
+        });
+        send(at(&thief), to, 9, "stolen address");
+        as_task(&thief, |eth0| {
+            vec![route::delete_address(eth0, stolen, 20), route::add_address(eth0, own, 20)]
+        });
+        let made_up = MacAddress::new([2, 9, 9, 9, 9, 9]).expect("unicast");
+        as_task(&thief, |eth0| vec![route::set_link_mac_up(eth0, made_up)]);
+        send(at(&thief), to, 9, "made-up hardware address");
+        as_task(&thief, |eth0| vec![route::set_link_mac_up(eth0, own_mac)]);
+        send(at(&thief), to, 9, "own again");
+        assert_eq!(sink.until("own again"), Vec::<String>::new());
     });
 }
 

@@ -235,6 +235,39 @@ pub(super) fn refused(place: At<'_>, to: Ipv4Addr, port: u16) {
     }
 }
 
+/// Receives datagrams, to see what arrives where no answer would find its way back.
+pub(super) struct Sink(UdpSocket);
+
+impl Sink {
+    pub fn open(place: At<'_>, address: Ipv4Addr, port: u16) -> Sink {
+        let socket = inside(place, || UdpSocket::bind((address, port)).expect("bound"));
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Sink(socket)
+    }
+
+    /// What has arrived before the datagram `last`, which does arrive.
+    pub fn until(&self, last: &str) -> Vec<String> {
+        let mut arrived = vec![];
+        loop {
+            let mut buffer = [0; 64];
+            let (length, _) =
+                self.0.recv_from(&mut buffer).unwrap_or_else(|_| panic!("'{last}' does not arrive"));
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text == last {
+                return arrived;
+            }
+            arrived.push(text);
+        }
+    }
+}
+
+/// Sends a datagram and does not care what becomes of it.
+pub(super) fn send(place: At<'_>, to: Ipv4Addr, port: u16, text: &str) {
+    let socket = inside(place, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("bound"));
+    // Some refusals are told to the sender at once.
+    let _ = socket.send_to(text.as_bytes(), (to, port));
+}
+
 fn ask_udp(place: At<'_>, to: Ipv4Addr, port: u16, wait: Duration) -> Option<Ipv4Addr> {
     let socket = inside(place, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("bound"));
     socket.set_read_timeout(Some(wait)).expect("a timeout");
