@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{self, Stream};
+use tokio::task::JoinHandle;
 
 use crate::error::BlobError;
 
@@ -48,20 +49,31 @@ impl BlobReader {
         .await
     }
 
-    /// The bytes of `range` (clamped to the blob), one disk read ahead of the consumer's need.
+    /// The bytes of `range` (clamped to the blob). The next chunk is read while the consumer has the last one.
     pub fn into_stream(self, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
         let end = range.end.min(self.length);
-        let state = Position { file: self.file, at: range.start.min(end), end, sought: false };
-        stream::try_unfold(state, |state| async move {
-            if state.at >= state.end {
-                return Ok(None);
-            }
-            tokio::task::spawn_blocking(move || state.next_chunk())
-                .await
-                .unwrap_or_else(|error| Err(io::Error::other(error)))
-                .map(Some)
+        let position = Position { file: self.file, at: range.start.min(end), end, sought: false };
+        stream::try_unfold(Ahead::Not(position), |ahead| async move {
+            let reading = match ahead {
+                Ahead::Not(position) => position.read_ahead(),
+                Ahead::Reading(reading) => Some(reading),
+                Ahead::End => None,
+            };
+            let Some(reading) = reading else { return Ok(None) };
+            let (bytes, position) = reading.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+            let next = position.read_ahead().map_or(Ahead::End, Ahead::Reading);
+            Ok(Some((bytes, next)))
         })
     }
+}
+
+type Reading = JoinHandle<io::Result<(Bytes, Position)>>;
+
+/// How far the reading is ahead of the consumer.
+enum Ahead {
+    Not(Position),
+    Reading(Reading),
+    End,
 }
 
 struct Position {
@@ -72,24 +84,27 @@ struct Position {
 }
 
 impl Position {
+    /// Begins to read the next chunk; `None` at the end.
+    fn read_ahead(self) -> Option<Reading> {
+        if self.at >= self.end {
+            return None;
+        }
+        Some(tokio::task::spawn_blocking(move || self.next_chunk()))
+    }
+
     fn next_chunk(mut self) -> io::Result<(Bytes, Self)> {
         if !self.sought {
             self.file.seek(SeekFrom::Start(self.at))?;
             self.sought = true;
         }
-        let wanted = (self.end - self.at).min(CHUNK_BYTES as u64) as usize;
-        let mut buffer = BytesMut::zeroed(wanted);
-        let mut filled = 0;
-        while filled < wanted {
-            match self.file.read(&mut buffer[filled..])? {
-                0 => {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the blob's file is too short"));
-                }
-                n => filled += n,
-            }
+        let wanted = (self.end - self.at).min(CHUNK_BYTES as u64);
+        let mut chunk = Vec::with_capacity(wanted as usize);
+        self.file.by_ref().take(wanted).read_to_end(&mut chunk)?;
+        if (chunk.len() as u64) < wanted {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the blob's file is too short"));
         }
-        self.at += wanted as u64;
-        Ok((buffer.freeze(), self))
+        self.at += wanted;
+        Ok((Bytes::from(chunk), self))
     }
 }
 

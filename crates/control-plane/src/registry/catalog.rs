@@ -36,8 +36,15 @@ pub struct NewImage<'a> {
     pub manifest: &'a Manifest,
     pub manifest_bytes: u64,
     pub tag: Option<&'a str>,
-    /// Whether layers and children that the repository lacks are refused.
-    pub complete: bool,
+    pub completeness: Completeness,
+}
+
+/// Whether an image is refused when the repository lacks some of its layers or children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    Required,
+    /// Only where there are layers at all: a repository without any is taken to be a test's.
+    WhereLayersAre,
 }
 
 /// What storing an image changed.

@@ -7,7 +7,7 @@ use http::{StatusCode, header};
 use vocabulary::{Scope, Timestamp};
 
 use super::answer::{Answer, Refusal, empty, set, with_body};
-use super::catalog::NewImage;
+use super::catalog::{Completeness, NewImage};
 use super::error::CatalogError;
 use super::manifest::{LARGEST_MANIFEST, Manifest, ManifestError};
 use super::records::Image;
@@ -98,8 +98,13 @@ impl Registry {
         }
         let manifest_bytes = bytes.len() as u64;
         self.blobs.put_bytes(&digest, bytes).await?;
-        let new =
-            NewImage { digest: digest.clone(), manifest: &manifest, manifest_bytes, tag, complete: true };
+        let new = NewImage {
+            digest: digest.clone(),
+            manifest: &manifest,
+            manifest_bytes,
+            tag,
+            completeness: Completeness::Required,
+        };
         self.catalog.put_image(&session.access.scope, name.as_str(), new, session.now).await?;
         let mut answer = empty(StatusCode::CREATED);
         set(&mut answer, header::LOCATION, &format!("/v2/{name}/manifests/{digest}"));

@@ -34,7 +34,7 @@ use http_body_util::BodyExt;
 use vocabulary::{AccountId, Region, Scope, Timestamp};
 
 use self::answer::{Answer, Refusal, empty, set, with_body};
-use self::catalog::Catalog;
+use self::catalog::{Catalog, Completeness};
 pub use self::garbage::Swept;
 use self::request::{BoxError, Incoming, Session, text};
 use self::route::{RepositoryName, Route};
@@ -56,7 +56,7 @@ pub struct Registry {
     pub blobs: Arc<dyn BlobStore>,
     pub key: TokenKey,
     authorize: Arc<dyn Authorize>,
-    complete_images: bool,
+    completeness: Completeness,
 }
 
 impl fmt::Debug for Registry {
@@ -72,20 +72,21 @@ impl Registry {
         key: TokenKey,
         authorize: Arc<dyn Authorize>,
     ) -> Self {
-        Self { catalog, blobs, key, authorize, complete_images: true }
+        Self { catalog, blobs, key, authorize, completeness: Completeness::WhereLayersAre }
     }
 
-    /// Lets the API's `PutImage` take manifests whose layers or images the repository does not hold, which AWS refuses and
-    /// programs written against emulators do. Pulling such an image fails at what is missing. Pushes through the protocol
-    /// are held to completeness all the same.
-    pub fn taking_incomplete_images(mut self) -> Self {
-        self.complete_images = false;
+    /// Holds the API's `PutImage` to AWS's rule that every layer is there before its image, also in a repository that no client
+    /// has ever pushed a layer to. Without this such a repository takes images of layers that are nowhere, as programs
+    /// written against emulators expect of a local platform; pulling one fails at what is missing. Pushes through the
+    /// protocol are always held to the rule.
+    pub fn requiring_complete_images(mut self) -> Self {
+        self.completeness = Completeness::Required;
         self
     }
 
-    /// Whether `PutImage` refuses what is incomplete.
-    pub fn requires_complete_images(&self) -> bool {
-        self.complete_images
+    /// What `PutImage` asks of an image.
+    pub fn completeness(&self) -> Completeness {
+        self.completeness
     }
 
     /// Answers one request whose path begins with `/v2`. Never fails: what goes wrong is an answer as well.

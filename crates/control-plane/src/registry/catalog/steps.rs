@@ -7,7 +7,7 @@ use blob_store::Digest;
 use state_store::{Record, Tx};
 use vocabulary::{Scope, Timestamp};
 
-use super::{NewImage, Put};
+use super::{Completeness, NewImage, Put};
 use crate::registry::error::CatalogError;
 use crate::registry::manifest::Descriptor;
 use crate::registry::records::{Image, Layer, LayerFence, Referrer, Repository, Tag};
@@ -119,6 +119,15 @@ pub(super) fn put_image(
     Ok(Put::Stored)
 }
 
+fn complete(tx: &Tx, scope: &Scope, repository: &str, new: &NewImage<'_>) -> bool {
+    match new.completeness {
+        Completeness::Required => true,
+        Completeness::WhereLayersAre => {
+            tx.view().scan_prefix::<Layer>(scope, &format!("{repository}@")).next().is_some()
+        }
+    }
+}
+
 /// Every layer that the manifest names is in the repository, and still is when the transaction commits.
 fn require_layers(
     tx: &mut Tx,
@@ -126,7 +135,7 @@ fn require_layers(
     repository: &str,
     new: &NewImage<'_>,
 ) -> Result<(), CatalogError> {
-    if !new.complete {
+    if !complete(tx, scope, repository, new) {
         return Ok(());
     }
     tx.get::<LayerFence>(scope, repository);
@@ -169,7 +178,7 @@ fn add_image(
             None => missing.push(digest.to_string()),
         }
     }
-    if new.complete && !missing.is_empty() {
+    if !missing.is_empty() && complete(tx, scope, repository, new) {
         return Err(CatalogError::ReferencedImagesNotFound {
             missing: format!("[{}]", missing.join(", ")),
             repository: repository.to_owned(),

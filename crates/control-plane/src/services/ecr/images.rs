@@ -20,7 +20,7 @@ use crate::convert::time;
 use crate::gateway::{ApiError, Call};
 use crate::registry::catalog::{NewImage, Put};
 use crate::registry::error::CatalogError;
-use crate::registry::manifest::{LARGEST_MANIFEST, Manifest};
+use crate::registry::manifest::{LARGEST_MANIFEST, Manifest, ManifestError};
 use crate::registry::records::Image;
 use crate::registry::route::is_tag;
 
@@ -34,8 +34,13 @@ pub async fn put(call: Call, input: PutImageRequest) -> Result<PutImageResponse,
             "Invalid parameter at 'imageTag' failed to satisfy constraint: '{what}' ({tag})"
         )));
     }
-    let manifest = Manifest::parse(text.as_bytes(), input.image_manifest_media_type.as_deref())
-        .map_err(CatalogError::from)?;
+    // What the manifest itself says of its type counts before the parameter.
+    let declared = input.image_manifest_media_type.as_deref();
+    let manifest = match Manifest::parse(text.as_bytes(), None) {
+        Err(ManifestError::NoMediaType) => Manifest::parse(text.as_bytes(), declared),
+        parsed => parsed,
+    };
+    let manifest = manifest.map_err(CatalogError::from)?;
     let digest = Digest::sha256(text.as_bytes());
     if let Some(expected) = input.image_digest.filter(|expected| *expected != digest.to_string()) {
         let message =
@@ -50,7 +55,7 @@ pub async fn put(call: Call, input: PutImageRequest) -> Result<PutImageResponse,
         manifest: &manifest,
         manifest_bytes: text.len() as u64,
         tag,
-        complete: registry.requires_complete_images(),
+        completeness: registry.completeness(),
     };
     let put = registry.catalog.put_image(&target.scope, &target.name, new, call.now()).await?;
     if put == Put::Unchanged {

@@ -16,7 +16,6 @@ mod repositories;
 mod scanning;
 mod tags;
 
-
 use aws_shapes_ecr as ecr;
 use aws_shapes_ecr::errors as codes;
 use state_store::Tables;

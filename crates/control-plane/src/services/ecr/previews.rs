@@ -160,7 +160,7 @@ pub async fn apply_lifecycle_policies(catalog: &Catalog, now: Timestamp) -> Resu
         match Policy::parse(&lifecycle.text) {
             Ok(policy) => expired += apply(catalog, scope, repository, &policy, now).await?,
             Err(error) => {
-                tracing::error!(repository = %repository.name, %error, "a stored lifecycle policy is unreadable")
+                tracing::error!(repository = %repository.name, %error, "a stored lifecycle policy is unreadable");
             }
         }
     }

@@ -89,7 +89,7 @@ pub async fn batch_get(
             repository_arn: Some(scope.arn("ecr", format_args!("repository/{name}")).to_string()),
             repository_name: Some(name),
             scan_frequency: Some(frequency),
-            scan_on_push: Some(repository.scan_on_push || frequency == ScanFrequency::ScanOnPush),
+            scan_on_push: Some(repository.scan_on_push),
         });
     }
     Ok(BatchGetRepositoryScanningConfigurationResponse {

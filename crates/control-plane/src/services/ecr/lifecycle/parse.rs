@@ -77,11 +77,9 @@ fn selection(selected: &Map<String, Value>) -> Parsed<Selection> {
         return refuse("Longshore has no archive storage");
     }
     match (status, prefixes, patterns) {
-        ("any", None, None) => Ok(Selection::Any),
-        ("untagged", None, None) => Ok(Selection::Untagged),
-        ("any" | "untagged", ..) => {
-            refuse("tagPrefixList and tagPatternList may only be specified for tagStatus tagged")
-        }
+        // Lists of tags mean nothing here and are passed over.
+        ("any", ..) => Ok(Selection::Any),
+        ("untagged", ..) => Ok(Selection::Untagged),
         ("tagged", Some(prefixes), None) => Ok(Selection::Prefixes(prefixes)),
         ("tagged", None, Some(patterns)) => {
             match patterns.iter().find(|pattern| pattern.matches('*').count() > MOST_WILDCARDS) {

@@ -116,7 +116,6 @@ fn bad_policies_are_named() {
         ),
         (with("countNumber", json!(0)).to_string(), "lower than the required minimum (minimum: 1, found: 0)"),
         (with("countType", json!("x")).to_string(), "instance failed to match exactly one schema"),
-        (with("tagPrefixList", json!(["a"])).to_string(), "may only be specified for tagStatus tagged"),
         (
             json!({ "rules": [rule(1, good.clone()), rule(1, good.clone())] }).to_string(),
             "priorities must be unique",
