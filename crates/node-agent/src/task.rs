@@ -9,6 +9,7 @@ mod etc_files;
 mod execute;
 mod recover;
 pub(crate) mod shape;
+mod translate;
 
 use std::{sync::Arc, time::Duration};
 
@@ -188,7 +189,12 @@ impl Task {
 
     fn take(&mut self, happening: Happening) {
         let (event, at) = match happening {
-            Happening::Event(event, at) => (event, at),
+            Happening::Event(event, at) => {
+                if event == Event::NetworkDetached && self.spec.network_interface.is_some() {
+                    self.outbox.attachment(self.executor.attachment(AttachmentStatus::Detached));
+                }
+                (event, at)
+            }
             Happening::Network(netns) => {
                 if netns.is_some() {
                     self.outbox.attachment(self.executor.attachment(AttachmentStatus::Attached));

@@ -1,14 +1,15 @@
 //! Carries out what was planned. Every action runs by itself and tells its outcome as a [`Happening`]; none of them decides
 //! what comes next.
 
+mod start;
+
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use agent_protocol::{
-    ControlError, LogDestination, RegistryLogin, RegistryLoginRequest,
-    spec::{LogConfiguration, NetworkMode, TaskSpec},
+    spec::{NetworkMode, TaskSpec},
     state::{AttachmentStateChange, AttachmentStatus},
 };
-use container_runtime::{ExecConfig, FailureKind, RuntimeError};
+use container_runtime::{ExecConfig, RuntimeError};
 use task_lifecycle::{Action, Event};
 use tokio::{
     sync::mpsc,
@@ -17,26 +18,23 @@ use tokio::{
 
 use super::{
     Happening,
-    container::{
-        VolumeDirs, container_config, make_volumes, parse_run_name, run_name, sandbox, signal_number,
-    },
+    container::{VolumeDirs, make_volumes, parse_run_name, run_name, sandbox, signal_number},
+    translate::translate,
 };
 use crate::{
     endpoint::TaskView,
     journal::TaskJournal,
-    logs::{Destination, Shipper, ship},
     node::Node,
     outbox::Outbox,
-    ports::{ImageRequest, LocalImage, Outputs, Sandbox},
+    ports::{LocalImage, Sandbox},
     retry::Backoff,
 };
+use start::ensure_image;
 
 /// How often a detachment is tried before the task is let go without it; what is left is found at the next start.
 const DETACH_ATTEMPTS: u32 = 8;
 /// How long the end of a task waits for a control plane that takes no logs.
 const LOG_DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
-/// How often making a log stream is tried while the control plane cannot be reached.
-const LOG_STREAM_ATTEMPTS: u32 = 10;
 /// How long the process of a failed health check has beyond its timeout to be reported.
 const EXEC_GRACE: Duration = Duration::from_secs(5);
 
@@ -97,7 +95,7 @@ impl Executor {
             Action::Terminate { container } => self.terminate(container),
             Action::Kill { container } => self.kill(container),
             Action::RemoveSandbox => self.remove_sandbox(),
-            Action::DetachNetwork => self.detach_network(outbox),
+            Action::DetachNetwork => self.detach_network(),
             Action::CleanUp => self.clean_up(),
         }
     }
@@ -203,119 +201,6 @@ impl Executor {
         });
     }
 
-    fn pull_image(&mut self, container: usize) {
-        let (node, spec, happening) =
-            (Arc::clone(&self.node), Arc::clone(&self.spec), self.happening.clone());
-        let pull = self.work.spawn(async move {
-            let happening_now = match ensure_image(&node, &spec, container).await {
-                Ok(image) => Happening::Image { container, image: Box::new(image) },
-                Err(reason) => Happening::Event(Event::ImageFailed { container, reason }, node.clock.now()),
-            };
-            tell(&happening, happening_now);
-        });
-        self.pulls.push(pull);
-    }
-
-    fn open_log(&mut self, container: usize) {
-        let Some(destination) = log_destination(&self.spec, container) else {
-            let now = self.node.clock.now();
-            return tell(&self.happening, Happening::Event(Event::LogReady { container }, now));
-        };
-        let control = Arc::clone(&self.node.control);
-        self.event(async move {
-            let mut backoff = Backoff::default();
-            let mut attempts = 0;
-            loop {
-                attempts += 1;
-                match control.create_log_stream(destination.clone()).await {
-                    Ok(()) => return Event::LogReady { container },
-                    Err(ControlError::Unavailable(_)) if attempts < LOG_STREAM_ATTEMPTS => backoff.wait().await,
-                    Err(error) => {
-                        let reason = format!(
-                            "ResourceInitializationError: failed to validate logger args: create stream has been \
-                             retried {attempts} times: failed to create Cloudwatch log stream: {error}"
-                        );
-                        return Event::LogFailed { container, reason };
-                    }
-                }
-            }
-        });
-    }
-
-    fn start(&mut self, container: usize, run: u32) {
-        let Some(sandbox) = self.sandbox.clone() else {
-            let reason = "CannotStartContainerError: the task has no sandbox".to_owned();
-            let event = Event::StartFailed { container, run, reason };
-            return tell(&self.happening, Happening::Event(event, self.node.clock.now()));
-        };
-        let name = run_name(&self.spec.containers[container].name, run);
-        self.ship(&name, sandbox.as_ref());
-        if run > 0 {
-            self.bury(run_name(&self.spec.containers[container].name, run - 1), Arc::clone(&sandbox));
-        }
-        let (node, spec, dirs) = (Arc::clone(&self.node), Arc::clone(&self.spec), self.volume_dirs());
-        let image = self.images[container].clone();
-        self.event(async move {
-            let started = async {
-                let image = match image {
-                    Some(image) => image,
-                    None => ensure_image(&node, &spec, container).await?,
-                };
-                let url = node.config.endpoint_url.as_deref();
-                let config = container_config(&spec, &spec.containers[container], run, &image, &dirs, url)
-                    .map_err(|reason| format!("CannotCreateContainerError: {reason}"))?;
-                if sandbox.statuses().contains_key(&name) {
-                    // Made before the agent was restarted, and never begun.
-                    sandbox.remove(&name).await.map_err(|error| error_text(&error))?;
-                }
-                sandbox.create(config).await.map_err(|error| error_text(&error))?;
-                sandbox.start(&name).await.map_err(|error| error_text(&error))?;
-                Ok::<(), String>(())
-            };
-            match started.await {
-                Ok(()) => Event::Started { container, run },
-                Err(reason) => Event::StartFailed { container, run, reason },
-            }
-        });
-    }
-
-    /// Removes an earlier run once its output has been shipped.
-    fn bury(&mut self, name: String, sandbox: Arc<dyn Sandbox>) {
-        let shipper = self.shippers.remove(&name);
-        self.work.spawn(async move {
-            if let Some(shipper) = shipper {
-                // Aborted is as good as done.
-                let _ = shipper.await;
-            }
-            if let Err(error) = sandbox.remove(&name).await {
-                tracing::debug!(name, %error, "an earlier run could not be removed");
-            }
-        });
-    }
-
-    /// Begins to ship a run's output from where it was left, unless that goes on already.
-    pub(super) fn ship(&mut self, name: &str, outputs: &(impl Outputs + ?Sized)) {
-        if self.shippers.contains_key(name) {
-            return;
-        }
-        let (container, _) = parse_run_name(name);
-        let Some(index) = self.spec.containers.iter().position(|known| known.name == container) else {
-            return;
-        };
-        let destination = match (&self.spec.containers[index].log, log_destination(&self.spec, index)) {
-            (LogConfiguration::Awslogs(options), Some(stream)) => Destination::CloudWatch {
-                control: Arc::clone(&self.node.control),
-                stream,
-                options: Box::new(options.clone()),
-            },
-            (LogConfiguration::None, _) => Destination::Nowhere,
-            _ => Destination::Node,
-        };
-        let shipper = Shipper { destination, position_file: self.journal.position_file(name) };
-        let tail = outputs.tail(name, self.journal.position(name));
-        self.shippers.insert(name.to_owned(), tokio::spawn(ship(shipper, tail)));
-    }
-
     fn check_health(&mut self, container: usize, run: u32, timeout: Duration) {
         let spec = &self.spec.containers[container];
         let (Some(sandbox), Some(check)) = (self.sandbox.clone(), &spec.health_check) else { return };
@@ -388,7 +273,7 @@ impl Executor {
         });
     }
 
-    fn detach_network(&mut self, outbox: &Outbox) {
+    fn detach_network(&mut self) {
         // From here on the address may be another task's.
         self.node.directory.remove(&self.view);
         self.netns = None;
@@ -396,9 +281,7 @@ impl Executor {
             let now = self.node.clock.now();
             return tell(&self.happening, Happening::Event(Event::NetworkDetached, now));
         };
-        let detached = self.attachment(AttachmentStatus::Detached);
         let node = Arc::clone(&self.node);
-        outbox.attachment(detached);
         self.event(async move {
             let mut backoff = Backoff::default();
             for _ in 0..DETACH_ATTEMPTS {
@@ -447,89 +330,4 @@ impl Executor {
 /// The receiver is the task itself: when it is gone, nobody needs to know.
 pub(super) fn tell(happening: &mpsc::UnboundedSender<Happening>, what: Happening) {
     let _ = happening.send(what);
-}
-
-/// Makes a container's image present. The error is a reason for users.
-async fn ensure_image(node: &Node, spec: &TaskSpec, container: usize) -> Result<LocalImage, String> {
-    let container = &spec.containers[container];
-    let login = match &container.registry_credentials {
-        Some(credentials) => Some(RegistryLogin {
-            endpoint: None,
-            repository: None,
-            username: credentials.username.clone(),
-            password: credentials.password.clone(),
-        }),
-        None => {
-            let request = RegistryLoginRequest {
-                image: container.image.clone(),
-                task_arn: spec.task_arn.clone(),
-                account: spec.account.clone(),
-                region: spec.region.clone(),
-            };
-            node.control.registry_login(request).await.map_err(|error| {
-                format!("ResourceInitializationError: unable to pull secrets or registry auth: {error}")
-            })?
-        }
-    };
-    let request = ImageRequest { image: container.image.clone(), holder: spec.task_id.clone(), login };
-    let pulled = node.machine.images.ensure(request).await;
-    pulled.map_err(|reason| format!("CannotPullContainerError: {reason}"))
-}
-
-/// `None` when the output does not go to a log group.
-fn log_destination(spec: &TaskSpec, container: usize) -> Option<LogDestination> {
-    let container = &spec.containers[container];
-    let LogConfiguration::Awslogs(options) = &container.log else { return None };
-    let stream = match &options.stream_prefix {
-        Some(prefix) => format!("{prefix}/{}/{}", container.name, spec.task_id),
-        None => container.runtime_id.clone(),
-    };
-    Some(LogDestination {
-        account: spec.account.clone(),
-        region: options.region.clone().unwrap_or_else(|| spec.region.clone()),
-        group: options.group.clone(),
-        stream,
-        create_group: options.create_group,
-    })
-}
-
-fn error_text(error: &RuntimeError) -> String {
-    match error.kind() {
-        Some(FailureKind::CannotStart) => format!("CannotStartContainerError: {error}"),
-        _ => format!("CannotCreateContainerError: {error}"),
-    }
-}
-
-/// The runtime's event in the core's words.
-pub(super) fn translate(
-    spec: &TaskSpec,
-    event: container_runtime::Event,
-    now: vocabulary::Timestamp,
-) -> Option<(Event, vocabulary::Timestamp)> {
-    use container_runtime::Event as Runtime;
-    let find = |name: &str| {
-        let (container, run) = parse_run_name(name);
-        let index = spec.containers.iter().position(|known| known.name == container)?;
-        Some((index, run))
-    };
-    match event {
-        Runtime::Started { name, at, .. } => {
-            let (container, run) = find(&name)?;
-            Some((Event::Started { container, run }, at))
-        }
-        Runtime::Exited { name, status } => {
-            let (container, run) = find(&name)?;
-            // Without an exit the sandbox died; it says so itself.
-            let exit = status.exit?;
-            let event = Event::Exited { container, run, code: exit.code, out_of_memory: exit.oom };
-            Some((event, status.exited_at.unwrap_or(now)))
-        }
-        Runtime::Error { name, status } => {
-            let (container, run) = find(&name)?;
-            let reason = status.error.unwrap_or_else(|| "it did not start".to_owned());
-            let reason = format!("CannotStartContainerError: {reason}");
-            Some((Event::StartFailed { container, run, reason }, now))
-        }
-        Runtime::ShimDied { reason } => Some((Event::SandboxLost { reason }, now)),
-    }
 }

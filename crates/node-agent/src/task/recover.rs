@@ -11,7 +11,7 @@ use container_runtime::{ContainerState, Statuses};
 use task_lifecycle::{Event, NetworkFacts, ProcessFacts, SandboxFacts, observe};
 use tokio::sync::mpsc;
 
-use super::{Command, Task, container::run_name, execute::translate, shape};
+use super::{Command, Task, container::run_name, shape, translate::translate};
 use crate::{
     journal::TaskJournal,
     node::Node,
