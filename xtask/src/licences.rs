@@ -25,7 +25,7 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Crates that state no licence in their manifest, whose licence file was read: Apache-2.0 each.
+/// Crates that state no licence in their manifest, whose licence file was read: MIT.
 const READ: &[&str] = &["rust-criu"];
 
 /// Crates that may be there in several versions, since their users have not agreed on one yet. Shrink it where it can be shrunk.
