@@ -90,7 +90,7 @@ async fn a_program_starts_with_default_signals_and_a_clean_environment() {
     let task = machine.launch("clean").await;
     let script = "grep -E '^Sig(Blk|Ign):' /proc/self/status; ls /proc/self/fd | wc -l; cat /proc/self/oom_score_adj; env | sort";
     let text = output(&machine, &task, script, |c| {
-        c.env = vec!["B=2".to_owned(), "A=1".to_owned(), "B=3".to_owned()]
+        c.env = vec!["B=2".to_owned(), "A=1".to_owned(), "B=3".to_owned()];
     })
     .await;
     let none = "0000000000000000";
@@ -143,7 +143,7 @@ async fn the_root_and_system_paths_are_as_asked() {
     };
     if device.host_path.exists() {
         let text = output(&machine, &task, "test -c /dev/lc && : < /dev/lc && echo open", |c| {
-            c.devices = vec![device]
+            c.devices = vec![device];
         })
         .await;
         assert_eq!(text, "open\n");
@@ -361,7 +361,7 @@ async fn standard_streams_can_be_opened_again_by_their_user() {
     let machine = Machine::new();
     let task = machine.launch("streams").await;
     let text = output(&machine, &task, "echo out > /dev/stdout; echo err > /proc/self/fd/2", |c| {
-        c.user = "web".to_owned()
+        c.user = "web".to_owned();
     });
     assert_eq!(text.await, "out\nerr\n");
 }

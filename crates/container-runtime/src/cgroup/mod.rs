@@ -80,7 +80,11 @@ pub(crate) fn task_path(root: &str, task_id: &str) -> String {
 }
 
 pub(crate) fn container_path(root: &str, task_id: &str, name: &str) -> String {
-    format!("{root}/{task_id}/{name}")
+    container_path_in(&task_path(root, task_id), name)
+}
+
+pub(crate) fn container_path_in(task: &str, name: &str) -> String {
+    format!("{task}/{name}")
 }
 
 /// Moves this process out of whatever cgroup started it, so that killing that group spares it. A hierarchy where it is in the

@@ -5,16 +5,16 @@ use super::clients::Asker;
 use super::executor::{ABOUT_TO_EXEC, Program};
 use super::files::Places;
 use super::helper::{self, Helper, Kind, Order, Streams};
-use super::{files, overlay};
+use super::{cgroups, files, overlay, prepare};
+use crate::cgroup;
 use crate::cgroup::devices::Allowed;
-use crate::config::{ContainerConfig, ExecConfig, MountKind, Seccomp, valid_name};
+use crate::config::{ContainerConfig, ExecConfig, MountKind, valid_name};
 use crate::error::FailureKind;
 use crate::output::writer::OutputWriter;
 use crate::protocol::Refusal;
 use crate::spec::oci::{self, Surroundings};
-use crate::spec::{capabilities, rlimits, users};
+use crate::spec::{rlimits, users};
 use crate::status::{ContainerState, ContainerStatus, Exit, now};
-use crate::{cgroup, seccomp};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -28,8 +28,6 @@ use std::time::{Duration, Instant};
 const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// After the end of the first process, how long something else may still hold its output pipes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// What Docker sets when the image does not.
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where in its life, finer than what clients see.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,8 +98,11 @@ impl Container {
                 format!("container {} already exists", config.name),
             ));
         }
+        let name = config.name.clone();
         Container::prepare(places, &dir, &bundle, config, around, keep, asker).inspect_err(|_| {
             overlay::unmount(&bundle.join("rootfs"));
+            cgroups::unmount(&bundle.join(oci::CGROUPS));
+            let _ = cgroup::kill_and_remove(&cgroup::container_path_in(&around.cgroup, &name));
             // What is left is in nobody's way: the task's directory goes as a whole.
             let _ = fs::remove_dir_all(&bundle);
             let _ = fs::remove_dir_all(&dir);
@@ -134,7 +135,7 @@ impl Container {
             ("hostname", &config.etc.hostname),
         ] {
             if let Some(text) = text {
-                write_world_readable(&bundle.join(name), text)
+                prepare::write_world_readable(&bundle.join(name), text)
                     .map_err(cannot("writing the generated files"))?;
             }
         }
@@ -145,12 +146,13 @@ impl Container {
             }
         }
         let (report, reporter) = helper::pipe().map_err(cannot("making a pipe"))?;
-        let (program, mut warnings) = program(&config, &rootfs, around, reporter.as_raw_fd())?;
+        let (program, mut warnings) = prepare::program(&config, &rootfs, around, reporter.as_raw_fd())?;
         let (limits, clamped) = rlimits::settle(&config.rlimits, around.own_capabilities)
             .map_err(|message| refuse(FailureKind::Invalid, message))?;
         warnings.extend(clamped);
         let mut around = around.clone();
-        around.cgroup = format!("{}/{}", around.cgroup, config.name);
+        around.cgroup = cgroup::container_path_in(&around.cgroup, &config.name);
+        cgroups::mount(&bundle.join(oci::CGROUPS), &around.cgroup).map_err(cannot("showing the cgroup"))?;
         let allowed_devices =
             oci::allowed_devices(&config).map_err(|message| refuse(FailureKind::Invalid, message))?;
         let specification = oci::specification(&config, &around, bundle, &limits)
@@ -183,8 +185,11 @@ impl Container {
         let report = File::from(report);
         helper::nonblocking(&report).map_err(cannot("making a pipe"))?;
         let console_path = bundle.join("console.sock");
-        let console =
-            if config.tty { Some(listen(&console_path).map_err(cannot("making a terminal"))?) } else { None };
+        let console = if config.tty {
+            Some(prepare::listen(&console_path).map_err(cannot("making a terminal"))?)
+        } else {
+            None
+        };
         let order = Order {
             state_root: places.state(),
             name: config.name.clone(),
@@ -243,7 +248,7 @@ impl Container {
         self.restrict_devices().map_err(|e| format!("restricting devices: {e}"))?;
         if let Some(console) = self.console.take() {
             self.capture.use_terminal(
-                receive_terminal(&console).map_err(|e| format!("receiving the terminal: {e}"))?,
+                prepare::receive_terminal(&console).map_err(|e| format!("receiving the terminal: {e}"))?,
             );
         }
         Ok(pid)
@@ -348,7 +353,7 @@ impl Container {
         program.report = report;
         program.args.clone_from(&exec.args);
         for variable in &exec.env {
-            set_variable(&mut program.env, variable);
+            prepare::set_variable(&mut program.env, variable);
         }
         if let Some(cwd) = &exec.cwd {
             program.cwd.clone_from(cwd);
@@ -363,6 +368,7 @@ impl Container {
     /// Takes everything of an ended container away but its directory.
     pub(super) fn release(&self, places: &Places) -> io::Result<()> {
         overlay::unmount(&self.bundle.join("rootfs"));
+        cgroups::unmount(&self.bundle.join(oci::CGROUPS));
         cgroup::kill_and_remove(&self.cgroup)?;
         for path in [places.state().join(&self.status.name), self.bundle.clone()] {
             match fs::remove_dir_all(path) {
@@ -376,95 +382,6 @@ impl Container {
     pub(super) fn save(&mut self) {
         self.unsaved = files::write_status(&self.dir, &self.status).is_err();
     }
-}
-
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    let listener = UnixListener::bind(files::ShortPath::of(path)?.path())?;
-    // What is to come has come by the time it is looked for.
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// The controlling end of the container's terminal, sent while it was set up.
-fn receive_terminal(listener: &UnixListener) -> io::Result<File> {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-    let (stream, _) = listener.accept()?;
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut name = [0; 256];
-    let mut parts = [io::IoSliceMut::new(&mut name)];
-    recvmsg(&stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let terminal = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    let terminal = File::from(terminal.ok_or_else(|| io::Error::other("none was sent"))?);
-    helper::nonblocking(&terminal)?;
-    Ok(terminal)
-}
-
-fn write_world_readable(path: &Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, text)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-}
-
-/// Everything about the program that is known before its process is.
-fn program(
-    config: &ContainerConfig,
-    rootfs: &Path,
-    around: &Surroundings,
-    report: RawFd,
-) -> Result<(Program, Vec<String>), Refusal> {
-    let invalid = |message| refuse(FailureKind::Invalid, message);
-    let identity = users::resolve(rootfs, &config.user, &config.additional_gids).map_err(invalid)?;
-    let wanted = if config.privileged {
-        capabilities::all() & around.own_capabilities
-    } else {
-        capabilities::mask(&config.cap_add, &config.cap_drop).map_err(invalid)?
-    };
-    let mut warnings = Vec::new();
-    let missing = wanted & !around.own_capabilities;
-    if missing != 0 {
-        let names = capabilities::names(missing).join(", ");
-        warnings.push(format!("{names} not given: this machine's root does not have it"));
-    }
-    let capabilities = wanted & around.own_capabilities;
-    let mut env = Vec::new();
-    if !config.env.iter().any(|v| v.starts_with("PATH=")) {
-        env.push(DEFAULT_PATH.to_owned());
-    }
-    if !config.env.iter().any(|v| v.starts_with("HOME=")) {
-        env.push(format!("HOME={}", identity.home));
-    }
-    if config.tty && !config.env.iter().any(|v| v.starts_with("TERM=")) {
-        env.push("TERM=xterm".to_owned());
-    }
-    for variable in &config.env {
-        set_variable(&mut env, variable);
-    }
-    let filtered = config.seccomp == Seccomp::Default && !config.privileged;
-    let program = Program {
-        args: config.args.clone(),
-        env,
-        cwd: if config.cwd.as_os_str().is_empty() { PathBuf::from("/") } else { config.cwd.clone() },
-        uid: identity.uid,
-        gid: identity.gid,
-        groups: identity.groups,
-        capabilities,
-        no_new_privileges: config.no_new_privileges && !config.privileged,
-        filter: filtered.then(|| seccomp::filter(capabilities)),
-        under_init: config.init,
-        report,
-    };
-    Ok((program, warnings))
-}
-
-/// The last of two variables of one name counts.
-fn set_variable(env: &mut Vec<String>, variable: &str) {
-    let name = variable.split('=').next().unwrap_or_default();
-    env.retain(|known| known.split('=').next() != Some(name));
-    env.push(variable.to_owned());
 }
 
 fn exit(end: WaitStatus, oom_kills: u64) -> Exit {

@@ -100,10 +100,7 @@ impl Helper {
         let Helper { mut result, .. } = self;
         // The made process holds the other end too until it execs, so that this must not wait for the end.
         let mut bytes = vec![0; 16 << 10];
-        let count = match nonblocking(&result).and_then(|()| result.read(&mut bytes)) {
-            Ok(count) => count,
-            Err(_) => 0,
-        };
+        let count = nonblocking(&result).and_then(|()| result.read(&mut bytes)).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes[..count]);
         let text = text.trim_end();
         if let Some(pid) = text.strip_prefix("pid ").and_then(|pid| pid.parse().ok()) {

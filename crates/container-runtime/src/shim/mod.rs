@@ -5,6 +5,7 @@
 //! closes. libcontainer is called only in copies of it (see [`helper`]).
 
 mod capture;
+mod cgroups;
 mod clients;
 mod container;
 mod execution;
@@ -13,7 +14,9 @@ pub(crate) mod files;
 mod helper;
 mod init;
 mod overlay;
+mod prepare;
 mod process;
+mod requests;
 mod server;
 mod task;
 

@@ -3,6 +3,7 @@
 use super::clients::{Asker, Clients};
 use super::container::{Container, Phase};
 use super::execution::Execution;
+use super::requests;
 use super::task::Task;
 use crate::cgroup;
 use crate::config::TaskSandbox;
@@ -44,8 +45,6 @@ enum Ready {
     Output(String, LogStream),
     Execution(u64),
 }
-
-type Answered = Result<Option<Answer>, Refusal>;
 
 impl Shim {
     pub(super) fn new(cgroup_root: String, first_client: OwnedFd) -> io::Result<Shim> {
@@ -197,7 +196,7 @@ impl Shim {
                 Ok(Some(Answer::Done))
             }
             op => match &mut self.task {
-                Some(task) => task_request(task, asker, op),
+                Some(task) => requests::answer(task, asker, op),
                 None => Err(Refusal::new(FailureKind::WrongState, "this shim has no task")),
             },
         };
@@ -393,7 +392,9 @@ impl Shim {
         let names: Vec<String> =
             task.containers.iter().filter(|(_, c)| due(c)).map(|(name, _)| name.clone()).collect();
         for name in names {
-            let Some(container) = self.task.as_mut().and_then(|task| remove(task, &name)) else { continue };
+            let Some(container) = self.task.as_mut().and_then(|task| requests::remove(task, &name)) else {
+                continue;
+            };
             let (container, result) = container;
             self.clients.broadcast(&Message::Removed { name });
             for asker in container.removers {
@@ -429,127 +430,4 @@ fn nudge(cgroup_root: &str) {
         cgroup::keep_migrations_fast(&path);
         0
     });
-}
-
-/// Everything that needs the task and nothing else. `None`: the answer comes later.
-fn task_request(task: &mut Task, asker: Asker, op: Op) -> Answered {
-    let unknown = |name: &str| Refusal::new(FailureKind::NotFound, format!("no container {name}"));
-    if !task.shutting_down.is_empty() && matches!(op, Op::Create(_) | Op::Start { .. } | Op::Exec { .. }) {
-        return Err(Refusal::new(FailureKind::WrongState, "the task is being shut down"));
-    }
-    match op {
-        Op::Create(config) => {
-            if task.containers.contains_key(&config.name) {
-                let message = format!("container {} already exists", config.name);
-                return Err(Refusal::new(FailureKind::AlreadyExists, message));
-            }
-            let container = Container::create(&task.places, *config, &task.around, &task.kept(), asker)?;
-            task.containers.insert(container.status.name.clone(), container);
-            Ok(None)
-        }
-        Op::Start { name } => {
-            let container = task.containers.get_mut(&name).ok_or_else(|| unknown(&name))?;
-            container.begin(&task.places, asker)?;
-            Ok(None)
-        }
-        Op::Signal { name, signal } => {
-            let container = task.containers.get(&name).ok_or_else(|| unknown(&name))?;
-            let invalid = |_| Refusal::new(FailureKind::Invalid, format!("signal {signal}"));
-            let signal = valid_signal(signal).map_err(invalid)?;
-            if let (Phase::Created | Phase::Starting | Phase::Running, Some(pid)) =
-                (&container.phase, container.pid())
-            {
-                send_signal(pid, signal)
-                    .map_err(|e| Refusal::new(FailureKind::Internal, format!("signalling {name}: {e}")))?;
-            }
-            Ok(Some(Answer::Done))
-        }
-        Op::KillAll { name } => {
-            let container = task.containers.get(&name).ok_or_else(|| unknown(&name))?;
-            kill_container(container);
-            Ok(Some(Answer::Done))
-        }
-        Op::Exec { name, config } => {
-            let container = task.containers.get(&name).ok_or_else(|| unknown(&name))?;
-            let execution = Execution::start(&task.places, container, &config, &task.kept(), asker)?;
-            task.last_execution += 1;
-            task.executions.insert(task.last_execution, execution);
-            Ok(None)
-        }
-        Op::Remove { name } => {
-            let container = task.containers.get_mut(&name).ok_or_else(|| unknown(&name))?;
-            match container.phase {
-                Phase::Ended => {}
-                Phase::Created => kill_container(container),
-                _ => {
-                    let message = format!("container {name} is running: it must be stopped first");
-                    return Err(Refusal::new(FailureKind::WrongState, message));
-                }
-            }
-            container.removers.push(asker);
-            Ok(None)
-        }
-        Op::Acknowledge { name, position } => {
-            if let Some(container) = task.containers.get_mut(&name) {
-                container.capture.writer.acknowledge(position);
-            }
-            // Sent without waiting for an answer.
-            Ok(None)
-        }
-        Op::Shutdown => {
-            for execution in task.executions.values_mut() {
-                execution.kill();
-            }
-            task.containers.values().for_each(kill_container);
-            task.shutting_down.push(asker);
-            Ok(None)
-        }
-        Op::Assign(_) | Op::Nudge | Op::Hello => Err(Refusal::new(FailureKind::Internal, "not for a task")),
-    }
-}
-
-fn valid_signal(number: i32) -> Result<i32, ()> {
-    if (1..=64).contains(&number) { Ok(number) } else { Err(()) }
-}
-
-/// Any signal by number, real-time ones included, which the typed interface lacks.
-fn send_signal(pid: Pid, signal: i32) -> io::Result<()> {
-    match super::process::send_signal(pid, signal) {
-        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-        other => other,
-    }
-}
-
-fn kill_container(container: &Container) {
-    if let Some(helper) = &container.helper {
-        let _ = kill(helper.pid, Signal::SIGKILL);
-    }
-    if let (Some(pid), false) = (container.pid(), container.phase == Phase::Ended) {
-        // First the first process: with its namespace everything in it dies at once.
-        let _ = kill(pid, Signal::SIGKILL);
-    }
-    cgroup::kill_once(&container.cgroup);
-}
-
-/// Takes an ended container out of the task, with its files. The files go in the background: there may be many.
-fn remove(task: &mut Task, name: &str) -> Option<(Container, Result<(), Refusal>)> {
-    let container = task.containers.remove(name)?;
-    let released = container.release(&task.places);
-    let discarded = discard(task, &container);
-    let result = released
-        .and(discarded)
-        .map_err(|e| Refusal::new(FailureKind::Internal, format!("removing {name}: {e}")));
-    Some((container, result))
-}
-
-fn discard(task: &mut Task, container: &Container) -> io::Result<()> {
-    let trash = task.sandbox.dir.join("trash");
-    std::fs::create_dir_all(&trash)?;
-    let target = trash.join(format!("{}.{}", container.status.name, container.status.created_at.as_millis()));
-    std::fs::rename(&container.dir, &target)?;
-    super::process::fork_into(move || {
-        super::process::close_all_but(&[]);
-        i32::from(std::fs::remove_dir_all(target).is_err())
-    })?;
-    Ok(())
 }

@@ -76,7 +76,9 @@ pub(crate) fn specification(
             "terminal": config.tty,
             "user": {"uid": 0, "gid": 0},
             "args": config.args,
-            "env": ["PATH=/"],
+            // Both are looked for. Without a HOME libcontainer would ask the C library for the user's, which may load what the image's
+            // `nsswitch.conf` names, with everything this process may do.
+            "env": ["PATH=/", "HOME=/"],
             "cwd": "/",
             "noNewPrivileges": config.no_new_privileges && !config.privileged,
             "oomScoreAdj": config.oom_score_adj.unwrap_or(0),
@@ -84,7 +86,7 @@ pub(crate) fn specification(
             "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
         },
         "root": {"path": bundle.join("rootfs"), "readonly": config.readonly_rootfs},
-        "mounts": mounts(config, around, bundle),
+        "mounts": mounts(config, bundle),
         "linux": linux,
     });
     if let Some(hostname) = &config.hostname {
@@ -113,7 +115,7 @@ fn namespaces(config: &ContainerConfig, around: &Surroundings) -> Vec<Value> {
     namespaces
 }
 
-fn mounts(config: &ContainerConfig, around: &Surroundings, bundle: &Path) -> Vec<Value> {
+fn mounts(config: &ContainerConfig, bundle: &Path) -> Vec<Value> {
     let sys = if config.privileged { "rw" } else { "ro" };
     let shm = config.shm_size_bytes.unwrap_or(DEFAULT_SHM_BYTES);
     let mut mounts = vec![
@@ -128,7 +130,7 @@ fn mounts(config: &ContainerConfig, around: &Surroundings, bundle: &Path) -> Vec
             "options": ["nosuid", "noexec", "nodev", "mode=1777", format!("size={shm}")]}),
         json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", sys]}),
     ];
-    mounts.extend(cgroup_mounts(&around.cgroup));
+    mounts.push(cgroup_mount(bundle));
     for (name, destination) in ETC {
         let source = bundle.join(name);
         if source.exists() {
@@ -139,24 +141,18 @@ fn mounts(config: &ContainerConfig, around: &Surroundings, bundle: &Path) -> Vec
     mounts
 }
 
-/// The container's own cgroup, read-only, where programs look for their limits. libcontainer's way of doing it under v1 leaves
-/// it writable, hence the single mounts.
-fn cgroup_mounts(path: &str) -> Vec<Value> {
-    let hierarchies = Hierarchies::get();
-    if hierarchies.unified {
-        return vec![json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
-            "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]})];
+/// Where the shim puts a v1 container's own cgroups together, in the bundle.
+pub(crate) const CGROUPS: &str = "cgroups";
+
+/// The container's own cgroup, read-only, where programs look for their limits. Under v1 libcontainer would leave it writable and
+/// needs a hundred system calls for each controller, so the shim has put it together beforehand.
+fn cgroup_mount(bundle: &Path) -> Value {
+    let options = ["nosuid", "noexec", "nodev", "ro"];
+    if Hierarchies::get().unified {
+        return json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options});
     }
-    let mut mounts = vec![json!({"destination": "/sys/fs/cgroup", "type": "tmpfs", "source": "tmpfs",
-        "options": ["nosuid", "noexec", "nodev", "mode=755", "size=64k"]})];
-    for controller in ["cpu", "cpuacct", "memory", "pids"] {
-        let Some(source) = hierarchies.dir(controller, path) else { continue };
-        mounts.push(
-            json!({"destination": format!("/sys/fs/cgroup/{controller}"), "type": "bind", "source": source,
-            "options": ["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"]}),
-        );
-    }
-    mounts
+    let options: Vec<&str> = ["rbind", "rprivate"].into_iter().chain(options).collect();
+    json!({"destination": "/sys/fs/cgroup", "type": "bind", "source": bundle.join(CGROUPS), "options": options})
 }
 
 fn mount(mount: &Mount) -> Value {
