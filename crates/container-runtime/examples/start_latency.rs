@@ -50,7 +50,7 @@ async fn main() -> Result<(), Anything> {
     println!("crun run, the same image as a plain directory, no network:");
     peer(root.path(), &image, rounds)?;
     runtime.sweep(&Default::default()).await?;
-    std::fs::remove_dir_all(&runtime.config().run_dir)?;
+    runtime.dispose().await?;
     Ok(())
 }
 

@@ -176,8 +176,15 @@ async fn fifty_containers_eight_at_a_time() {
     for task in tasks {
         task.await.expect("a container");
     }
-    machine.runtime.prepare(0);
     assert_eq!(machine.leftovers(), Vec::<String>::new());
+    within(machine.runtime.dispose()).await.expect("dispose");
+    until("the waiting shims are gone", || machine.shims().is_empty()).await;
+    within(machine.runtime.dispose()).await.expect("dispose");
+    let root = machine.cgroup_root.trim_start_matches('/');
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").expect("cgroups").flatten() {
+        assert!(!hierarchy.path().join(root).exists(), "{}", hierarchy.path().display());
+    }
+    assert!(!machine.root.path().join("run").exists());
 }
 
 #[tokio::test]

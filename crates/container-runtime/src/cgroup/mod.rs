@@ -233,6 +233,24 @@ fn remove_tree(dir: &Path, deadline: Instant) -> io::Result<bool> {
     }
 }
 
+/// Removes the root with the shims' own cgroup when no task's is in it. Waiting shims that were told to end have a moment to do so.
+pub(crate) fn remove_root_if_unused(root: &str) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let mut dirs = Hierarchies::get().membership_dirs(root);
+    dirs.push(below(&Path::new(MOUNT).join("unified"), root));
+    for dir in dirs {
+        if child_dirs(&dir).iter().any(|child| child.file_name().is_some_and(|name| name != SHIMS)) {
+            continue;
+        }
+        match remove_tree(&dir, deadline) {
+            // The shims of tasks that live.
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => {}
+            other => drop(other?),
+        }
+    }
+    Ok(())
+}
+
 /// The names of the cgroups right below `root`, in any hierarchy.
 pub(crate) fn children(root: &str) -> std::collections::BTreeSet<String> {
     Hierarchies::get()

@@ -13,10 +13,12 @@ pub use events::EventStream;
 pub use sweep::SweepReport;
 pub use task::TaskHandle;
 
+use crate::cgroup;
 use crate::config::{RuntimeConfig, TaskSandbox, valid_name};
 use crate::error::RuntimeError;
 use crate::protocol::Op;
 use pool::{IdleShim, Pool};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -95,6 +97,27 @@ impl Runtime {
     /// When there is no task in the directory, or what is there cannot be read.
     pub async fn adopt(&self, dir: &Path) -> Result<Adopted, RuntimeError> {
         adopt::adopt(dir).await
+    }
+
+    /// Ends the waiting shims and removes the runtime's own cgroups and run directory, unless tasks still live in them: for an agent that
+    /// leaves nothing behind. Tasks are not touched. To launch again, make a new runtime.
+    ///
+    /// # Errors
+    /// When what is empty cannot be removed.
+    pub async fn dispose(&self) -> Result<(), RuntimeError> {
+        self.prepare(0);
+        let config = self.inner.config.clone();
+        let dispose = move || {
+            let root = &config.cgroup_root;
+            cgroup::remove_root_if_unused(root).map_err(RuntimeError::io("remove the cgroup", root))?;
+            match std::fs::remove_dir(&config.run_dir) {
+                Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                    Err(RuntimeError::io("remove", &config.run_dir)(e))
+                }
+                _ => Ok(()),
+            }
+        };
+        tokio::task::spawn_blocking(dispose).await.map_err(|e| RuntimeError::Protocol(e.to_string()))?
     }
 
     /// Removes what is left of tasks that nobody knows: their shims, processes, cgroups, sockets; not their directories.

@@ -89,7 +89,13 @@ impl Pool {
                     }
                 }
                 match spawn(&config) {
-                    Ok(shim) => state.lock().unwrap_or_else(PoisonError::into_inner).idle.push(shim),
+                    Ok(shim) => {
+                        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                        // Fewer may be wanted by now; then this one ends at once.
+                        if state.idle.len() < state.wanted {
+                            state.idle.push(shim);
+                        }
+                    }
                     Err(error) => {
                         // The next launch starts its own, and reports the reason if it is still there.
                         tracing::warn!(%error, "cannot start a shim ahead of need");

@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use rustix::mount::MountPropagationFlags;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
@@ -224,36 +224,45 @@ fn listen(sandbox: &TaskSandbox) -> io::Result<UnixListener> {
 }
 
 /// A process that is first in a new process-id namespace and only waits: containers join it, and it reaps what they leave.
+///
+/// It is made by a process in between, which is in the way of dying with the shim: so it waits until it is the shim's own child.
 fn hold_pid_namespace() -> io::Result<Pid> {
-    let (reader, writer) = super::helper::pipe()?;
-    let helper = process::fork_into(move || {
+    let (mut reader, writer) = super::helper::pipe().map(|(r, w)| (File::from(r), File::from(w)))?;
+    let (gate, opener) = super::helper::pipe().map(|(r, w)| (File::from(r), File::from(w)))?;
+    let between = process::fork_into(move || {
         if unshare(CloneFlags::CLONE_NEWPID).is_err() {
             return 1;
         }
-        let pause = process::fork_into(|| {
-            process::close_all_but(&[]);
-            if process::reset_signals().is_err() || process::die_with_parent().is_err() {
-                return 1;
-            }
-            loop {
-                match nix::sys::wait::waitpid(None, None) {
-                    Ok(_) => {}
-                    // Nobody to reap now: sleep until a child is.
-                    Err(_) => process::wait_for_child(),
-                }
-            }
+        let gate_number = gate.as_raw_fd();
+        let pause = process::fork_into(move || {
+            process::close_all_but(&[gate_number]);
+            pause(gate)
         });
         let Ok(pause) = pause else { return 1 };
-        use std::io::Write;
-        i32::from(File::from(writer).write_all(pause.to_string().as_bytes()).is_err())
+        i32::from((&writer).write_all(pause.to_string().as_bytes()).is_err())
     })?;
-    nix::sys::wait::waitpid(helper, None)?;
+    nix::sys::wait::waitpid(between, None)?;
     super::helper::nonblocking(&reader)?;
-    // The waiting process has closed its copy of the other end, or holds it still: what was written is there either way.
+    // All that is to come has come.
     let mut bytes = [0; 32];
-    let count = io::Read::read(&mut File::from(reader), &mut bytes)?;
-    String::from_utf8_lossy(&bytes[..count])
-        .parse()
-        .map(Pid::from_raw)
-        .map_err(|_| io::Error::other("no process made"))
+    let count = reader.read(&mut bytes)?;
+    let pid =
+        String::from_utf8_lossy(&bytes[..count]).parse().map_err(|_| io::Error::other("no process made"))?;
+    (&opener).write_all(b"!")?;
+    Ok(Pid::from_raw(pid))
+}
+
+fn pause(mut gate: File) -> i32 {
+    let opened = matches!(gate.read(&mut [0; 1]), Ok(1));
+    if !opened || process::die_with_parent().is_err() || process::reset_signals().is_err() {
+        return 1;
+    }
+    // Not a name from the host in every container's process list.
+    let _ = process::set_name(c"pause");
+    loop {
+        if nix::sys::wait::waitpid(None, None).is_err() {
+            // Nobody to reap now: sleep until there may be.
+            process::wait_for_child();
+        }
+    }
 }
