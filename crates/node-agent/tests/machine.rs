@@ -27,6 +27,7 @@ fn a_task_is_reached_at_its_address_and_knows_who_it_is() {
         assert_eq!(running.containers[0].status, ContainerStatus::Running);
         let lines =
             host.lines_until("t1", |lines| lines.iter().any(|line| line.contains("ASIAEXAMPLE"))).await;
+        assert_eq!(lines[0], "hello from ip-172-31-0-10.us-east-1.compute.internal");
         assert!(
             lines.contains(&"metadata 0".to_owned()) && lines.contains(&"keys 0".to_owned()),
             "{lines:?}"
@@ -93,9 +94,18 @@ fn what_ends_badly_is_told_as_it_was() {
         hungry.containers[0].memory_mib = Some(64);
         host.run(hungry, 1).await;
         host.run(task("t2", 11, vec![missing]), 1).await;
-        let stopped = host.status("t1", TaskStatus::Stopped).await;
-        assert_eq!(stopped.reason.as_deref(), Some("OutOfMemoryError: Container killed due to memory usage"));
-        assert_eq!(stopped.containers[0].exit_code, Some(137));
+        // The same with only the task's limit.
+        let mut shared = task("t3", 12, vec![shell("app", "exec tail -c 200m /dev/zero")]);
+        shared.memory_mib = Some(64);
+        host.run(shared, 1).await;
+        for id in ["t1", "t3"] {
+            let stopped = host.status(id, TaskStatus::Stopped).await;
+            assert_eq!(
+                stopped.reason.as_deref(),
+                Some("OutOfMemoryError: Container killed due to memory usage")
+            );
+            assert_eq!(stopped.containers[0].exit_code, Some(137));
+        }
         let stopped = host.status("t2", TaskStatus::Stopped).await;
         assert_eq!(stopped.stop_code, Some(StopCode::TaskFailedToStart));
         let reason = stopped.reason.unwrap();

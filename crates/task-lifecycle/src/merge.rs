@@ -140,5 +140,9 @@ pub fn merge(record: &TaskRecord, change: &TaskStateChange, now: Timestamp) -> M
         container.network_bindings.clone_from(&said.network_bindings);
         container.restart_count = container.restart_count.max(said.restart_count);
     }
+    if merged.last_status == TaskStatus::Stopped {
+        // The last word about a task that its node does not know names no containers: they are as gone as it is.
+        merged.containers.iter_mut().for_each(|container| container.last_status = ContainerStatus::Stopped);
+    }
     Merged::Changed(Box::new(merged))
 }

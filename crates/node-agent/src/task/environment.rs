@@ -6,6 +6,8 @@
 use agent_protocol::spec::{ContainerSpec, LaunchType, TaskSpec};
 use image_store::ImageConfig;
 
+use super::etc_files::hostname;
+
 /// `NAME=VALUE`, each name once.
 pub(crate) fn environment(
     task: &TaskSpec,
@@ -42,14 +44,22 @@ fn added_by_agent(
         LaunchType::Fargate => "AWS_ECS_FARGATE",
         LaunchType::Ec2 | LaunchType::External => "AWS_ECS_EC2",
     };
-    let mut variables = vec![
+    let mut variables = Vec::new();
+    // As Docker and containerd do.
+    if let Some(hostname) = hostname(task, container) {
+        variables.push(("HOSTNAME", hostname));
+    }
+    if container.pseudo_terminal {
+        variables.push(("TERM", "xterm".to_owned()));
+    }
+    variables.extend([
         ("AWS_EXECUTION_ENV", execution.to_owned()),
         ("AWS_REGION", task.region.to_string()),
         ("AWS_DEFAULT_REGION", task.region.to_string()),
         ("ECS_CONTAINER_METADATA_URI", metadata("v3")),
         ("ECS_CONTAINER_METADATA_URI_V4", metadata("v4")),
         ("ECS_AGENT_URI", metadata("api")),
-    ];
+    ]);
     if let Some(role) = &task.task_role {
         let path = format!("/v2/credentials/{}", role.credentials_id);
         variables.push(("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", path));
@@ -142,6 +152,7 @@ mod tests {
         };
         for expected in [
             "AWS_EXECUTION_ENV=AWS_ECS_FARGATE",
+            "HOSTNAME=ip-172-31-0-10.us-east-1.compute.internal",
             "AWS_REGION=us-east-1",
             "AWS_DEFAULT_REGION=us-east-1",
             "ECS_CONTAINER_METADATA_URI=http://169.254.170.2/v3/id-app",

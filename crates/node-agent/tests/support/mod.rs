@@ -42,6 +42,7 @@ pub fn in_a_host_of_its_own(test: impl AsyncFnOnce(&mut Host) + Send + 'static) 
                 })
                 .await;
             host.end(ShutdownMode::RemoveEverything { grace: Duration::ZERO }).await;
+            host.sweep().await;
             if let Err(panic) = outcome {
                 std::panic::resume_unwind(panic);
             }
@@ -105,6 +106,22 @@ impl Host {
     pub async fn end(&mut self, mode: ShutdownMode) {
         if let Some((agent, _sender)) = self.agent.take() {
             agent.shutdown(mode).await;
+        }
+    }
+
+    /// What an agent that could not be started left running.
+    async fn sweep(&self) {
+        let runtime = container_runtime::Runtime::new(container_runtime::RuntimeConfig {
+            exe: PathBuf::from("/bin/false"),
+            shim_args: vec![],
+            run_dir: self.root.path().join("run/shims"),
+            cgroup_root: self.cgroup_root.clone(),
+        });
+        runtime.unwrap().sweep(&BTreeSet::new()).await.unwrap();
+        let namespaces = self.root.path().join("net/netns");
+        if std::fs::read_dir(namespaces).is_ok_and(|mut entries| entries.next().is_some()) {
+            let network = host_network::Network::start(NetworkConfig::new(self.root.path().join("net")));
+            network.await.unwrap().teardown().await.unwrap();
         }
     }
 

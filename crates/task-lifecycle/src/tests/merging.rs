@@ -78,6 +78,20 @@ fn the_last_change_alone_says_as_much_as_all_of_them() {
 }
 
 #[test]
+fn the_last_word_ends_the_containers_too() {
+    let running = changes().into_iter().find(|change| change.status == TaskStatus::Running).unwrap();
+    let record = changed(merge(&record(), &running, T0));
+    let last_word = TaskStateChange {
+        sequence: TaskStateChange::LAST_WORD,
+        status: TaskStatus::Stopped,
+        containers: vec![],
+        ..running
+    };
+    let merged = changed(merge(&record, &last_word, T0));
+    assert_eq!(merged.containers[0].last_status, ContainerStatus::Stopped);
+}
+
+#[test]
 fn the_first_to_say_why_is_right() {
     let changes = changes();
     let mut asked = record();
