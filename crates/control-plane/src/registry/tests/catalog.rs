@@ -130,3 +130,34 @@ proptest! {
         prop_assert_eq!(wildcard_matches(&pattern, &text), plain(pattern.as_bytes(), text.as_bytes()));
     }
 }
+
+#[tokio::test]
+async fn lifecycle_policies_are_applied() {
+    let mut f = fixture().await;
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    f.now = f.now - 3 * day;
+    f.push_image(NAME, "old", "old").await;
+    f.push_image(OTHER, "old", "old").await;
+    f.now = f.now + 3 * day;
+    let kept = f.push_image(NAME, "new", "new").await;
+    let policy = serde_json::json!({ "rules": [{ "rulePriority": 1, "action": { "type": "expire" }, "selection":
+        { "tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 2 } }] });
+    let lifecycle = crate::registry::records::Lifecycle { text: policy.to_string(), evaluated_at: f.now };
+    let change = |repository: &mut crate::registry::records::Repository| {
+        repository.lifecycle = Some(lifecycle.clone());
+        Ok(())
+    };
+    let catalog = &f.registry.catalog;
+    catalog.update_repository(&f.scope, NAME, change).await.expect("changed");
+    let apply =
+        async || crate::services::ecr::apply_lifecycle_policies(catalog, f.now + day).await.expect("applied");
+    assert_eq!(apply().await, 1);
+    assert_eq!(apply().await, 0, "settled");
+    let left = catalog.images(&f.scope, NAME);
+    assert_eq!(left.iter().map(|image| &image.digest).collect::<Vec<_>>(), [&kept]);
+    assert_eq!(catalog.images(&f.scope, OTHER).len(), 1, "without a policy nothing expires");
+    assert_eq!(
+        catalog.repository(&f.scope, NAME).expect("there").lifecycle.as_ref().map(|l| l.evaluated_at),
+        Some(f.now + day)
+    );
+}

@@ -121,3 +121,6 @@ fn page_size(asked: Option<i32>) -> usize {
     const LARGEST: usize = 1000;
     asked.map_or(DEFAULT, |asked| usize::try_from(asked).unwrap_or(DEFAULT).clamp(1, LARGEST))
 }
+
+#[cfg(test)]
+mod tests;
