@@ -14,8 +14,8 @@ pub struct RuntimeConfig {
     pub exe: PathBuf,
     /// Arguments before the shim's own, `["shim"]` unless the binary spells it differently.
     pub shim_args: Vec<String>,
-    /// Holds the shims' sockets and index files: `RUN_DIR/TASK.sock`, `RUN_DIR/TASK.json`. Short, root-only, on tmpfs
-    /// when possible; it survives the agent but need not survive a reboot.
+    /// Holds what only running shims need: `RUN_DIR/TASK.sock`, `RUN_DIR/TASK.json`, `RUN_DIR/TASK/`. Made root-only. On tmpfs (`/run`, or
+    /// `/dev/shm` where that is a disk) creating a container is milliseconds faster; it must survive the agent, not a reboot.
     pub run_dir: PathBuf,
     /// Parent of every cgroup made here, absolute within each hierarchy (`/longshore`). Two agents on one machine need two of them:
     /// [`crate::Runtime::sweep`] removes what it does not know below it.

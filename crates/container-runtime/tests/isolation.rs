@@ -268,6 +268,11 @@ async fn running_out_of_memory_is_told_apart_from_being_killed() {
     let exit = status.exit.expect("an exit");
     assert_eq!((exit.code, exit.signal, exit.oom), (137, None, true));
     assert!(status.oom_kills > 0);
+    // The least that ECS allows is enough to get going.
+    let mut config = machine.shell("least", "echo alive");
+    config.resources.memory_limit_bytes = Some(6 << 20);
+    let (status, text) = machine.run(&task, config).await;
+    assert_eq!((status.exit.map(|e| e.code), text.as_str()), (Some(0), "alive\n"));
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ fn make(dir: &Path) -> io::Result<()> {
 }
 
 fn set(file: Option<PathBuf>, value: impl ToString, controller: &str) -> io::Result<()> {
-    let Some(file) = file else {
+    let Some(file) = file.filter(|file| file.exists()) else {
         let message = format!("this machine has no {controller} cgroup controller");
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     };

@@ -51,6 +51,15 @@ impl Hierarchies {
         Hierarchies { unified, mounts }
     }
 
+    /// Whether this machine can limit what `controller` counts.
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        if !self.unified {
+            return self.dir(controller, "/").is_some();
+        }
+        let available = fs::read_to_string(Path::new(MOUNT).join("cgroup.controllers")).unwrap_or_default();
+        available.split_whitespace().any(|name| name == controller)
+    }
+
     /// The directory of `path` in the hierarchy with `controller`.
     pub(crate) fn dir(&self, controller: &str, path: &str) -> Option<PathBuf> {
         let mount = if self.unified {

@@ -56,6 +56,8 @@ fn settle(cgroup_root: &str) -> io::Result<OwnedFd> {
     let stdin = io::stdin();
     let socket = rustix::io::fcntl_dupfd_cloexec(&stdin, 3)?;
     process::set_name(c"longshore-shim")?;
+    // Whatever the agent's is, programs begin with the usual one.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     nix::unistd::dup2(null.as_raw_fd(), 0)?;
     // A session of its own, so that no terminal's signals reach it. Already one: a leader stays one.
