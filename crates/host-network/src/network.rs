@@ -90,6 +90,11 @@ impl Network {
         self.call(move |engine| engine.remove_vpc(&id)).await
     }
 
+    /// The VPCs and the security groups that are there, those of an earlier run included.
+    pub async fn known(&self) -> Result<(BTreeSet<VpcId>, BTreeSet<GroupId>), NetworkError> {
+        self.call(|engine| Ok(engine.known())).await
+    }
+
     /// The ranges the host routes by itself (its default route left out): default VPCs are chosen around them.
     pub async fn host_ranges(&self) -> Result<Vec<Cidr>, NetworkError> {
         self.call(Engine::host_ranges).await

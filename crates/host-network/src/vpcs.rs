@@ -8,7 +8,7 @@ use crate::{
     engine::Engine,
     error::{During, NetworkError},
     netlink::{NextHop, ROUTE_PROTOCOL, Route, route},
-    spec::{InterfaceSpec, METADATA_ADDRESS, RESOLVER_ADDRESS, VpcId, VpcSpec},
+    spec::{GroupId, InterfaceSpec, METADATA_ADDRESS, RESOLVER_ADDRESS, VpcId, VpcSpec},
     state::Interface,
 };
 
@@ -31,6 +31,10 @@ impl Engine {
             };
         }
         result
+    }
+
+    pub(crate) fn known(&self) -> (BTreeSet<VpcId>, BTreeSet<GroupId>) {
+        (self.state.vpcs.keys().cloned().collect(), self.state.groups.keys().cloned().collect())
     }
 
     pub(crate) fn remove_vpc(&mut self, id: &VpcId) -> Result<(), NetworkError> {

@@ -27,6 +27,8 @@ pub(super) struct RealNetwork {
 /// What was applied last. A state is sent whenever a task comes or goes, most often with nothing new but members.
 #[derive(Default)]
 struct Applied {
+    /// Whether what an earlier run left on the machine was looked at.
+    settled: bool,
     vpcs: Vec<Vpc>,
     groups: BTreeMap<GroupId, SecurityGroupSpec>,
 }
@@ -41,6 +43,10 @@ impl RealNetwork {
 
     async fn apply(&self, state: NetworkState) -> Result<(), String> {
         let mut applied = self.applied.lock().await;
+        if !applied.settled {
+            self.forget_earlier(&state).await?;
+            applied.settled = true;
+        }
         for vpc in state.vpcs.iter().filter(|vpc| !applied.vpcs.contains(vpc)) {
             self.network.ensure_vpc(vpc_spec(vpc.clone())?).await.map_err(text)?;
         }
@@ -64,6 +70,31 @@ impl RealNetwork {
         }
         applied.groups = groups;
         self.members.send_replace(members);
+        Ok(())
+    }
+}
+
+impl RealNetwork {
+    /// Removes what an earlier run left and the state no longer has. A machine whose data directory was changed has VPCs of
+    /// another platform, whose ranges stand in the way of those to come.
+    async fn forget_earlier(&self, state: &NetworkState) -> Result<(), String> {
+        let (vpcs, groups) = self.network.known().await.map_err(text)?;
+        for id in groups
+            .into_iter()
+            .filter(|id| !state.security_groups.iter().any(|group| group.group_id == id.as_str()))
+        {
+            match self.network.remove_security_group(id).await {
+                Ok(()) | Err(NetworkError::GroupInUse(_)) => {}
+                Err(error) => return Err(text(error)),
+            }
+        }
+        for id in vpcs.into_iter().filter(|id| !state.vpcs.iter().any(|vpc| vpc.vpc_id == id.as_str())) {
+            tracing::info!(%id, "a VPC that is no longer there is removed");
+            match self.network.remove_vpc(id).await {
+                Ok(()) | Err(NetworkError::VpcInUse { .. }) => {}
+                Err(error) => return Err(text(error)),
+            }
+        }
         Ok(())
     }
 }
