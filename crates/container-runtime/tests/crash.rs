@@ -218,3 +218,35 @@ async fn output_waits_on_disk_and_holds_the_container_up_when_it_is_full() {
     assert_eq!(within(task.wait("app")).await.and_then(|s| s.exit).map(|e| e.code), Some(0));
     within(task.shutdown()).await.expect("shutdown");
 }
+
+/// The shim dies at forty different moments between its assignment and its container's run: whatever there was is found and removed.
+#[tokio::test]
+async fn a_shim_killed_at_any_moment_leaves_nothing() {
+    let machine = Machine::new();
+    for moment in 0..40u32 {
+        let id = format!("moment-{moment}");
+        let task = machine.launch(&id).await;
+        let dir = task.dir().to_owned();
+        let shims = machine.shims();
+        let work = async {
+            let _ = task.create(machine.shell("app", "echo hello; sleep 1000")).await;
+            let _ = task.start("app").await;
+            std::future::pending::<()>().await;
+        };
+        // Not a wait for something to be done: the moment of the blow.
+        let blow = tokio::time::sleep(std::time::Duration::from_micros(u64::from(moment) * 700));
+        tokio::select! { () = work => {}, () = blow => {} }
+        shims.into_iter().for_each(kill_now);
+        drop(task);
+        let found = loop {
+            match within(machine.runtime.adopt(&dir)).await {
+                // The first handle buries at the same time.
+                Err(e) if e.to_string().contains("lock") => tokio::task::yield_now().await,
+                found => break found.expect("adopt"),
+            }
+        };
+        let Adopted::Dead(dead) = found else { panic!("it is dead") };
+        assert!(dead.statuses.values().all(|status| status.is_exited()), "{:?}", dead.statuses);
+        until("nothing is left", || machine.leftovers().is_empty() && machine.shims().is_empty()).await;
+    }
+}

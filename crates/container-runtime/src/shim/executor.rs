@@ -35,6 +35,8 @@ pub(super) struct Program {
     pub(super) filter: Option<Vec<libc::sock_filter>>,
     /// The program becomes a child of a process that only passes signals on and reaps.
     pub(super) under_init: bool,
+    /// Hangs up when the shim is gone.
+    pub(super) alive: RawFd,
     /// Where to report; open in this process and its copies.
     pub(super) report: RawFd,
 }
@@ -180,8 +182,12 @@ impl Executor for Program {
     }
 
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
-        // From here on this process waits to be started; should the shim die first, so does it.
-        process::die_with_parent().map_err(|e| ExecutorValidationError::ArgValidationError(e.to_string()))
+        // From here on this process waits to be started; should the shim die first, so does it. It may be dead already.
+        process::die_with_parent().map_err(|e| ExecutorValidationError::ArgValidationError(e.to_string()))?;
+        if process::has_hung_up(self.alive) {
+            return Err(ExecutorValidationError::ArgValidationError("the shim is gone".to_owned()));
+        }
+        Ok(())
     }
 
     fn setup_envs(&self, _: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {

@@ -94,6 +94,7 @@ pub(super) fn program(
         no_new_privileges: config.no_new_privileges && !config.privileged,
         filter: filtered.then(|| seccomp::filter(capabilities)),
         under_init: config.init,
+        alive: around.alive,
         report,
     };
     Ok((program, warnings))

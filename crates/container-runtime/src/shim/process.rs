@@ -125,6 +125,13 @@ fn close_range(first: u32, last: u32) {
     unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) };
 }
 
+/// Whether every writer of a pipe is gone.
+pub(super) fn has_hung_up(reader: RawFd) -> bool {
+    let mut request = libc::pollfd { fd: reader, events: 0, revents: 0 };
+    // SAFETY: one structure, alive for the call.
+    unsafe { libc::poll(&raw mut request, 1, 0) == 1 && request.revents & libc::POLLHUP != 0 }
+}
+
 /// A program starts with every signal's default action and none blocked; the shim's own arrangements must not leak into it.
 pub(super) fn reset_signals() -> io::Result<()> {
     /// Bits of a signal set, in bytes.

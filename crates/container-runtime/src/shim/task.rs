@@ -19,7 +19,7 @@ use rustix::mount::MountPropagationFlags;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -40,7 +40,11 @@ pub(super) struct Task {
     network: Option<File>,
     /// Holds the shared process-id namespace.
     pub(super) pause: Option<Pid>,
-    _lock: File,
+    /// Held by set-ups under way too, so that nobody cleans up after a dead shim before they have ended.
+    lock: File,
+    /// Readable to the end when this process is gone.
+    alive: OwnedFd,
+    _life: OwnedFd,
 }
 
 impl Task {
@@ -106,6 +110,7 @@ impl Task {
         } else {
             None
         };
+        let (alive, life) = super::helper::pipe().map_err(|e| internal("making a pipe for", &sandbox, e))?;
         let own_capabilities = capabilities::own().map_err(|e| internal("examining", &sandbox, e))?;
         let listener = listen(&sandbox).map_err(|e| internal("listening for", &sandbox, e))?;
         let own = |kind: &str| PathBuf::from(format!("/proc/{}/ns/{kind}", std::process::id()));
@@ -119,6 +124,7 @@ impl Task {
             ipc: sandbox.share_ipc.then(|| own("ipc")),
             cgroup: group.to_owned(),
             own_capabilities,
+            alive: alive.as_raw_fd(),
         };
         Ok(Task {
             sandbox,
@@ -132,13 +138,16 @@ impl Task {
             shutting_down: Vec::new(),
             network,
             pause,
-            _lock: lock,
+            lock,
+            alive,
+            _life: life,
         })
     }
 
     /// Descriptors that a set-up needs beside its own.
     pub(super) fn kept(&self) -> Vec<RawFd> {
-        self.network.iter().map(AsRawFd::as_raw_fd).collect()
+        let network = self.network.iter().map(AsRawFd::as_raw_fd);
+        network.chain([self.lock.as_raw_fd(), self.alive.as_raw_fd()]).collect()
     }
 
     /// Some set-up is under way, so that the end of an unknown process may be the end of what it makes.

@@ -9,11 +9,12 @@ use crate::cgroup::devices::{self, Allowed};
 use crate::config::{ContainerConfig, Mount, MountKind};
 use crate::spec::capabilities;
 use serde_json::{Value, json};
+use std::os::fd::RawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// What the task decides for each of its containers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     /// `None` is the machine's own network.
     pub(crate) network: Option<PathBuf>,
@@ -23,6 +24,8 @@ pub(crate) struct Surroundings {
     pub(crate) cgroup: String,
     /// What this process may do.
     pub(crate) own_capabilities: u64,
+    /// A pipe that hangs up when the shim is gone.
+    pub(crate) alive: RawFd,
 }
 
 /// Masked and read-only paths: Docker's lists.
