@@ -55,7 +55,7 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "NAME_INVALID", format!("invalid repository name '{name}'"))
     }
 
-    fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let message = "the request failed because of an error in the registry";
         let mut refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", message);
         refusal.cause = Some(cause.into());

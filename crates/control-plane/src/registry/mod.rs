@@ -8,6 +8,7 @@
 //! As in ECR a repository exists before it is pushed to, every request needs a password, and names are per account and
 //! region. Other than in ECR the protocol's deletes are open too.
 
+mod access;
 mod answer;
 pub mod catalog;
 mod download;
@@ -16,6 +17,7 @@ mod garbage;
 mod listing;
 pub mod manifest;
 mod manifests;
+pub(crate) mod public;
 mod range;
 pub mod records;
 mod request;
@@ -28,15 +30,16 @@ use std::sync::Arc;
 
 use blob_store::BlobStore;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use vocabulary::{AccountId, Region, Scope, Timestamp};
+use vocabulary::Timestamp;
 
+pub(crate) use self::access::registry_of_host;
 use self::answer::{Answer, Refusal, empty, set, with_body};
 use self::catalog::{Catalog, Completeness};
 pub use self::garbage::Swept;
-use self::request::{BoxError, Incoming, Session, text};
+use self::request::{BoxError, Incoming, Session};
 use self::route::{RepositoryName, Route};
 use self::token::{Access, TokenKey};
 use crate::gateway::body::Body;
@@ -55,7 +58,7 @@ pub struct Registry {
     pub catalog: Catalog,
     pub blobs: Arc<dyn BlobStore>,
     pub key: TokenKey,
-    authorize: Arc<dyn Authorize>,
+    policies: Arc<dyn Authorize>,
     completeness: Completeness,
 }
 
@@ -72,7 +75,7 @@ impl Registry {
         key: TokenKey,
         authorize: Arc<dyn Authorize>,
     ) -> Self {
-        Self { catalog, blobs, key, authorize, completeness: Completeness::WhereLayersAre }
+        Self { catalog, blobs, key, policies: authorize, completeness: Completeness::WhereLayersAre }
     }
 
     /// Holds the API's `PutImage` to AWS's rule that every layer is there before its image, also in a repository that no client
@@ -98,10 +101,15 @@ impl Registry {
         let (parts, body) = request.into_parts();
         let head_only = parts.method == http::Method::HEAD;
         let body = body.map_err(Into::into).boxed_unsync();
-        let mut answer = match Box::pin(self.answer(&parts, body, now)).await {
-            Ok(answer) => answer,
-            Err(refusal) => refusal.into_answer(),
+        let reads = matches!(parts.method, http::Method::GET | http::Method::HEAD);
+        let registry = self.clone();
+        let work = async move { registry.answer(&parts, body, now).await };
+        // A change is carried through to its end, or its clean-up, also when the client goes away meanwhile.
+        let answered = match reads {
+            true => Box::pin(work).await,
+            false => tokio::spawn(work).await.unwrap_or_else(|error| Err(Refusal::internal(error))),
         };
+        let mut answer = answered.unwrap_or_else(Refusal::into_answer);
         set(&mut answer, "docker-distribution-api-version", "registry/2.0");
         if head_only {
             *answer.body_mut() = crate::gateway::body::full(Bytes::new());
@@ -118,14 +126,11 @@ impl Registry {
         if let Some(answer) = self.answer_link(parts, now).await? {
             return Ok(answer);
         }
-        let session = self.session(&parts.headers, parts.uri.host(), now)?;
-        let route = Route::parse(&parts.method, parts.uri.path())?;
+        let route = Route::parse(&parts.method, parts.uri.path());
+        let session = self.session(parts, route.as_ref().ok(), now)?;
+        let route = route?;
+        self.authorize(&session, &route)?;
         let request = Incoming::new(parts, body)?;
-        if let Some((action, name)) = needed(&route)
-            && !self.may(&session, action, name.as_str())
-        {
-            return Err(denied(&session, action, name));
-        }
         match &route {
             Route::Base => Ok(with_body(StatusCode::OK, "application/json", "{}")),
             Route::Token => Ok(self.bearer_token(&session)),
@@ -153,49 +158,11 @@ impl Registry {
         }
     }
 
-    /// A signed link stands for a password, and for nothing but the blob that it names.
-    async fn answer_link(
-        &self,
-        parts: &http::request::Parts,
-        now: Timestamp,
-    ) -> Result<Option<Answer>, Refusal> {
-        let (path, query) = (parts.uri.path(), parts.uri.query());
-        let Some(scope) = self.key.check_link(path, query, now) else { return Ok(None) };
-        let Ok(Route::GetBlob(name, digest)) = Route::parse(&parts.method, path) else { return Ok(None) };
-        let access = Access { account: scope.account.clone(), principal: "a signed link".to_owned(), scope };
-        let session = Session { access, now };
-        let head_only = parts.method == http::Method::HEAD;
-        self.get_blob(&session, &name, &digest, &parts.headers, head_only).await.map(Some)
-    }
-
-    /// Who asks, and which registry is meant: the token's, unless the host names one.
-    fn session(&self, headers: &HeaderMap, host: Option<&str>, now: Timestamp) -> Result<Session, Refusal> {
-        let Some(token) = text(headers, header::AUTHORIZATION).and_then(token::presented) else {
-            return Err(unauthorized("no basic auth credentials"));
-        };
-        let mut access = self.key.check(&token, now).map_err(|error| unauthorized(&error.to_string()))?;
-        let named = text(headers, header::HOST).or(host).and_then(registry_of_host);
-        if let Some(scope) = named {
-            if scope.account != access.scope.account {
-                let message = format!("The token is not for the registry with id '{}'", scope.account);
-                return Err(Refusal::new(StatusCode::FORBIDDEN, "DENIED", message));
-            }
-            access.scope = scope;
-        }
-        Ok(Session { access, now })
-    }
-
     fn bearer_token(&self, session: &Session) -> Answer {
         let (token, expires) = self.key.issue(&session.access, session.now);
         let seconds = expires.since(session.now).as_secs();
         let body = serde_json::json!({ "token": token, "access_token": token, "expires_in": seconds });
         with_body(StatusCode::OK, "application/json", body.to_string())
-    }
-
-    /// Whether the session may do this to the repository of that name.
-    fn may(&self, session: &Session, action: &str, name: &str) -> bool {
-        let resource = session.access.scope.arn("ecr", format_args!("repository/{name}"));
-        self.authorize.may(&session.access, action, &resource.to_string())
     }
 
     /// The repository that is pushed to has to exist.
@@ -215,47 +182,6 @@ impl Registry {
             false => Err(Refusal::blob_unknown()),
         }
     }
-}
-
-/// What a route needs the permission for, in ECR's names, and on which repository.
-fn needed(route: &Route) -> Option<(&'static str, &RepositoryName)> {
-    match route {
-        // The list of repositories is the account's own; it is filtered by the token's scope.
-        Route::Base | Route::Token | Route::Catalog => None,
-        Route::Tags(name) => Some(("ecr:ListImages", name)),
-        Route::Referrers(name, _) => Some(("ecr:ListImageReferrers", name)),
-        Route::GetManifest(name, _) => Some(("ecr:BatchGetImage", name)),
-        Route::PutManifest(name, _) => Some(("ecr:PutImage", name)),
-        Route::DeleteManifest(name, _) | Route::DeleteBlob(name, _) => Some(("ecr:BatchDeleteImage", name)),
-        Route::GetBlob(name, _) => Some(("ecr:GetDownloadUrlForLayer", name)),
-        Route::StartUpload(name) => Some(("ecr:InitiateLayerUpload", name)),
-        Route::UploadStatus(name, _) | Route::AppendUpload(name, _) | Route::CancelUpload(name, _) => {
-            Some(("ecr:UploadLayerPart", name))
-        }
-        Route::FinishUpload(name, _) => Some(("ecr:CompleteLayerUpload", name)),
-    }
-}
-
-fn denied(session: &Session, action: &str, name: &RepositoryName) -> Refusal {
-    let message = format!(
-        "User: {} is not authorized to perform: {action} on resource: {}",
-        session.access.principal,
-        session.access.scope.arn("ecr", format_args!("repository/{name}")),
-    );
-    Refusal::new(StatusCode::FORBIDDEN, "DENIED", message)
-}
-
-fn unauthorized(message: &str) -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
-        .with_header(header::WWW_AUTHENTICATE, "Basic realm=\"longshore\",service=\"ecr.amazonaws.com\"")
-}
-
-/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with whatever port.
-pub(crate) fn registry_of_host(host: &str) -> Option<Scope> {
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    let (account, rest) = host.split_once(".dkr.ecr.")?;
-    let region = rest.strip_suffix(".amazonaws.com")?;
-    Some(Scope::new(account.parse::<AccountId>().ok()?, region.parse::<Region>().ok()?))
 }
 
 #[cfg(test)]

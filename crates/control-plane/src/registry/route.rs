@@ -161,6 +161,30 @@ impl Route {
         }
     }
 
+    /// The repository that is spoken of.
+    pub fn name(&self) -> Option<&RepositoryName> {
+        match self {
+            Self::Base | Self::Token | Self::Catalog => None,
+            Self::Tags(name)
+            | Self::Referrers(name, _)
+            | Self::GetManifest(name, _)
+            | Self::PutManifest(name, _)
+            | Self::DeleteManifest(name, _)
+            | Self::GetBlob(name, _)
+            | Self::DeleteBlob(name, _)
+            | Self::StartUpload(name)
+            | Self::UploadStatus(name, _)
+            | Self::AppendUpload(name, _)
+            | Self::FinishUpload(name, _)
+            | Self::CancelUpload(name, _) => Some(name),
+        }
+    }
+
+    /// Whether it only reads what a repository offers.
+    pub fn reads(&self) -> bool {
+        matches!(self, Self::Tags(_) | Self::Referrers(..) | Self::GetManifest(..) | Self::GetBlob(..))
+    }
+
     fn of_upload(method: &Method, name: RepositoryName, id: UploadId) -> Result<Self, Unroutable> {
         match *method {
             Method::GET => Ok(Self::UploadStatus(name, id)),

@@ -100,7 +100,8 @@ fn limit(selected: &Map<String, Value>) -> Parsed<Limit> {
     let number = positive(required(selected, "countNumber")?)?;
     let unit = selected.get("countUnit").map(text).transpose()?;
     match (kind, unit) {
-        ("imageCountMoreThan", None) => Ok(Limit::CountMoreThan(number as usize)),
+        // A unit means nothing to a count and is passed over.
+        ("imageCountMoreThan", None | Some("days")) => Ok(Limit::CountMoreThan(number as usize)),
         ("sinceImagePushed", Some("days")) => Ok(Limit::DaysSincePushed(number)),
         ("sinceImagePulled", Some("days")) => Ok(Limit::DaysSincePulled(number)),
         ("sinceImagePushed" | "sinceImagePulled", Some(other)) => refuse(outside(other, &["days"])),
