@@ -10,6 +10,7 @@ mod layers;
 pub mod lifecycle;
 mod policies;
 mod previews;
+mod public;
 pub mod records;
 mod registry_settings;
 mod repositories;
@@ -29,7 +30,10 @@ pub use previews::apply_lifecycle_policies;
 
 /// Declares what the registry and its API keep.
 pub fn tables(tables: Tables) -> Tables {
-    stored::tables(tables).with::<records::RegistrySettings>()
+    stored::tables(tables)
+        .with::<records::RegistrySettings>()
+        .with::<public::records::CatalogData>()
+        .with::<public::records::RegistryData>()
 }
 
 /// Registers the handlers.
@@ -74,6 +78,7 @@ pub fn register(operations: &mut Operations) {
         .on::<ecr::DescribeRegistry, _, _>(registry_settings::describe)
         .on::<ecr::GetAccountSetting, _, _>(registry_settings::get_account_setting)
         .on::<ecr::PutAccountSetting, _, _>(registry_settings::put_account_setting);
+    public::register(operations);
 }
 
 /// A repository that a call names, in the registry that it means.

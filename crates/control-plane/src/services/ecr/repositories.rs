@@ -13,6 +13,7 @@ use super::errors::invalid;
 use super::{Target, catalog, page_size, tags};
 use crate::convert::time;
 use crate::gateway::{ApiError, Call};
+use crate::registry::public;
 use crate::registry::records::{Encryption, Mutability, MutabilityMode, Repository};
 use vocabulary::Ids;
 
@@ -28,8 +29,15 @@ pub async fn create(
         );
         return Err(ApiError::undeclared("AccessDeniedException", 400, message));
     }
+    let name = input.repository_name.unwrap_or_default();
+    if public::of_name(&name).is_some_and(|of_name| of_name != scope) {
+        let what = "names of this form belong to public repositories";
+        return Err(invalid(format!(
+            "Invalid parameter at 'repositoryName' failed to satisfy constraint: '{what}'"
+        )));
+    }
     let repository = Repository {
-        name: input.repository_name.unwrap_or_default(),
+        name,
         created_at: call.now(),
         mutability: mutability(input.image_tag_mutability, input.image_tag_mutability_exclusion_filters)?,
         scan_on_push: input

@@ -22,6 +22,7 @@ pub const ACCOUNT: &str = "123456789012";
 pub struct Fixture {
     plane: ControlPlane,
     client: Client<HttpConnector, Full<Bytes>>,
+    target: &'static str,
     _folder: tempfile::TempDir,
 }
 
@@ -40,10 +41,15 @@ pub async fn fixture() -> Fixture {
     };
     let plane = ControlPlane::start(config).await.expect("a control plane");
     let client = Client::builder(TokioExecutor::new()).build_http();
-    Fixture { plane, client, _folder: folder }
+    Fixture { plane, client, target: "AmazonEC2ContainerRegistry_V20150921", _folder: folder }
 }
 
 impl Fixture {
+    /// The same, speaking to ECR Public from now on.
+    pub fn of_ecr_public(self) -> Self {
+        Self { target: "SpencerFrontendService", ..self }
+    }
+
     pub fn host(&self) -> String {
         format!("localhost:{}", self.plane.address().port())
     }
@@ -52,7 +58,7 @@ impl Fixture {
     async fn send(&self, operation: &str, input: Value) -> (StatusCode, Value) {
         let request = Request::post(format!("http://{}/", self.plane.address()))
             .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
-            .header("x-amz-target", format!("AmazonEC2ContainerRegistry_V20150921.{operation}"))
+            .header("x-amz-target", format!("{}.{operation}", self.target))
             .body(Full::new(Bytes::from(input.to_string())))
             .expect("a request");
         let answer = self.client.request(request).await.expect("an answer");
