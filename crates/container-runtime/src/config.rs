@@ -28,7 +28,8 @@ pub struct RuntimeConfig {
 pub enum Network {
     /// The machine's own stack.
     Host,
-    /// A namespace made by someone else, by path (`/run/netns/NAME`).
+    /// A namespace made by someone else, by path (`/run/netns/NAME`). Needed from the first [`crate::TaskHandle::create`] on, so that
+    /// it can be made while the task is launched.
     Namespace(PathBuf),
     /// A namespace of the task's own with only loopback.
     Loopback,

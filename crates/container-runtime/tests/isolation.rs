@@ -317,6 +317,34 @@ async fn containers_share_what_the_task_says() {
 }
 
 #[tokio::test]
+async fn a_network_namespace_may_come_after_the_launch() {
+    let machine = Machine::new();
+    let path = machine.root.path().join("netns");
+    let mut sandbox = machine.sandbox("network");
+    sandbox.network = Network::Namespace(path.clone());
+    let task = machine.runtime.launch(sandbox).await.expect("launch");
+    let error = within(task.create(machine.shell("early", "true"))).await.expect_err("there is none yet");
+    assert!(error.to_string().contains("No such file or directory"), "{error}");
+    // Mounted after the shim has separated its mounts from the machine's.
+    let script = "touch $1 && unshare --net=$1 ip link set lo up && readlink $1 || nsenter --net=$1 readlink /proc/self/ns/net";
+    let made =
+        std::process::Command::new("sh").args(["-c", script, "sh"]).arg(&path).output().expect("unshare");
+    assert!(made.status.success(), "{made:?}");
+    let inside = std::process::Command::new("nsenter")
+        .arg(format!("--net={}", path.display()))
+        .args(["readlink", "/proc/self/ns/net"])
+        .output()
+        .expect("nsenter");
+    let run =
+        machine.run(&task, machine.shell("app", "readlink /proc/self/ns/net; ip -o link | wc -l")).await;
+    let unmounted = nix::mount::umount2(&path, nix::mount::MntFlags::MNT_DETACH);
+    assert_eq!(run.1, format!("{}1\n", String::from_utf8_lossy(&inside.stdout)));
+    unmounted.expect("a mounted namespace");
+    let own = std::fs::read_link("/proc/self/ns/net").expect("own");
+    assert!(!run.1.contains(own.to_str().expect("plain")));
+}
+
+#[tokio::test]
 async fn a_terminal_is_one_stream() {
     let machine = Machine::new();
     let task = machine.launch("terminal").await;

@@ -25,6 +25,7 @@ pub(super) fn answer(task: &mut Task, asker: Asker, op: Op) -> Result<Option<Ans
                 let message = format!("container {} already exists", config.name);
                 return Err(Refusal::new(FailureKind::AlreadyExists, message));
             }
+            task.find_network()?;
             let container = Container::create(&task.places, *config, &task.around, &task.kept(), asker)?;
             task.containers.insert(container.status.name.clone(), container);
             Ok(None)

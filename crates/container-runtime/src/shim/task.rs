@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
@@ -37,6 +37,9 @@ pub(super) struct Task {
     pub(super) early_ends: HashMap<Pid, WaitStatus>,
     /// Who waits for the end of everything.
     pub(super) shutting_down: Vec<Asker>,
+    /// The machine's root with whatever is mounted below it later, which this process's own mount namespace may not show.
+    machine_root: File,
+    /// Open once it was needed.
     network: Option<File>,
     /// Holds the shared process-id namespace.
     pub(super) pause: Option<Pid>,
@@ -92,12 +95,11 @@ impl Task {
         }
         files::write_json(&sandbox.dir.join(files::SANDBOX), &sandbox)
             .map_err(|e| internal("writing", &sandbox, e))?;
-        let network = match &sandbox.network {
-            Network::Namespace(path) => Some(File::open(path).map_err(|e| {
-                Refusal::new(FailureKind::CannotCreate, format!("network namespace {}: {e}", path.display()))
-            })?),
-            Network::Host | Network::Loopback => None,
-        };
+        let machine_root = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
+            .open("/")
+            .map_err(|e| internal("opening the root for", &sandbox, e))?;
         separate(&sandbox).map_err(|e| internal("separating", &sandbox, e))?;
         cgroup::limits::create_task(group, &sandbox.limits).map_err(|e| {
             Refusal::new(FailureKind::CannotCreate, format!("cgroup of task {}: {e}", sandbox.task_id))
@@ -115,11 +117,7 @@ impl Task {
         let listener = listen(&sandbox).map_err(|e| internal("listening for", &sandbox, e))?;
         let own = |kind: &str| PathBuf::from(format!("/proc/{}/ns/{kind}", std::process::id()));
         let around = Surroundings {
-            network: match (&sandbox.network, &network) {
-                (Network::Loopback, _) => Some(own("net")),
-                (_, Some(file)) => Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))),
-                _ => None,
-            },
+            network: (sandbox.network == Network::Loopback).then(|| own("net")),
             pid: pause.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/pid"))),
             ipc: sandbox.share_ipc.then(|| own("ipc")),
             cgroup: group.to_owned(),
@@ -136,12 +134,31 @@ impl Task {
             last_execution: 0,
             early_ends: HashMap::new(),
             shutting_down: Vec::new(),
-            network,
+            machine_root,
+            network: None,
             pause,
             lock,
             alive,
             _life: life,
         })
+    }
+
+    /// Finds the task's network namespace: at the first container, not before, so that it can be made while the shim is launched.
+    pub(super) fn find_network(&mut self) -> Result<(), Refusal> {
+        let Network::Namespace(path) = &self.sandbox.network else { return Ok(()) };
+        if self.network.is_some() {
+            return Ok(());
+        }
+        use rustix::fs::{Mode, OFlags, openat};
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        let file = openat(&self.machine_root, inside, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| {
+                let message = format!("network namespace {}: {}", path.display(), io::Error::from(e));
+                Refusal::new(FailureKind::CannotCreate, message)
+            })?;
+        self.around.network = Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
+        self.network = Some(File::from(file));
+        Ok(())
     }
 
     /// Descriptors that a set-up needs beside its own.
