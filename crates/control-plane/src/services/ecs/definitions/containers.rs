@@ -28,20 +28,6 @@ const FARGATE_LONGEST_TIMEOUT: i32 = 120;
 /// `ClientException` for the first rule broken.
 pub fn check(container: &mut ContainerDefinition, around: &Surroundings) -> Result<(), ApiError> {
     let name = container.name.clone().unwrap_or_default();
-    if name.is_empty() {
-        return Err(client("Container.name should not be null or empty."));
-    }
-    if !names::is_valid(&name) {
-        return Err(client("Container.name contains invalid characters."));
-    }
-    let image = container.image.as_deref().unwrap_or_default();
-    if image.is_empty() {
-        return Err(client("Container.image should not be null or empty."));
-    }
-    if image.len() > 512 || image.chars().any(|character| character.is_whitespace() || character.is_control())
-    {
-        return Err(client("Container.image contains invalid characters."));
-    }
     check_memory(container, &name, around)?;
     if container.cpu.is_some_and(|cpu| cpu < 0) {
         return Err(client(format!("Invalid 'cpu' setting for container '{name}'.")));
@@ -80,6 +66,29 @@ pub fn check(container: &mut ContainerDefinition, around: &Surroundings) -> Resu
     container.volumes_from.get_or_insert_default();
     container.port_mappings.get_or_insert_default();
     container.system_controls.get_or_insert_default();
+    Ok(())
+}
+
+/// Checks what a container is called and what it is made from, which comes before everything else.
+///
+/// # Errors
+/// `ClientException`.
+pub fn check_named(container: &ContainerDefinition) -> Result<(), ApiError> {
+    let name = container.name.as_deref().unwrap_or_default();
+    if name.is_empty() {
+        return Err(client("Container.name should not be null or empty."));
+    }
+    if !names::is_valid(name) {
+        return Err(client("Container.name contains invalid characters."));
+    }
+    let image = container.image.as_deref().unwrap_or_default();
+    if image.is_empty() {
+        return Err(client("Container.image should not be null or empty."));
+    }
+    if image.len() > 512 || image.chars().any(|character| character.is_whitespace() || character.is_control())
+    {
+        return Err(client("Container.image contains invalid characters."));
+    }
     Ok(())
 }
 

@@ -115,9 +115,7 @@ pub async fn deregister(
     let scope = call.scope().clone();
     let given = input.task_definition.as_deref().unwrap_or_default();
     let name = DefinitionName::parse(&scope, given)?;
-    let revision = name.revision.ok_or_else(|| {
-        invalid("Missing revision. Specify the revision of the task definition to deregister.")
-    })?;
+    let revision = name.revision.ok_or_else(|| client("Revision is missing."))?;
     let id = definition_id(&name.family, revision);
     let record = call
         .services
@@ -148,36 +146,33 @@ pub async fn delete(
     if given.is_empty() || given.len() > 10 {
         return Err(invalid("Specify between 1 and 10 task definitions to delete."));
     }
-    let names = given
-        .iter()
+    // A name that cannot be read is a failure of its own, not of the call.
+    let names: Vec<(String, Option<String>)> = given
+        .into_iter()
         .map(|text| {
-            let name = DefinitionName::parse(&scope, text)?;
-            match name.revision {
-                Some(revision) => Ok((text.clone(), definition_id(&name.family, revision))),
-                None => {
-                    Err(invalid("Missing revision. Specify the revision of each task definition to delete."))
-                }
-            }
+            let name = DefinitionName::parse(&scope, &text).ok();
+            let id = name.and_then(|name| Some(definition_id(&name.family, name.revision?)));
+            (text, id)
         })
-        .collect::<Result<Vec<_>, ApiError>>()?;
+        .collect();
     let (definitions, failures) = call
         .services
         .state
         .transact(|tx| {
             let (mut definitions, mut failures) = (Vec::new(), Vec::new());
             for (text, id) in &names {
+                let Some(id) = id else {
+                    failures.push(failure(text, INVALID_IDENTIFIER));
+                    continue;
+                };
                 let Some(found) = tx.get::<TaskDefinition>(&scope, id) else {
-                    failures.push(failure(&definition_arn(&scope, text), "TASK_DEFINITION_NOT_FOUND", "The specified task definition does not exist."));
+                    failures.push(failure(text, NOT_THERE));
                     continue;
                 };
                 let mut record = (*found).clone();
                 match record.status {
                     DefinitionStatus::Active => {
-                        failures.push(failure(
-                            &record.arn(&scope),
-                            "TASK_DEFINITION_NOT_INACTIVE",
-                            "The specified task definition is still in ACTIVE status. Please deregister the target and try again.",
-                        ));
+                        failures.push(failure(&record.arn(&scope), STILL_ACTIVE));
                         continue;
                     }
                     DefinitionStatus::Inactive => {
@@ -191,26 +186,20 @@ pub async fn delete(
             }
             Ok::<_, ApiError>((definitions, failures))
         })
-        .await
-        ?;
+        .await?;
     call.services.purge_definitions.notify_one();
     Ok(DeleteTaskDefinitionsResponse { task_definitions: Some(definitions), failures: Some(failures) })
 }
 
-fn definition_arn(scope: &Scope, given: &str) -> String {
-    if given.starts_with("arn:") {
-        given.to_owned()
-    } else {
-        scope.arn("ecs", format_args!("task-definition/{given}")).to_string()
-    }
-}
+const INVALID_IDENTIFIER: &str =
+    "The specified task definition identifier is invalid. Specify a valid name or ARN and try again.";
+const NOT_THERE: &str =
+    "The specified task definition does not exist. Specify a valid account, family, revision and try again.";
+const STILL_ACTIVE: &str =
+    "The specified task definition is still in ACTIVE status. Please deregister the target and try again.";
 
-fn failure(arn: &str, reason: &str, detail: &str) -> ecs::Failure {
-    ecs::Failure {
-        arn: Some(arn.to_owned()),
-        reason: Some(reason.to_owned()),
-        detail: Some(detail.to_owned()),
-    }
+fn failure(arn: &str, reason: &str) -> ecs::Failure {
+    ecs::Failure { arn: Some(arn.to_owned()), reason: Some(reason.to_owned()), detail: None }
 }
 
 pub async fn list(

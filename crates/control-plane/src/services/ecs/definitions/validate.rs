@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_shapes_ecs::{
-    Compatibility, ContainerDefinition, NetworkMode, RegisterTaskDefinitionRequest, TransportProtocol,
+    Compatibility, ContainerDefinition, NetworkMode, PidMode, RegisterTaskDefinitionRequest,
+    TransportProtocol,
 };
 
 use super::{containers, sizes};
@@ -17,6 +18,7 @@ use crate::{
 
 /// The most containers of a task definition.
 const MOST_CONTAINERS: usize = 10;
+const FARGATE_PID_MODE: &str = "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is 'task'.";
 
 /// What was learned about a definition that is accepted.
 #[derive(Debug)]
@@ -43,8 +45,17 @@ pub fn check(request: &mut RegisterTaskDefinitionRequest) -> Result<Accepted, Ap
     let requires = request.requires_compatibilities.clone().unwrap_or_default();
     let on_fargate = requires.contains(&Compatibility::Fargate);
     let network_mode = request.network_mode.unwrap_or(NetworkMode::Bridge);
+    for container in request.container_definitions.iter().flatten() {
+        containers::check_named(container)?;
+    }
     if on_fargate && network_mode != NetworkMode::Awsvpc {
         return Err(client("Fargate only supports network mode ‘awsvpc’."));
+    }
+    if on_fargate && request.pid_mode == Some(PidMode::Host) {
+        return Err(client(FARGATE_PID_MODE));
+    }
+    if on_fargate && request.ipc_mode.is_some() {
+        return Err(client("Tasks using the Fargate launch type do not support ipcMode."));
     }
     let size = task_size(request, on_fargate)?;
     let mut containers = request.container_definitions.take().unwrap_or_default();
@@ -257,7 +268,8 @@ fn check_volumes(
 fn check_storage(request: &RegisterTaskDefinitionRequest, on_fargate: bool) -> Result<(), ApiError> {
     let Some(storage) = &request.ephemeral_storage else { return Ok(()) };
     let size = storage.size_in_gi_b.unwrap_or_default();
-    if !on_fargate {
+    let elsewhere = request.requires_compatibilities.as_ref().is_some_and(|required| !required.is_empty());
+    if elsewhere && !on_fargate {
         return Err(client(
             "Ephemeral storage can be set for task definitions that are compatible with Fargate only.",
         ));

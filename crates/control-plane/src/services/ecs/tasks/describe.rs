@@ -28,6 +28,7 @@ use crate::{
 pub async fn describe(call: Call, input: DescribeTasksRequest) -> Result<DescribeTasksResponse, ApiError> {
     let scope = call.scope();
     let cluster = cluster_name(scope, input.cluster.as_deref())?;
+    call.services.state.read(|view| names::active_cluster(view, scope, &cluster).map(drop))?;
     let given = input.tasks.unwrap_or_default();
     if given.is_empty() {
         return Err(invalid("Tasks cannot be empty."));
@@ -40,7 +41,6 @@ pub async fn describe(call: Call, input: DescribeTasksRequest) -> Result<Describ
         given.iter().map(|text| names::task_id(scope, &cluster, text)).collect::<Result<Vec<_>, _>>()?;
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     call.services.state.read(|view| {
-        names::active_cluster(view, scope, &cluster)?;
         for id in &ids {
             match view.get::<Task>(scope, &task_key(&cluster, id)) {
                 Some(task) => tasks.push(shape(scope, &task, with_tags)),
