@@ -8,7 +8,11 @@ pub fn canonical_request(head: &Head<'_>, presented: &Presented, payload_hash: &
     text.push_str(head.method.as_str());
     text.push('\n');
     // S3 signs its path as it is sent; all others encode the sent path a second time.
-    if presented.service == "s3" { text.push_str(head.path) } else { text.push_str(&encode(head.path, true)) }
+    if presented.service == "s3" {
+        text.push_str(head.path)
+    } else {
+        text.push_str(&encode(head.path, true))
+    }
     text.push('\n');
     text.push_str(&canonical_query(head.query, presented.source));
     text.push('\n');

@@ -60,9 +60,10 @@ pub fn parse(head: &Head<'_>) -> Result<Option<Presented>, AuthError> {
         let text = value.to_str().map_err(|_| incomplete("Authorization header is not text."))?;
         return match text.strip_prefix(ALGORITHM) {
             Some(rest) => from_header(head, rest).map(Some),
-            None if text.starts_with("AWS4-") || text.starts_with("AWS ") => {
-                Err(incomplete(format!("Unsupported AWS 'algorithm': '{}'.", text.split(' ').next().unwrap_or(""))))
-            }
+            None if text.starts_with("AWS4-") || text.starts_with("AWS ") => Err(incomplete(format!(
+                "Unsupported AWS 'algorithm': '{}'.",
+                text.split(' ').next().unwrap_or("")
+            ))),
             None => Ok(None),
         };
     }
@@ -169,7 +170,9 @@ fn build(claim: Claim<'_>) -> Result<Presented, AuthError> {
         return Err(incomplete("Credential should be scoped with a valid terminator: 'aws4_request'."));
     }
     if !claim.time.starts_with(date) || date.len() != 8 {
-        return Err(incomplete("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP."));
+        return Err(incomplete(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.",
+        ));
     }
     let signed_at = PrimitiveDateTime::parse(claim.time, TIME_FORMAT)
         .map_err(|_| incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{}'.", claim.time)))?

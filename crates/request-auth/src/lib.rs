@@ -33,7 +33,9 @@ pub enum AuthError {
     #[error("{0}")]
     Incomplete(String),
     /// The digests differ, or the body is not the one that was signed.
-    #[error("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")]
+    #[error(
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+    )]
     Mismatch,
     /// The signing time is too far from now, or the presigned URL's time is over.
     #[error("{0}")]

@@ -17,7 +17,13 @@ impl Presented {
     ///
     /// # Errors
     /// [`AuthError::Expired`] and [`AuthError::Mismatch`].
-    pub fn verify(&self, head: &Head<'_>, body: &[u8], secret: &str, now: Timestamp) -> Result<(), AuthError> {
+    pub fn verify(
+        &self,
+        head: &Head<'_>,
+        body: &[u8],
+        secret: &str,
+        now: Timestamp,
+    ) -> Result<(), AuthError> {
         self.check_time(now)?;
         let body_hash = || hex::encode(Sha256::digest(body));
         let payload_hash = match &self.payload {
