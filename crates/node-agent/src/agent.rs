@@ -296,6 +296,9 @@ impl NodeAgent {
         if let Err(error) = self.node.machine.runtime.sweep(BTreeSet::new()).await {
             tracing::error!(%error, "sandboxes could not be removed");
         }
+        if let Err(error) = self.node.machine.runtime.dispose().await {
+            tracing::error!(%error, "the runtime's own leavings could not be removed");
+        }
         if let Err(error) = self.node.machine.network.remove_everything().await {
             tracing::error!(error, "the network could not be removed");
         }

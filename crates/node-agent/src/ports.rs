@@ -30,6 +30,14 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Removes every sandbox whose task is not known.
     fn sweep(&self, known_task_ids: BTreeSet<String>) -> BoxFuture<'_, Result<(), RuntimeError>>;
+
+    /// A task is coming: what takes a while after a quiet time may begin now.
+    fn nudge(&self) {}
+
+    /// Removes what belongs to no task: idle sandboxes, the runtime's own groups and directories.
+    fn dispose(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 pub enum Adopted {

@@ -132,3 +132,22 @@ fn ending_with_everything_leaves_nothing() {
         host.assert_nothing_left();
     });
 }
+
+#[test]
+fn an_agent_that_is_cut_off_while_a_task_starts_runs_it_once() {
+    in_a_host_of_its_own(async |host| {
+        for round in 0..16 {
+            let id = format!("t{round}");
+            let spec = task(&id, 10 + round, vec![shell("app", "echo once; exit 3")]);
+            host.run(spec.clone(), 1).await;
+            // The moment of the cut moves through the start, which takes a few tens of milliseconds.
+            tokio::time::sleep(Duration::from_millis(3 * u64::from(round))).await;
+            host.restart().await;
+            host.run(spec, 1).await;
+            let stopped = host.status(&id, TaskStatus::Stopped).await;
+            assert_eq!(stopped.containers[0].exit_code, Some(3), "{stopped:?}");
+            assert!(stopped.started_at.is_some());
+            assert_eq!(host.lines(&id), ["once"], "round {round}");
+        }
+    });
+}

@@ -43,6 +43,14 @@ impl Runtime for RealRuntime {
             Ok(())
         })
     }
+
+    fn nudge(&self) {
+        self.0.nudge();
+    }
+
+    fn dispose(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        Box::pin(self.0.dispose())
+    }
 }
 
 impl Outputs for RealSandbox {

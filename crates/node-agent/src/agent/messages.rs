@@ -22,8 +22,15 @@ use crate::{
 impl NodeAgent {
     pub(super) async fn take(&mut self, message: AcsMessage) {
         match message {
-            AcsMessage::Payload(payload) => self.take_payload(payload).await,
-            AcsMessage::NetworkState(state) => self.apply_network(state).await,
+            AcsMessage::Payload(payload) => {
+                self.node.machine.runtime.nudge();
+                self.take_payload(payload).await;
+            }
+            // It mostly announces a task.
+            AcsMessage::NetworkState(state) => {
+                self.node.machine.runtime.nudge();
+                self.apply_network(state).await;
+            }
             AcsMessage::Heartbeat(heartbeat) => {
                 let ack = acs::HeartbeatAckRequest { message_id: heartbeat.message_id };
                 self.send(AgentMessage::HeartbeatAck(ack));

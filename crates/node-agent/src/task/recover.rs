@@ -96,17 +96,27 @@ impl Task {
         }
     }
 
-    /// Containers whose start was begun but is not known to the sandbox, or got no further than being made.
+    /// Containers whose start was begun but is not known to the sandbox, or got no further than being made, or failed
+    /// while nobody waited for the answer.
     fn never_started(&mut self, statuses: &Statuses) {
         for container in 0..self.record.facts.containers.len() {
             let state = &self.record.facts.containers[container];
             if state.process != ProcessFacts::Starting {
                 continue;
             }
-            let name = run_name(&self.spec.containers[container].name, state.run);
-            if statuses.get(&name).is_none_or(|status| status.state == ContainerState::Created) {
-                let run = state.run;
-                self.observe(Event::NeverStarted { container, run });
+            let (run, name) = (state.run, run_name(&self.spec.containers[container].name, state.run));
+            match statuses.get(&name) {
+                None => self.observe(Event::NeverStarted { container, run }),
+                Some(status) if status.state == ContainerState::Created => {
+                    self.observe(Event::NeverStarted { container, run });
+                }
+                Some(status) if status.is_exited() && status.started_at.is_none() => {
+                    let reason = status.error.clone().unwrap_or_else(|| "it did not start".to_owned());
+                    let reason = format!("CannotStartContainerError: {reason}");
+                    self.observe(Event::StartFailed { container, run, reason });
+                }
+                // The sandbox's events say the rest.
+                Some(_) => {}
             }
         }
     }

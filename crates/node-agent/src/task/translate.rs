@@ -29,6 +29,7 @@ pub(super) fn translate(
             let event = Event::Exited { container, run, code: exit.code, out_of_memory: exit.oom };
             Some((event, status.exited_at.unwrap_or(now)))
         }
+        // Whoever asked for the start is told in the answer, too; an agent that was cut off is told only here.
         Runtime::Error { name, status } => {
             let (container, run) = find(&name)?;
             let reason = status.error.unwrap_or_else(|| "it did not start".to_owned());

@@ -263,6 +263,7 @@ impl Sandbox for FakeSandbox {
         done(self.change(|state| {
             let status = state.statuses.get_mut(name).unwrap();
             status.state = ContainerState::Running;
+            status.started_at = Some(Timestamp::from_millis(1_700_000_000_000));
             status.clone()
         }))
     }

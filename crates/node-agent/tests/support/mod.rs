@@ -25,7 +25,7 @@ use tokio::{
 use vocabulary::{AccountId, Timestamp};
 
 /// Longer than anything here takes on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `test` on a thread whose network namespace is the host, and removes everything afterwards, also when it fails.
 pub fn in_a_host_of_its_own(test: impl AsyncFnOnce(&mut Host) + Send + 'static) {
@@ -41,8 +41,13 @@ pub fn in_a_host_of_its_own(test: impl AsyncFnOnce(&mut Host) + Send + 'static) 
                     std::panic::AssertUnwindSafe(test(&mut host)).catch_unwind().await
                 })
                 .await;
-            host.end(ShutdownMode::RemoveEverything { grace: Duration::ZERO }).await;
+            // Should the agent hang, the sweep below does without it.
+            let ending = host.end(ShutdownMode::RemoveEverything { grace: Duration::ZERO });
+            let ended = tokio::time::timeout(PATIENCE, ending).await;
             host.sweep().await;
+            if ended.is_err() && outcome.is_ok() {
+                panic!("the agent did not end");
+            }
             if let Err(panic) = outcome {
                 std::panic::resume_unwind(panic);
             }
@@ -402,7 +407,9 @@ impl Control {
         };
         tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| {
             let said = self.said.lock().unwrap();
-            panic!("{what} did not come; last: {:?}\n{:?}", said.changes.last(), said.lines)
+            let found = format!("{:?}\n{:?}", said.changes.last(), said.lines);
+            drop(said);
+            panic!("{what} did not come; last: {found}")
         })
     }
 

@@ -1,12 +1,12 @@
 //! From an image's name to a running container whose output is on its way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use agent_protocol::{
     ControlError, LogDestination, RegistryLogin, RegistryLoginRequest,
     spec::{LogConfiguration, TaskSpec},
 };
-use container_runtime::{FailureKind, RuntimeError};
+use container_runtime::{ContainerConfig, ContainerState, FailureKind, RuntimeError};
 use task_lifecycle::Event;
 
 use super::{
@@ -25,6 +25,14 @@ use crate::{
 
 /// How often making a log stream is tried while the control plane cannot be reached.
 const LOG_STREAM_ATTEMPTS: u32 = 10;
+
+/// The published agent's limit.
+const START_TIMEOUT: Duration = Duration::from_secs(180);
+const START_TIMED_OUT: &str =
+    "ContainerRuntimeTimeoutError: Could not transition to running; timed out after waiting 3m0s";
+
+/// How often a start is tried while the sandbox is busy with what an earlier agent asked of it: over half a minute.
+const START_ATTEMPTS: u32 = 12;
 
 impl Executor {
     pub(super) fn pull_image(&mut self, container: usize) {
@@ -79,7 +87,8 @@ impl Executor {
         }
         let (node, spec, dirs) = (Arc::clone(&self.node), Arc::clone(&self.spec), self.volume_dirs());
         let image = self.images[container].clone();
-        self.event(async move {
+        let happening = self.happening.clone();
+        self.work.spawn(async move {
             let started = async {
                 let image = match image {
                     Some(image) => image,
@@ -88,18 +97,15 @@ impl Executor {
                 let url = node.config.endpoint_url.as_deref();
                 let config = container_config(&spec, &spec.containers[container], run, &image, &dirs, url)
                     .map_err(|reason| format!("CannotCreateContainerError: {reason}"))?;
-                if sandbox.statuses().contains_key(&name) {
-                    // Made before the agent was restarted, and never begun.
-                    sandbox.remove(&name).await.map_err(|error| error_text(&error))?;
-                }
-                sandbox.create(config).await.map_err(|error| error_text(&error))?;
-                sandbox.start(&name).await.map_err(|error| error_text(&error))?;
-                Ok::<(), String>(())
+                create_and_start(sandbox.as_ref(), &name, config).await.map_err(|error| error_text(&error))
             };
-            match started.await {
-                Ok(()) => Event::Started { container, run },
-                Err(reason) => Event::StartFailed { container, run, reason },
-            }
+            let event = match tokio::time::timeout(START_TIMEOUT, started).await {
+                Ok(Ok(Outcome::Started)) => Event::Started { container, run },
+                Ok(Ok(Outcome::Underway)) => return,
+                Ok(Err(reason)) => Event::StartFailed { container, run, reason },
+                Err(_) => Event::StartFailed { container, run, reason: START_TIMED_OUT.to_owned() },
+            };
+            tell(&happening, Happening::Event(event, node.clock.now()));
         });
     }
 
@@ -139,6 +145,49 @@ impl Executor {
         let tail = outputs.tail(name, self.journal.position(name));
         self.shippers.insert(name.to_owned(), tokio::spawn(ship(shipper, tail)));
     }
+}
+
+/// Takes up where an agent that was cut off in the middle of this left it.
+async fn create_and_start(
+    sandbox: &dyn Sandbox,
+    name: &str,
+    config: ContainerConfig,
+) -> Result<Outcome, RuntimeError> {
+    match sandbox.statuses().get(name).map(|status| status.state) {
+        Some(ContainerState::Running) => return Ok(Outcome::Started),
+        Some(ContainerState::Created) => {}
+        Some(ContainerState::Exited) => {
+            sandbox.remove(name).await?;
+            sandbox.create(config).await?;
+        }
+        None => match sandbox.create(config).await {
+            // It was being made when the agent was cut off, and is made by now.
+            Err(error) if error.kind() == Some(FailureKind::AlreadyExists) => {}
+            made => drop(made?),
+        },
+    }
+    let mut backoff = Backoff::default();
+    for _ in 0..START_ATTEMPTS {
+        let refusal = match sandbox.start(name).await {
+            Err(error) if error.kind() == Some(FailureKind::WrongState) => error,
+            started => return started.map(|_| Outcome::Started),
+        };
+        // What the agent that was cut off had asked for is still going on: its start, or only its making.
+        match sandbox.statuses().get(name).map(|status| status.state) {
+            Some(ContainerState::Running | ContainerState::Exited) => return Ok(Outcome::Underway),
+            Some(ContainerState::Created) | None => {
+                tracing::debug!(name, %refusal, "an earlier request about the container goes on");
+                backoff.wait().await;
+            }
+        }
+    }
+    sandbox.start(name).await.map(|_| Outcome::Started)
+}
+
+enum Outcome {
+    Started,
+    /// The sandbox's events will say what comes of it.
+    Underway,
 }
 
 /// Makes a container's image present. The error is a reason for users.
