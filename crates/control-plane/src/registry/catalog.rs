@@ -21,7 +21,7 @@ use self::steps::{
 };
 use super::error::CatalogError;
 use super::manifest::Manifest;
-use super::records::{Image, Layer, LayerFence, Referrer, Repository, Tag};
+use super::records::{Image, Layer, LayerFence, Referrer, Repository, Tag, Template};
 
 /// Repositories, images, tags and layers of all accounts. Cheap to clone.
 #[derive(Clone)]
@@ -73,6 +73,18 @@ impl Catalog {
     /// All repositories of a registry, by name.
     pub fn repositories(&self, scope: &Scope) -> Vec<Arc<Repository>> {
         self.state.read(|view| view.scan::<Repository>(scope).map(|(_, record)| record).collect())
+    }
+
+    /// The template for a repository of that name: the one of the longest prefix.
+    pub fn template_for(&self, scope: &Scope, name: &str) -> Option<Arc<Template>> {
+        self.state.read(|view| {
+            let templates = view.scan::<Template>(scope).map(|(_, template)| template);
+            let length = |template: &Arc<Template>| match template.prefix.as_str() {
+                Template::ROOT => 0,
+                prefix => prefix.len(),
+            };
+            templates.filter(|template| template.is_for(name)).max_by_key(length)
+        })
     }
 
     /// Adds a repository.

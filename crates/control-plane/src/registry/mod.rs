@@ -38,6 +38,7 @@ use vocabulary::Timestamp;
 pub(crate) use self::access::registry_of_host;
 use self::answer::{Answer, Refusal, empty, set, with_body};
 use self::catalog::{Catalog, Completeness};
+use self::error::CatalogError;
 pub use self::garbage::Swept;
 use self::request::{BoxError, Incoming, Session};
 use self::route::{RepositoryName, Route};
@@ -165,10 +166,25 @@ impl Registry {
         with_body(StatusCode::OK, "application/json", body.to_string())
     }
 
-    /// The repository that is pushed to has to exist.
+    /// The repository that is pushed to has to exist, or to be made by a template.
     async fn repository_for_push(&self, session: &Session, name: &RepositoryName) -> Result<(), Refusal> {
-        self.catalog.repository(&session.access.scope, name.as_str())?;
-        Ok(())
+        let (scope, name) = (&session.access.scope, name.as_str());
+        let missing = match self.catalog.repository(scope, name) {
+            Ok(_) => return Ok(()),
+            Err(missing) => missing,
+        };
+        let Some(template) = self.catalog.template_for(scope, name).filter(|template| template.on_push)
+        else {
+            return Err(missing.into());
+        };
+        if !self.may(session, "ecr:CreateRepository", name) {
+            return Err(missing.into());
+        }
+        match self.catalog.create_repository(scope, template.repository(name, session.now)).await {
+            // Another push of the same name was faster.
+            Ok(()) | Err(CatalogError::RepositoryAlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn delete_blob(

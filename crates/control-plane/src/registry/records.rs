@@ -211,6 +211,57 @@ impl Record for LayerFence {
     const SCHEMA_VERSION: u32 = 1;
 }
 
+/// What repositories look like that come into being by themselves. Id: its prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// Names below this (`team` means `team/...`), or [`Template::ROOT`] for all that no other template is for.
+    pub prefix: String,
+    pub description: Option<String>,
+    pub mutability: Mutability,
+    pub encryption: Encryption,
+    pub policy: Option<String>,
+    pub lifecycle: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    /// Whether a push creates the repository.
+    pub on_push: bool,
+    /// All purposes, in the API's words.
+    pub applied_for: Vec<String>,
+    pub role: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Template {
+    pub const ROOT: &'static str = "ROOT";
+
+    /// Whether it is for a repository of that name.
+    pub fn is_for(&self, name: &str) -> bool {
+        let prefix = self.prefix.trim_end_matches('/');
+        self.prefix == Self::ROOT || name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// The repository that it makes.
+    pub fn repository(&self, name: &str, now: Timestamp) -> Repository {
+        Repository {
+            name: name.to_owned(),
+            created_at: now,
+            mutability: self.mutability.clone(),
+            scan_on_push: false,
+            encryption: self.encryption.clone(),
+            policy: self.policy.clone(),
+            lifecycle: self.lifecycle.clone().map(|text| Lifecycle { text, evaluated_at: now }),
+            preview: None,
+            tags: self.tags.clone(),
+        }
+    }
+}
+
+impl Record for Template {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "template";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
 /// Declares the tables of all of the above.
 pub fn tables(tables: Tables) -> Tables {
     tables
@@ -220,4 +271,5 @@ pub fn tables(tables: Tables) -> Tables {
         .with::<Layer>()
         .with::<Referrer>()
         .with::<LayerFence>()
+        .with::<Template>()
 }

@@ -1,7 +1,7 @@
 //! Elastic Container Registry: the API over the registry's catalogue.
 //!
 //! Images pushed through the protocol and through this API are the same images. What has no handler here is answered with
-//! 501: pull-through caches, replication, scanning by anything but a real scanner, archive storage, signing.
+//! 501: pull-through caches, replication, archive storage, signing.
 
 mod authorization;
 mod errors;
@@ -16,17 +16,35 @@ mod registry_settings;
 mod repositories;
 mod scanning;
 mod tags;
+mod templates;
+
+use std::time::Duration;
 
 use aws_shapes_ecr as ecr;
 use aws_shapes_ecr::errors as codes;
 use state_store::Tables;
-use vocabulary::Scope;
+use vocabulary::{Scope, Timestamp};
 
 use crate::gateway::{ApiError, Call, Operations};
+use crate::registry::Registry;
 use crate::registry::catalog::Catalog;
 use crate::registry::records as stored;
 
 pub use previews::apply_lifecycle_policies;
+
+/// An upload that nobody added to for so long is given up.
+const UPLOAD_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Content that nothing refers to stays for so long after it was stored or last asked for.
+const GARBAGE_GRACE: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// What has to be done from time to time, once an hour is enough: images expire, unreferenced content goes.
+pub async fn upkeep(registry: &Registry, now: Timestamp) -> Result<(), ApiError> {
+    apply_lifecycle_policies(&registry.catalog, now).await?;
+    let swept = registry.collect_garbage(UPLOAD_IDLE, GARBAGE_GRACE).await?;
+    tracing::debug!(?swept, "registry upkeep");
+    Ok(())
+}
 
 /// Declares what the registry and its API keep.
 pub fn tables(tables: Tables) -> Tables {
@@ -77,7 +95,11 @@ pub fn register(operations: &mut Operations) {
         .on::<ecr::BatchGetRepositoryScanningConfiguration, _, _>(scanning::batch_get)
         .on::<ecr::DescribeRegistry, _, _>(registry_settings::describe)
         .on::<ecr::GetAccountSetting, _, _>(registry_settings::get_account_setting)
-        .on::<ecr::PutAccountSetting, _, _>(registry_settings::put_account_setting);
+        .on::<ecr::PutAccountSetting, _, _>(registry_settings::put_account_setting)
+        .on::<ecr::CreateRepositoryCreationTemplate, _, _>(templates::create)
+        .on::<ecr::UpdateRepositoryCreationTemplate, _, _>(templates::update)
+        .on::<ecr::DescribeRepositoryCreationTemplates, _, _>(templates::describe)
+        .on::<ecr::DeleteRepositoryCreationTemplate, _, _>(templates::delete);
     public::register(operations);
 }
 

@@ -23,7 +23,7 @@ pub async fn set(
 ) -> Result<SetRepositoryPolicyResponse, ApiError> {
     let target = Target::existing(&call, input.registry_id.as_ref(), input.repository_name)?;
     let text = input.policy_text.unwrap_or_default();
-    if !is_policy(&text, |action| action == "*" || action.starts_with("ecr:")) {
+    if !is_repository_policy(&text) {
         return Err(malformed("repository"));
     }
     let change = |repository: &mut Repository| {
@@ -105,6 +105,11 @@ pub async fn delete_of_registry(
     })
 }
 
+/// Whether the text can be a repository's policy.
+pub(super) fn is_repository_policy(text: &str) -> bool {
+    is_policy(text, |action| action == "*" || action.starts_with("ecr:"))
+}
+
 /// Whether the text has the form of a resource policy whose actions are all allowed here.
 fn is_policy(text: &str, action_allowed: impl Fn(&str) -> bool) -> bool {
     let Ok(Value::Object(policy)) = serde_json::from_str(text) else { return false };
@@ -132,7 +137,7 @@ fn is_policy(text: &str, action_allowed: impl Fn(&str) -> bool) -> bool {
     })
 }
 
-fn malformed(of: &str) -> ApiError {
+pub(super) fn malformed(of: &str) -> ApiError {
     invalid(format!(
         "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid {of} policy provided'"
     ))

@@ -156,7 +156,7 @@ pub fn shape(call: &Call, scope: &Scope, repository: &Repository) -> ecr::Reposi
     }
 }
 
-fn encryption(call: &Call, chosen: Option<ecr::EncryptionConfiguration>) -> Encryption {
+pub(super) fn encryption(call: &Call, chosen: Option<ecr::EncryptionConfiguration>) -> Encryption {
     let Some(chosen) = chosen else { return Encryption { kind: "AES256".to_owned(), key: None } };
     let kind = chosen.encryption_type.unwrap_or(ecr::EncryptionType::Aes256);
     let key = match kind {
@@ -170,7 +170,7 @@ fn encryption(call: &Call, chosen: Option<ecr::EncryptionConfiguration>) -> Encr
     Encryption { kind: kind.to_string(), key }
 }
 
-fn mutability(
+pub(super) fn mutability(
     chosen: Option<ImageTagMutability>,
     filters: Option<Vec<ecr::ImageTagMutabilityExclusionFilter>>,
 ) -> Result<Mutability, ApiError> {
@@ -195,7 +195,7 @@ fn mutability(
     Ok(Mutability { mode, exclusions })
 }
 
-fn mode(mode: MutabilityMode) -> ImageTagMutability {
+pub(super) fn mode(mode: MutabilityMode) -> ImageTagMutability {
     match mode {
         MutabilityMode::Mutable => ImageTagMutability::Mutable,
         MutabilityMode::Immutable => ImageTagMutability::Immutable,
@@ -204,7 +204,7 @@ fn mode(mode: MutabilityMode) -> ImageTagMutability {
     }
 }
 
-fn filters(mutability: &Mutability) -> Option<Vec<ecr::ImageTagMutabilityExclusionFilter>> {
+pub(super) fn filters(mutability: &Mutability) -> Option<Vec<ecr::ImageTagMutabilityExclusionFilter>> {
     let filter = |pattern: &String| ecr::ImageTagMutabilityExclusionFilter {
         filter: Some(pattern.clone()),
         filter_type: Some(ecr::ImageTagMutabilityExclusionFilterType::Wildcard),

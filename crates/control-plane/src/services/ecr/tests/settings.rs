@@ -158,3 +158,41 @@ async fn the_registry_itself() {
     assert_eq!(f.call("GetAccountSetting", name).await["value"], "CLAIR");
     f.refused("PutAccountSetting", json!({ "name": "X", "value": "Y" }), "InvalidParameterException").await;
 }
+
+#[tokio::test]
+async fn templates_make_repositories_on_push() {
+    let f = fixture().await;
+    let login = f.login().await;
+    let push = async |name: &str| {
+        let url = format!("http://{}/v2/{name}/blobs/uploads/", f.host());
+        f.http(http::Method::POST, &url, Some(&login), b"").await.0
+    };
+    assert_eq!(push("team/app").await, http::StatusCode::NOT_FOUND);
+    let template = json!({ "prefix": "team", "appliedFor": ["CREATE_ON_PUSH"], "imageTagMutability": "IMMUTABLE",
+        "resourceTags": [{ "Key": "k", "Value": "v" }] });
+    let created = f.call("CreateRepositoryCreationTemplate", template.clone()).await;
+    assert_eq!(created["repositoryCreationTemplate"]["prefix"], "team");
+    f.refused("CreateRepositoryCreationTemplate", template, "TemplateAlreadyExistsException").await;
+    let other = json!({ "prefix": "ROOT", "appliedFor": ["REPLICATION"] });
+    f.call("CreateRepositoryCreationTemplate", other).await;
+
+    assert_eq!(push("team/app").await, http::StatusCode::ACCEPTED);
+    for name in ["teams/app", "team", "other"] {
+        assert_eq!(push(name).await, http::StatusCode::NOT_FOUND, "{name}");
+    }
+    let made = f.call("DescribeRepositories", json!({})).await["repositories"].clone();
+    assert_eq!(
+        (&made[0]["repositoryName"], &made[0]["imageTagMutability"]),
+        (&json!("team/app"), &json!("IMMUTABLE"))
+    );
+
+    let update = json!({ "prefix": "team", "appliedFor": [], "description": "off" });
+    f.call("UpdateRepositoryCreationTemplate", update).await;
+    assert_eq!(push("team/second").await, http::StatusCode::NOT_FOUND);
+    let described = f.call("DescribeRepositoryCreationTemplates", json!({ "prefixes": ["team"] })).await;
+    assert_eq!(described["repositoryCreationTemplates"][0]["description"], "off");
+    assert_eq!(described["repositoryCreationTemplates"][0]["imageTagMutability"], "IMMUTABLE");
+    f.call("DeleteRepositoryCreationTemplate", json!({ "prefix": "team" })).await;
+    f.refused("DeleteRepositoryCreationTemplate", json!({ "prefix": "team" }), "TemplateNotFoundException")
+        .await;
+}
