@@ -163,45 +163,48 @@ impl NodeAgent {
             _server: server,
             network_generation: 0,
         };
-        agent.recover().await?;
+        agent.recover().await;
         let (shutdown, asked) = oneshot::channel();
         let ended = tokio::spawn(agent.run(messages, asked));
         Ok(AgentHandle { shutdown: Some(shutdown), ended, metadata_address })
     }
 
-    async fn recover(&mut self) -> Result<(), AgentError> {
-        if let Some(state) = journal::read_json::<NetworkState>(&self.network_file()) {
-            self.apply_network(state).await;
-        }
+    /// Finds every task of an earlier agent again, and removes what belongs to none: sandboxes first, since they are in the
+    /// networks; networks before the state that they may stand in the way of; directories last.
+    async fn recover(&mut self) {
         let tasks_dir = self.node.config.tasks_dir();
-        let (mut known, mut interfaces) = (BTreeSet::new(), BTreeSet::new());
+        let (mut found, mut torn) = (Vec::new(), Vec::new());
         for id in journal::task_ids(&tasks_dir) {
             let journal = TaskJournal::new(&tasks_dir, &id);
             match Task::recover(&self.node, journal.clone()).await {
-                Some((task, commands)) => {
-                    known.insert(id);
-                    interfaces.extend(task.interface_id());
-                    self.run_task(task, commands);
-                }
-                None => {
-                    tracing::warn!(task = id, "a task without a whole journal is removed");
-                    if let Err(error) = journal.remove() {
-                        tracing::warn!(task = id, %error, "its directory could not be removed");
-                    }
-                }
+                Some(task) => found.push(task),
+                None => torn.push(journal),
             }
         }
-        // Generations are compared within one connection only: a new control plane may count from elsewhere.
-        self.network_generation = 0;
-        self.node.machine.images.retain(&known).await;
-        if let Err(error) = self.node.machine.network.retain(&interfaces).await {
-            tracing::warn!(error, "interfaces of no task could not be detached");
+        let known: BTreeSet<String> = found.iter().map(|(task, _)| task.id().to_owned()).collect();
+        let interfaces = found.iter().filter_map(|(task, _)| task.interface_id()).collect();
+        let machine = &self.node.machine;
+        if let Err(error) = machine.runtime.sweep(known.clone()).await {
+            tracing::error!(%error, "sandboxes of no task could not be removed");
         }
-        let swept = self.node.machine.runtime.sweep(known).await;
-        swept.map_err(|error| AgentError::Machine {
-            what: "unknown sandboxes could not be removed",
-            reason: error.to_string(),
-        })
+        if let Err(error) = machine.network.retain(&interfaces).await {
+            tracing::error!(error, "interfaces of no task could not be detached");
+        }
+        machine.images.retain(&known).await;
+        for journal in torn {
+            tracing::warn!(?journal, "a task without a whole journal is removed");
+            if let Err(error) = journal.remove() {
+                tracing::warn!(%error, "its directory could not be removed");
+            }
+        }
+        if let Some(state) = journal::read_json::<NetworkState>(&self.network_file()) {
+            self.apply_network(state).await;
+            // Generations are compared within one connection only: a new control plane may count from elsewhere.
+            self.network_generation = 0;
+        }
+        for (task, commands) in found {
+            self.run_task(task, commands);
+        }
     }
 
     fn run_task(&mut self, task: Task, commands: mpsc::Sender<Command>) {
