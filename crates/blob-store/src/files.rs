@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::BlobError;
@@ -27,18 +28,23 @@ use crate::reader::{BlobReader, blocking};
 use crate::store::{Append, BlobInfo, BlobStore, BoxFuture, UploadId};
 use upload::Upload;
 
-/// How much the store takes.
+/// The memory that all uploads together may have queued for the disk, in KiB.
+const QUEUED_KIBIBYTES: usize = 128 * 1024;
+
+/// How much the store takes, and how well it keeps it.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Longest blob. The default is ECR's largest layer.
     pub blob_bytes: u64,
     /// Open uploads; each is a file, a hash state and an entry in memory.
     pub open_uploads: usize,
+    /// Whether blobs are on the disk before they are acknowledged. Off only where nothing is to survive.
+    pub durable: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { blob_bytes: 52_000 * 1024 * 1024, open_uploads: 10_000 }
+        Self { blob_bytes: 52_000 * 1024 * 1024, open_uploads: 10_000, durable: true }
     }
 }
 
@@ -54,6 +60,8 @@ struct Shared {
     limits: Limits,
     /// Uploads touched since the start; others are read back from their files when they are next named.
     open: Mutex<HashMap<UploadId, Arc<Upload>>>,
+    /// The memory that chunks on their way to the disk may take, in KiB.
+    queued: Arc<Semaphore>,
     /// Held while a blob appears, is touched, or is checked and deleted.
     keep: Mutex<()>,
 }
@@ -69,7 +77,9 @@ impl FileBlobStore {
                 .map_err(BlobError::io("creating the blob folder"))?;
         }
         fs::create_dir_all(&uploads).map_err(BlobError::io("creating the upload folder"))?;
-        let shared = Shared { blobs, uploads, limits, open: Mutex::default(), keep: Mutex::default() };
+        let queued = Arc::new(Semaphore::new(QUEUED_KIBIBYTES));
+        let shared =
+            Shared { blobs, uploads, limits, open: Mutex::default(), queued, keep: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -247,13 +257,20 @@ impl Shared {
             }
             if !shard.exists() {
                 fs::create_dir_all(&shard).map_err(BlobError::io("creating a blob folder"))?;
-                sync_directory(&self.blobs.join(digest.algorithm().name()))?;
+                self.sync_directory(&self.blobs.join(digest.algorithm().name()))?;
             }
             fs::rename(from, &to).map_err(BlobError::io("naming a blob"))?;
             // The grace period counts from the moment the blob exists, not from the upload's last byte.
             self.touch(digest)?;
         }
-        sync_directory(&shard)
+        self.sync_directory(&shard)
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<(), BlobError> {
+        if !self.limits.durable {
+            return Ok(());
+        }
+        File::open(path).and_then(|folder| folder.sync_all()).map_err(BlobError::io("syncing a folder"))
     }
 
     fn put_bytes(&self, expected: &Digest, bytes: &[u8]) -> Result<(), BlobError> {
@@ -274,7 +291,7 @@ impl Shared {
         let written = File::create_new(&temporary)
             .and_then(|mut file| {
                 file.write_all(bytes)?;
-                file.sync_data()
+                if self.limits.durable { file.sync_data() } else { Ok(()) }
             })
             .map_err(BlobError::io("writing a blob"))
             .and_then(|()| self.publish(&temporary, expected));
@@ -327,8 +344,4 @@ fn names_in(folder: &Path) -> Result<Vec<String>, BlobError> {
         .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .collect::<io::Result<_>>()
         .map_err(BlobError::io("listing a blob folder"))
-}
-
-fn sync_directory(path: &Path) -> Result<(), BlobError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(BlobError::io("syncing a folder"))
 }

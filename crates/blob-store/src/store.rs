@@ -68,7 +68,7 @@ pub struct BlobInfo {
     pub touched: SystemTime,
 }
 
-/// Bytes being added to one upload. Dropping it keeps what was written; [`Append::close`] says how much that is.
+/// Bytes being added to one upload, in order. Dropping it instead of closing it may lose the last of them.
 pub trait Append: Send {
     /// Adds bytes. Waits while the disk is behind, so that memory stays bounded.
     ///

@@ -154,7 +154,7 @@ async fn cancelled_and_expired_uploads_leave_nothing() {
 #[tokio::test]
 async fn bounds_hold() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let limits = Limits { blob_bytes: 10, open_uploads: 2 };
+    let limits = Limits { blob_bytes: 10, open_uploads: 2, ..Limits::default() };
     let store = FileBlobStore::open(folder.path(), limits).expect("a store");
     let first = store.begin_upload(Algorithm::Sha256).await.expect("first");
     let _second = store.begin_upload(Algorithm::Sha256).await.expect("second");

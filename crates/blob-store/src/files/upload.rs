@@ -25,7 +25,8 @@ pub(super) struct Upload {
 
 /// What a writer works on.
 pub(super) struct State {
-    pub file: File,
+    /// Open from the first chunk on: an upload that is only begun costs no file descriptor.
+    pub file: Option<File>,
     pub hasher: Hasher,
     pub length: u64,
 }
@@ -68,14 +69,8 @@ impl Shared {
             return Err(BlobError::TooManyUploads { limit });
         }
         let id = UploadId::fresh()?;
-        let path = self.uploads.join(id.as_str());
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create_new(true)
-            .open(path)
-            .map_err(BlobError::io("creating an upload"))?;
-        let upload = Upload::new(id.clone(), State { file, hasher: Hasher::new(algorithm), length: 0 });
+        File::create_new(self.uploads.join(id.as_str())).map_err(BlobError::io("creating an upload"))?;
+        let upload = Upload::new(id.clone(), State { file: None, hasher: Hasher::new(algorithm), length: 0 });
         self.open_uploads().insert(id.clone(), upload);
         Ok(id)
     }
@@ -85,18 +80,20 @@ impl Shared {
         if let Some(upload) = self.open_uploads().get(id) {
             return Ok(Arc::clone(upload));
         }
-        let path = self.uploads.join(id.as_str());
-        let file = match OpenOptions::new().read(true).append(true).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(BlobError::NoSuchUpload(id.clone()));
-            }
-            Err(error) => return Err(BlobError::io("opening an upload")(error)),
-        };
+        let file = self.open_file(id)?;
         let (hasher, length) = rehash(&file, Algorithm::Sha256)?;
-        let upload = Upload::new(id.clone(), State { file, hasher, length });
+        let upload = Upload::new(id.clone(), State { file: Some(file), hasher, length });
         // Two requests may have read the file back at once: the first entry counts for both.
         Ok(Arc::clone(self.open_uploads().entry(id.clone()).or_insert(upload)))
+    }
+
+    /// Opens an upload's file to read it and to add to it.
+    pub(super) fn open_file(&self, id: &UploadId) -> Result<File, BlobError> {
+        match OpenOptions::new().read(true).append(true).open(self.uploads.join(id.as_str())) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BlobError::NoSuchUpload(id.clone())),
+            Err(error) => Err(BlobError::io("opening an upload")(error)),
+        }
     }
 
     pub(super) fn upload_length(&self, id: &UploadId) -> Result<u64, BlobError> {
@@ -128,6 +125,7 @@ impl Shared {
 
     fn verify_and_publish(&self, id: &UploadId, expected: &Digest, state: State) -> Result<u64, BlobError> {
         let State { file, hasher, length } = state;
+        let file = file.map_or_else(|| self.open_file(id), Ok)?;
         let hasher = if hasher.algorithm() == expected.algorithm() {
             hasher
         } else {
@@ -137,7 +135,9 @@ impl Shared {
         if actual != *expected {
             return Err(BlobError::DigestMismatch { expected: expected.clone(), actual });
         }
-        file.sync_data().map_err(BlobError::io("syncing a blob"))?;
+        if self.limits.durable {
+            file.sync_data().map_err(BlobError::io("syncing a blob"))?;
+        }
         self.publish(&self.uploads.join(id.as_str()), expected)?;
         Ok(length)
     }

@@ -16,17 +16,19 @@ pub(super) struct Writeback {
     path: PathBuf,
     pending: u64,
     running: Arc<AtomicBool>,
+    wanted: bool,
 }
 
 impl Writeback {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, pending: 0, running: Arc::default() }
+    /// `wanted`: whether the upload will be synced at its end at all.
+    pub(super) fn new(path: PathBuf, wanted: bool) -> Self {
+        Self { path, pending: 0, running: Arc::default(), wanted }
     }
 
     /// Counts written bytes and starts a round when enough have gathered and none is under way.
     pub(super) fn written(&mut self, bytes: u64) {
         self.pending += bytes;
-        if self.pending < STEP_BYTES || self.running.swap(true, Ordering::AcqRel) {
+        if !self.wanted || self.pending < STEP_BYTES || self.running.swap(true, Ordering::AcqRel) {
             return;
         }
         self.pending = 0;
