@@ -180,3 +180,23 @@ fn statuses_are_ordered_as_a_task_lives() {
     assert!(order.is_sorted_by(|left, right| left < right));
     assert_eq!(serde_json::to_value(Deprovisioning).unwrap(), json!("DEPROVISIONING"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_decoding_panic(frame in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        // What comes out does not matter, only that something does.
+        let _ = (AcsMessage::decode(&frame), AgentMessage::decode(&frame));
+    }
+
+    #[test]
+    fn no_damage_to_a_frame_makes_decoding_panic(at in 0..2000usize, byte in proptest::prelude::any::<u8>()) {
+        let task = acs::Task { longshore: Some(Box::new(task_spec())), ..Default::default() };
+        let payload = acs::PayloadMessage { tasks: Some(vec![task]), ..Default::default() };
+        let mut frame = AcsMessage::Payload(payload.clone()).encode();
+        let at = at % frame.len();
+        frame[at] = byte;
+        let _ = AcsMessage::decode(&frame);
+        frame.truncate(at);
+        proptest::prop_assert!(AcsMessage::decode(&frame).is_err(), "a truncated frame is none");
+    }
+}

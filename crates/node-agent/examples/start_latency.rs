@@ -9,10 +9,13 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agent_protocol::state::TaskStatus;
 use support::{in_a_host_of_its_own, shell, task};
+
+/// How many tasks are started at once in the second part.
+const BURST: u8 = 20;
 
 fn main() {
     let rounds: u8 = std::env::args().nth(1).map_or(50, |text| text.parse().expect("a number of rounds"));
@@ -28,15 +31,30 @@ fn main() {
             host.status(&id, TaskStatus::Stopped).await;
             gone.push(start.elapsed());
         }
-        for (what, mut times) in [("payload → first line", lines), ("payload → STOPPED", gone)] {
-            times.sort();
-            let millis = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-            println!(
-                "{what:22} p50 {:6.2} ms  p95 {:6.2} ms  max {:6.2} ms",
-                millis(50),
-                millis(95),
-                millis(100)
-            );
+        println!("one task at a time");
+        print("payload → first line", lines);
+        print("payload → STOPPED", gone);
+
+        let ids: Vec<String> = (0..BURST).map(|number| format!("b{number}")).collect();
+        let start = Instant::now();
+        for (id, number) in ids.iter().zip(0..) {
+            host.run(task(id, 10 + number, vec![shell("app", "echo ready")]), 1).await;
+        }
+        let mut lines = Vec::new();
+        for id in &ids {
+            host.lines_until(id, |lines| !lines.is_empty()).await;
+            lines.push(start.elapsed());
+        }
+        println!("{BURST} tasks at once");
+        print("payload → first line", lines);
+        for id in &ids {
+            host.status(id, TaskStatus::Stopped).await;
         }
     });
+}
+
+fn print(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let millis = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    println!("  {what:22} p50 {:6.2} ms  p95 {:6.2} ms  max {:6.2} ms", millis(50), millis(95), millis(100));
 }

@@ -81,10 +81,11 @@ impl Host {
 
     async fn start(&mut self) {
         let path = self.root.path();
-        // Examples are not told where the binary is: beside their own directory.
-        let exe = match option_env!("CARGO_BIN_EXE_node-agent-shim") {
-            Some(exe) => PathBuf::from(exe),
-            None => {
+        let exe = match (std::env::var_os("SHIM_EXE"), option_env!("CARGO_BIN_EXE_node-agent-shim")) {
+            (Some(exe), _) => PathBuf::from(exe),
+            (None, Some(exe)) => PathBuf::from(exe),
+            // Examples are not told where the binary is: beside their own directory.
+            (None, None) => {
                 std::env::current_exe().unwrap().with_file_name("../node-agent-shim").canonicalize().unwrap()
             }
         };
