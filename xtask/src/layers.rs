@@ -37,6 +37,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("image-store", Layer::Io),
     ("container-runtime", Layer::Io),
     ("host-network", Layer::Io),
+    ("name-server", Layer::Io),
     ("control-plane", Layer::Composer),
     ("node-agent", Layer::Composer),
     ("longshore", Layer::Composer),

@@ -6,6 +6,7 @@
 mod agents;
 mod convert;
 pub mod gateway;
+mod names;
 pub mod registry;
 mod secret;
 pub mod services;

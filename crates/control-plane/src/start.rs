@@ -5,14 +5,20 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use addressing::Cidr;
 use agent_protocol::AcsMessage;
 use blob_store::{BlobError, BlobStore, FileBlobStore, Limits};
+use name_server::ZoneTable;
 use state_store::{SqliteOptions, SqliteStore, State, StateError, Store, StoreError};
 use telemetry_store::TelemetryStore;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use vocabulary::{AccountId, Region};
 
 use crate::{
     agents::{AgentLink, dispatch},
     gateway::{Gateway, Listening, Trust},
+    names,
     registry::{Authorize, Registry, catalog::Catalog, token::Access, token::TokenKey},
     secret::InstallationSecret,
     services::{self, Services, Settings, logs::Logs, paging::PageTokens},
@@ -160,6 +166,18 @@ impl ControlPlane {
         }));
     }
 
+    /// What the name server of this machine answers by itself, now and whenever it changes.
+    pub fn zones(&mut self) -> watch::Receiver<Arc<ZoneTable>> {
+        let services = Arc::clone(&self.services);
+        let (publish, tables) = watch::channel(Arc::new(names::table(&services.state.view())));
+        self.background.push(tokio::spawn(async move {
+            if let Err(error) = names::follow(services, publish).await {
+                tracing::error!(%error, "the name server no longer hears of changes; a restart is needed");
+            }
+        }));
+        tables
+    }
+
     /// Opens a second door for the tasks of this machine, where only issued keys count.
     ///
     /// # Errors
@@ -178,6 +196,7 @@ impl ControlPlane {
         if let Err(error) = self.services.logs.telemetry.close().await {
             tracing::warn!(%error, "the log store did not close cleanly");
         }
+        self.services.state.clone().close().await;
     }
 }
 

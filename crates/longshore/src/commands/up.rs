@@ -15,7 +15,8 @@ use std::{
 use addressing::Cidr;
 use anyhow::{Context, bail};
 use control_plane::{Config, ControlPlane};
-use host_network::{HostAddress, HostService, NetworkConfig, Transport};
+use host_network::{HostAddress, HostService, NetworkConfig, RESOLVER_ADDRESS, Transport};
+use name_server::{NameServer, NameServerConfig, NameServerHandle, Upstream};
 use node_agent::{AgentConfig, AgentHandle, METADATA_ADDRESS, NodeAgent, ShutdownMode};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -96,6 +97,7 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
     };
     let door = control.open_task_door(SocketAddr::from((METADATA_ADDRESS, args.listen.port()))).await;
     let door = door.with_context(|| format!("opening the tasks' door on {METADATA_ADDRESS}"))?;
+    let names = start_names(&mut control).await;
     say("Ready to run tasks.");
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -112,6 +114,9 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
         ShutdownMode::LeaveRunning
     };
     agent.shutdown(mode).await;
+    if let Some(names) = names {
+        names.shutdown().await;
+    }
     door.close().await;
     control.stop().await;
     clean_up(&places);
@@ -135,6 +140,23 @@ async fn start_agent(
     let agent = NodeAgent::start(config, network, control.agent_link(), receiver).await?;
     control.connect_agent(sender);
     Ok(agent)
+}
+
+/// Answers the tasks' questions for names. A machine where something else has taken the port runs tasks all the same.
+async fn start_names(control: &mut ControlPlane) -> Option<NameServerHandle> {
+    let config = NameServerConfig {
+        listen: vec![SocketAddr::from((RESOLVER_ADDRESS, name_server::PORT))],
+        upstream: Upstream::FromResolvConf(PathBuf::from("/etc/resolv.conf")),
+    };
+    match NameServer::start(config, control.zones()).await {
+        Ok(names) => Some(names),
+        Err(error) => {
+            say(&format!(
+                "Tasks cannot look up names: {error}. Another name server on this machine may hold the port."
+            ));
+            None
+        }
+    }
 }
 
 fn banner(args: &UpArgs, control: &ControlPlane, places: &Places, began: Instant) -> String {
