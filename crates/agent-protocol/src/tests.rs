@@ -192,7 +192,7 @@ proptest::proptest! {
     fn no_damage_to_a_frame_makes_decoding_panic(at in 0..2000usize, byte in proptest::prelude::any::<u8>()) {
         let task = acs::Task { longshore: Some(Box::new(task_spec())), ..Default::default() };
         let payload = acs::PayloadMessage { tasks: Some(vec![task]), ..Default::default() };
-        let mut frame = AcsMessage::Payload(payload.clone()).encode();
+        let mut frame = AcsMessage::Payload(payload).encode();
         let at = at % frame.len();
         frame[at] = byte;
         let _ = AcsMessage::decode(&frame);
