@@ -8,7 +8,7 @@ use vocabulary::{Scope, Timestamp};
 use crate::{
     gateway::ApiError,
     services::{
-        Services,
+        Services, ecr,
         ecs::{
             definitions,
             records::{ClientToken, Task},
@@ -40,6 +40,7 @@ pub async fn run(services: Arc<Services>) {
         report("deleting task definitions", definitions::purge(&services).await);
         if tokio::time::Instant::now() >= next_retention {
             next_retention = tokio::time::Instant::now() + RETENTION_INTERVAL;
+            report("registry upkeep", ecr::upkeep(&services.registry, now()).await);
             report("log retention", logs::retention::sweep(&services.logs, now()).await.map(|_| ()));
         }
     }

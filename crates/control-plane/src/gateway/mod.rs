@@ -8,6 +8,7 @@ mod call;
 mod credentials;
 mod error;
 mod operations;
+mod origin;
 mod server;
 
 pub use call::{Call, Context, Principal};

@@ -56,10 +56,22 @@ impl Operations {
         input: Value,
     ) -> Result<Answer, ApiError> {
         match self.handlers.get(&(service.name, operation.name)) {
+            Some(_) if is_dry_run(operation, &input) => Err(ApiError::undeclared(
+                "DryRunOperation",
+                412,
+                "Request would have succeeded, but DryRun flag is set.",
+            )),
             Some(handler) => handler(call, input).await,
             None => Err(ApiError::not_implemented(service.service_id, operation.name)),
         }
     }
+}
+
+/// Whether the caller only asks if it may: EC2's `DryRun`, which every caller who got this far may.
+fn is_dry_run(operation: &OperationTable, input: &Value) -> bool {
+    let Value::Structure(members) = input else { return false };
+    let at = operation.input.members.iter().position(|member| member.name == "DryRun");
+    at.and_then(|at| members.get(at)).is_some_and(|given| *given == Some(Value::Bool(true)))
 }
 
 /// Registers the handlers of one service.

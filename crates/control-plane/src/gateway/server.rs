@@ -30,7 +30,7 @@ use vocabulary::{Ids, Timestamp};
 use super::{
     Answer, ApiError, Call, Context, Operations, Trust,
     body::{Body, BodyBudget, BodyError, full},
-    credentials,
+    credentials, origin,
 };
 use crate::services::{Services, now};
 
@@ -133,6 +133,15 @@ impl Gateway {
         let path = request.uri().path();
         if path == "/health" {
             return plain(StatusCode::OK, "application/json", "{\"status\":\"ok\"}\n");
+        }
+        if let Err(foreign) = origin::check(request.headers(), &self.services.settings.public_name) {
+            tracing::warn!(%foreign, "a request was not let in");
+            let (parts, _) = request.into_parts();
+            return refuse(
+                &parts,
+                &ErrorBody::new("AccessDeniedException", 403, foreign.to_string()),
+                &self.services.ids().uuid(),
+            );
         }
         if path == "/v2" || path.starts_with("/v2/") {
             return self.services.registry.handle(request, now).await;
@@ -307,13 +316,17 @@ fn refuse_body(parts: &Parts, error: &BodyError, request_id: &str) -> Response<B
         BodyError::Idle => ("RequestTimeout", 408),
         BodyError::Truncated(_) => ("IncompleteBody", 400),
     };
+    refuse(parts, &ErrorBody::new(code, status, error.to_string()), request_id)
+}
+
+/// An error for a request that goes no further.
+fn refuse(parts: &Parts, error: &ErrorBody, request_id: &str) -> Response<Body> {
     let form = parts
         .headers
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form"));
     let protocol = if form { Protocol::Query } else { Protocol::AwsJson11 };
-    let body = ErrorBody::new(code, status, error.to_string());
-    let mut answer = aws_wire::encode_error(protocol, None, &body, request_id).map(full);
+    let mut answer = aws_wire::encode_error(protocol, None, error, request_id).map(full);
     // What is left of the body would be read as the next request.
     answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     answer

@@ -12,6 +12,7 @@ use vocabulary::Scope;
 
 use super::{
     names::{cluster_name, cluster_not_found, invalid},
+    providers::AWS_PROVIDERS,
     records::{Cluster, ContainerInstance, DesiredStatus, Task},
     settings, tags,
 };
@@ -21,9 +22,6 @@ use crate::{
     services::tagging::Tags,
 };
 use agent_protocol::state::TaskStatus;
-
-/// The capacity providers that every account has.
-const AWS_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
 
 /// The part of a cluster that is kept as the API has it: configuration, Service Connect defaults, default strategy.
 fn details(

@@ -5,6 +5,7 @@ mod clusters;
 pub mod definitions;
 mod instances;
 pub mod names;
+mod providers;
 pub mod records;
 mod settings;
 mod tags;
@@ -24,6 +25,7 @@ pub fn register(operations: &mut Operations) {
         .on::<ecs::CreateCluster, _, _>(clusters::create)
         .on::<ecs::DeleteCluster, _, _>(clusters::delete)
         .on::<ecs::DescribeClusters, _, _>(clusters::describe)
+        .on::<ecs::DescribeCapacityProviders, _, _>(providers::describe)
         .on::<ecs::ListClusters, _, _>(clusters::list)
         .on::<ecs::PutClusterCapacityProviders, _, _>(clusters::put_capacity_providers)
         .on::<ecs::UpdateCluster, _, _>(clusters::update)

@@ -6,3 +6,4 @@ pub mod report;
 pub mod run;
 pub mod spec;
 pub mod stop;
+mod unsupported;

@@ -67,6 +67,7 @@ pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, A
             group: input.group,
             tags: input.tags,
             propagate: input.propagate_tags,
+            managed_tags: input.enable_ecs_managed_tags == Some(true),
             enable_execute_command: input.enable_execute_command.unwrap_or(false),
             platform_version: input.platform_version,
         },
@@ -75,6 +76,25 @@ pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, A
         && input.capacity_provider_strategy.as_ref().is_some_and(|items| !items.is_empty())
     {
         return Err(invalid("Specify either a launch type or a capacity provider strategy, not both."));
+    }
+    let on_instances = input.launch_type.is_some_and(|launch_type| launch_type != ecs::LaunchType::Fargate);
+    let placed = |given: bool, what: &str| {
+        if given && !on_instances {
+            return Err(invalid(format!("Tasks on FARGATE do not support {what}.")));
+        }
+        Ok(())
+    };
+    placed(
+        input.placement_constraints.as_ref().is_some_and(|given| !given.is_empty()),
+        "placement constraints",
+    )?;
+    placed(input.placement_strategy.as_ref().is_some_and(|given| !given.is_empty()), "placement strategies")?;
+    if input.volume_configurations.as_ref().is_some_and(|given| !given.is_empty()) {
+        return Err(ApiError::undeclared(
+            "NotImplemented",
+            501,
+            "Longshore does not implement EBS volumes yet.",
+        ));
     }
     let client_token = input.client_token.filter(|token| !token.is_empty());
     let (tasks, failures) = call
@@ -138,6 +158,7 @@ pub async fn start(call: Call, input: StartTaskRequest) -> Result<StartTaskRespo
             group: input.group,
             tags: input.tags,
             propagate: input.propagate_tags,
+            managed_tags: input.enable_ecs_managed_tags == Some(true),
             enable_execute_command: input.enable_execute_command.unwrap_or(false),
             platform_version: None,
         },
@@ -172,6 +193,7 @@ struct Parts {
     group: Option<String>,
     tags: Option<Vec<ecs::Tag>>,
     propagate: Option<PropagateTags>,
+    managed_tags: bool,
     enable_execute_command: bool,
     platform_version: Option<String>,
 }
@@ -186,6 +208,7 @@ struct Prepared {
     group: Option<String>,
     tags: Tags,
     propagate: bool,
+    managed_tags: bool,
     enable_execute_command: bool,
     platform_version: String,
 }
@@ -225,6 +248,7 @@ impl Prepared {
             group: parts.group,
             tags: tags::checked(parts.tags)?,
             propagate: parts.propagate == Some(PropagateTags::TaskDefinition),
+            managed_tags: parts.managed_tags,
             enable_execute_command: parts.enable_execute_command,
             platform_version,
         })
@@ -303,6 +327,9 @@ impl Prepared {
         let mut task_tags = if self.propagate { definition.tags.clone() } else { Tags::new() };
         task_tags =
             tagging::merged(task_tags, self.tags.clone()).map_err(|error| invalid(error.to_string()))?;
+        if self.managed_tags {
+            task_tags.insert("aws:ecs:clusterName".to_owned(), self.cluster.clone());
+        }
         let task = Task {
             containers: containers(definition, &id, &mut ids),
             id,

@@ -15,6 +15,7 @@ use agent_protocol::{
 use aws_shapes_ecs as ecs;
 use vocabulary::Scope;
 
+use super::unsupported;
 use crate::services::ecs::{
     definitions,
     records::{Task, TaskContainer, TaskDefinition},
@@ -43,6 +44,9 @@ pub fn build(
 ) -> Result<TaskSpec, String> {
     let shape = &definition.definition.0;
     let overrides = &task.overrides.0;
+    if let Some(reason) = unsupported::find(shape, overrides) {
+        return Err(reason);
+    }
     let network_mode = match shape.network_mode {
         Some(ecs::NetworkMode::Awsvpc) => NetworkMode::Awsvpc,
         Some(ecs::NetworkMode::Host) => NetworkMode::Host,
