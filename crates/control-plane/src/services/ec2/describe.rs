@@ -10,8 +10,9 @@ use state_store::View;
 use vocabulary::Scope;
 
 use super::{
+    constant,
     errors::{interface_not_found, invalid_value, subnet_not_found, vpc_not_found},
-    filters::{Filtered, Filters},
+    filters::{Filtered, Filters, one},
     networks::{self, ZONES},
     page,
     records::{NetworkInterface, PublicAssociation, SecurityGroup, Subnet, Vpc},
@@ -23,10 +24,6 @@ use crate::{
     services::tagging::Tags,
 };
 
-fn one(text: impl ToString) -> Option<Vec<String>> {
-    Some(vec![text.to_string()])
-}
-
 impl Filtered for Vpc {
     fn values(&self, name: &str) -> Option<Vec<String>> {
         match name {
@@ -34,12 +31,38 @@ impl Filtered for Vpc {
             "cidr" | "cidr-block-association.cidr-block" => one(self.cidr),
             "is-default" | "isDefault" => one(self.is_default),
             "state" => one("available"),
+            "cidr-block-association.association-id" => one(cidr_association_id(&self.id)),
+            "cidr-block-association.state" => one("associated"),
+            "ipv6-cidr-block-association.association-id"
+            | "ipv6-cidr-block-association.ipv6-cidr-block"
+            | "ipv6-cidr-block-association.ipv6-pool"
+            | "ipv6-cidr-block-association.state" => Some(Vec::new()),
             _ => None,
         }
     }
 
     fn tags(&self) -> &Tags {
         &self.tags
+    }
+}
+
+fn cidr_association_id(vpc_id: &str) -> String {
+    vpc_id.replacen("vpc-", "vpc-cidr-assoc-", 1)
+}
+
+struct VpcView<'a>(&'a Scope, &'a Vpc);
+
+impl Filtered for VpcView<'_> {
+    fn values(&self, name: &str) -> Option<Vec<String>> {
+        match name {
+            "owner-id" => one(&self.0.account),
+            "dhcp-options-id" => one(constant::dhcp_options_id(self.0)),
+            _ => self.1.values(name),
+        }
+    }
+
+    fn tags(&self) -> &Tags {
+        &self.1.tags
     }
 }
 
@@ -54,7 +77,9 @@ pub async fn vpcs(call: Call, input: DescribeVpcsRequest) -> Result<DescribeVpcs
     }
     let mut found = Vec::new();
     for (id, vpc) in view.scan::<Vpc>(scope) {
-        if (ids.is_empty() || ids.iter().any(|wanted| wanted == id)) && filters.match_all(&*vpc)? {
+        if (ids.is_empty() || ids.iter().any(|wanted| wanted == id))
+            && filters.match_all(&VpcView(scope, &vpc))?
+        {
             found.push(vpc);
         }
     }
@@ -70,14 +95,14 @@ pub fn vpc_shape(scope: &Scope, vpc: &Vpc) -> ec2::Vpc {
     ec2::Vpc {
         cidr_block: Some(vpc.cidr.to_string()),
         cidr_block_association_set: Some(vec![ec2::VpcCidrBlockAssociation {
-            association_id: Some(vpc.id.replacen("vpc-", "vpc-cidr-assoc-", 1)),
+            association_id: Some(cidr_association_id(&vpc.id)),
             cidr_block: Some(vpc.cidr.to_string()),
             cidr_block_state: Some(ec2::VpcCidrBlockState {
                 state: Some(ec2::VpcCidrBlockStateCode::Associated),
                 ..ec2::VpcCidrBlockState::default()
             }),
         }]),
-        dhcp_options_id: Some("default".to_owned()),
+        dhcp_options_id: Some(constant::dhcp_options_id(scope)),
         instance_tenancy: Some(ec2::Tenancy::Default),
         is_default: Some(vpc.is_default),
         owner_id: Some(scope.account.to_string()),
@@ -266,7 +291,11 @@ pub async fn network_interfaces(
     })
 }
 
-fn group_identifiers(view: &View, scope: &Scope, interface: &NetworkInterface) -> Vec<ec2::GroupIdentifier> {
+pub fn group_identifiers(
+    view: &View,
+    scope: &Scope,
+    interface: &NetworkInterface,
+) -> Vec<ec2::GroupIdentifier> {
     let groups = interface.security_groups.iter();
     groups
         .map(|id| ec2::GroupIdentifier {
@@ -290,17 +319,10 @@ pub fn interface_shape(view: &View, scope: &Scope, interface: &NetworkInterface)
         public_ip: Some(public.address.to_string()),
         ..ec2::NetworkInterfaceAssociation::default()
     });
+    let dns_name = Some(interface.private_dns_name.clone()).filter(|name| !name.is_empty());
     ec2::NetworkInterface {
         association: association.clone(),
-        attachment: interface.attachment.as_ref().map(|attachment| ec2::NetworkInterfaceAttachment {
-            attach_time: Some(time(attachment.attached_at)),
-            attachment_id: Some(attachment.id.clone()),
-            delete_on_termination: Some(false),
-            device_index: Some(1),
-            instance_owner_id: Some(scope.account.to_string()),
-            status: Some(ec2::AttachmentStatus::Attached),
-            ..ec2::NetworkInterfaceAttachment::default()
-        }),
+        attachment: attachment_shape(scope, interface),
         availability_zone: Some(interface.availability_zone.clone()),
         availability_zone_id: Some(zone_id(&interface.availability_zone)),
         description: Some(interface.description.clone()),
@@ -310,12 +332,12 @@ pub fn interface_shape(view: &View, scope: &Scope, interface: &NetworkInterface)
         mac_address: Some(interface.mac_address.to_string()),
         network_interface_id: Some(interface.id.clone()),
         owner_id: Some(scope.account.to_string()),
-        private_dns_name: Some(interface.private_dns_name.clone()),
+        private_dns_name: dns_name.clone(),
         private_ip_address: Some(interface.private_address.to_string()),
         private_ip_addresses: Some(vec![ec2::NetworkInterfacePrivateIpAddress {
             association,
             primary: Some(true),
-            private_dns_name: Some(interface.private_dns_name.clone()),
+            private_dns_name: dns_name,
             private_ip_address: Some(interface.private_address.to_string()),
         }]),
         requester_managed: Some(interface.requester_managed),
@@ -330,6 +352,21 @@ pub fn interface_shape(view: &View, scope: &Scope, interface: &NetworkInterface)
         vpc_id: Some(interface.vpc_id.clone()),
         ..ec2::NetworkInterface::default()
     }
+}
+
+pub fn attachment_shape(
+    scope: &Scope,
+    interface: &NetworkInterface,
+) -> Option<ec2::NetworkInterfaceAttachment> {
+    interface.attachment.as_ref().map(|attachment| ec2::NetworkInterfaceAttachment {
+        attach_time: Some(time(attachment.attached_at)),
+        attachment_id: Some(attachment.id.clone()),
+        delete_on_termination: Some(false),
+        device_index: Some(1),
+        instance_owner_id: Some(scope.account.to_string()),
+        status: Some(ec2::AttachmentStatus::Attached),
+        ..ec2::NetworkInterfaceAttachment::default()
+    })
 }
 
 pub async fn availability_zones(

@@ -13,6 +13,12 @@ pub trait Filtered {
     fn tags(&self) -> &Tags;
 }
 
+/// The one value that a resource has.
+#[expect(clippy::unnecessary_wraps, reason = "what Filtered::values gives")]
+pub fn one(value: impl ToString) -> Option<Vec<String>> {
+    Some(vec![value.to_string()])
+}
+
 /// The filters of a request.
 pub struct Filters(Vec<(String, Vec<String>)>);
 
@@ -24,11 +30,6 @@ impl Filters {
                 .map(|filter| (filter.name.unwrap_or_default(), filter.values.unwrap_or_default()))
                 .collect(),
         )
-    }
-
-    /// The filter's values, for callers that act on one themselves.
-    pub fn get(&self, name: &str) -> Option<&[String]> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, values)| values.as_slice())
     }
 
     /// Whether the resource passes all of them.

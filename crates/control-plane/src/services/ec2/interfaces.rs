@@ -8,7 +8,11 @@ use vocabulary::{Ids, Scope, Timestamp};
 
 use super::{
     networks::private_dns_name,
-    records::{AddressClaim, Attachment, NetworkInterface, PublicAssociation, SecurityGroup, Subnet, global},
+    ranges,
+    records::{
+        AddressClaim, Attachment, ElasticAddress, NetworkInterface, PublicAssociation, SecurityGroup, Subnet,
+        Vpc, global, private_claim,
+    },
 };
 use crate::{
     gateway::ApiError,
@@ -44,6 +48,14 @@ pub fn create_for_task(
 ) -> Result<NetworkInterface, ApiError> {
     let subnets = subnets(tx, scope, request.subnets)?;
     let vpc_id = subnets[0].vpc_id.clone();
+    let vpc =
+        tx.get::<Vpc>(scope, &vpc_id).ok_or_else(|| invalid(format!("The VPC {vpc_id} does not exist.")))?;
+    ranges::take(tx, scope, &vpc).map_err(|other| {
+        invalid(format!(
+            "The range {} of {vpc_id} overlaps {} of {}, in which tasks run. Only one of two overlapping VPCs can have tasks at a time.",
+            vpc.cidr, other.range, other.vpc_id
+        ))
+    })?;
     let security_groups = groups(tx, scope, &vpc_id, request.security_groups)?;
     let id = format!("eni-{}", ids.hex(17));
     let claim = || AddressClaim { scope: scope.clone(), owner: id.clone() };
@@ -52,10 +64,7 @@ pub fn create_for_task(
     let order = (0..subnets.len()).map(|step| &subnets[(first + step) % subnets.len()]);
     let (subnet, private_address) = order
         .into_iter()
-        .find_map(|subnet| {
-            let address = claim_address(tx, subnet.cidr, (RESERVED_FIRST, RESERVED_LAST), claim(), ids)?;
-            Some((subnet, address))
-        })
+        .find_map(|subnet| Some((subnet, claim_private(tx, scope, subnet, claim(), ids)?)))
         .ok_or_else(|| {
             ApiError::undeclared(
                 "InvalidParameterException",
@@ -69,7 +78,7 @@ pub fn create_for_task(
     let public = match request.public_address {
         None => None,
         Some(pool) => {
-            let address = claim_address(tx, pool, (1, 1), claim(), ids).ok_or_else(|| {
+            let address = claim_public(tx, pool, claim(), ids).ok_or_else(|| {
                 ApiError::undeclared("InvalidParameterException", 400, "No public address is free.")
             })?;
             Some(PublicAssociation { address, allocation_id: None, association_id: None })
@@ -81,13 +90,14 @@ pub fn create_for_task(
         availability_zone: subnet.availability_zone.clone(),
         mac_address: MacAddress::generate(ids),
         private_address,
-        private_dns_name: private_dns_name(scope, private_address),
+        private_dns_name: private_dns_name(scope, &vpc, private_address),
         security_groups,
         public,
         description: request.description,
         requester_managed: true,
         attachment: Some(Attachment { id: format!("ela-attach-{}", ids.hex(17)), attached_at: request.now }),
         created_at: request.now,
+        client_token: None,
         tags: Tags::new(),
         id,
     };
@@ -98,21 +108,48 @@ pub fn create_for_task(
 /// Deletes an interface and frees its addresses. Nothing happens when it is gone already.
 pub fn delete(tx: &mut Tx, scope: &Scope, id: &str) {
     let Some(interface) = tx.delete::<NetworkInterface>(scope, id) else { return };
-    tx.delete::<AddressClaim>(&global(), &interface.private_address.to_string());
-    if let Some(public) = interface.public.as_ref().filter(|public| public.allocation_id.is_none()) {
-        tx.delete::<AddressClaim>(&global(), &public.address.to_string());
+    tx.delete::<AddressClaim>(scope, &private_claim(&interface.vpc_id, interface.private_address));
+    let Some(public) = &interface.public else { return };
+    match &public.allocation_id {
+        None => _ = tx.delete::<AddressClaim>(&global(), &public.address.to_string()),
+        // An elastic address outlives what it was associated with.
+        Some(allocation_id) => {
+            if let Some(found) = tx.get::<ElasticAddress>(scope, allocation_id) {
+                let freed = ElasticAddress { association: None, ..(*found).clone() };
+                tx.put(scope, allocation_id, freed);
+            }
+        }
     }
+}
+
+/// Claims a free address of the subnet for an interface.
+pub fn claim_private(
+    tx: &mut Tx,
+    scope: &Scope,
+    subnet: &Subnet,
+    claim: AddressClaim,
+    ids: &mut impl Ids,
+) -> Option<Ipv4Addr> {
+    let id_of = |address: Ipv4Addr| private_claim(&subnet.vpc_id, address);
+    claim_address(tx, subnet.cidr, (RESERVED_FIRST, RESERVED_LAST), (scope, &id_of), claim, ids)
+}
+
+/// Claims a free address of the platform's public range.
+pub fn claim_public(tx: &mut Tx, pool: Cidr, claim: AddressClaim, ids: &mut impl Ids) -> Option<Ipv4Addr> {
+    claim_address(tx, pool, (1, 1), (&global(), &|address| address.to_string()), claim, ids)
 }
 
 /// Claims a free address of `range`, leaving out its first and last ones. The search starts anywhere, so that
 /// concurrent claims seldom meet and a freed address is seldom given out again at once.
-pub fn claim_address(
+fn claim_address(
     tx: &mut Tx,
     range: Cidr,
     reserved: (u32, u32),
+    place: (&Scope, &dyn Fn(Ipv4Addr) -> String),
     claim: AddressClaim,
     ids: &mut impl Ids,
 ) -> Option<Ipv4Addr> {
+    let (scope, id_of) = place;
     let usable = range
         .size()
         .checked_sub(u64::from(reserved.0) + u64::from(reserved.1))
@@ -121,8 +158,8 @@ pub fn claim_address(
     let address = (0..usable)
         .map(|step| u64::from(reserved.0) + (start + step) % usable)
         .filter_map(|offset| range.nth(u32::try_from(offset).ok()?))
-        .find(|address| tx.peek::<AddressClaim>(&global(), &address.to_string()).is_none())?;
-    tx.create(&global(), &address.to_string(), claim).ok()?;
+        .find(|address| tx.peek::<AddressClaim>(scope, &id_of(*address)).is_none())?;
+    tx.create(scope, &id_of(address), claim).ok()?;
     Some(address)
 }
 

@@ -1,4 +1,5 @@
-//! The default network of an account and region: made at first use, as AWS has it from the start.
+//! The default network of an account and region, made at first use as AWS has it from the start; and what every new VPC
+//! comes with.
 
 use std::net::Ipv4Addr;
 
@@ -6,8 +7,11 @@ use addressing::{Cidr, vpc};
 use state_store::Tx;
 use vocabulary::{Ids, Scope};
 
-use super::records::{
-    DefaultNetwork, RangeClaim, RulePeer, SecurityGroup, SecurityGroupRule, Subnet, Vpc, global,
+use super::{
+    ranges,
+    records::{
+        DefaultNetwork, InternetGateway, RouteTable, RulePeer, SecurityGroup, SecurityGroupRule, Subnet, Vpc,
+    },
 };
 use crate::{
     gateway::ApiError,
@@ -35,6 +39,19 @@ fn ensure_default_in(
     if tx.get::<DefaultNetwork>(scope, DefaultNetwork::ID).is_some() {
         return Ok(());
     }
+    create_default(tx, scope, host_ranges, ids).map(drop)
+}
+
+/// Makes a default VPC: a subnet in every zone, and a way outside.
+///
+/// # Errors
+/// `VpcLimitExceeded` when no range is left.
+pub fn create_default(
+    tx: &mut Tx,
+    scope: &Scope,
+    host_ranges: &[Cidr],
+    ids: &mut impl Ids,
+) -> Result<Vpc, ApiError> {
     let mut taken: Vec<Cidr> = host_ranges.to_vec();
     taken.extend(tx.view().scan_all::<Vpc>().map(|found| found.value.cidr));
     let range = vpc::choose_default_vpc(&taken).ok_or_else(|| {
@@ -44,8 +61,6 @@ fn ensure_default_in(
             "No range is left for another default VPC on this platform.",
         )
     })?;
-    tx.create(&global(), &range.to_string(), RangeClaim { scope: scope.clone() })
-        .map_err(ApiError::internal)?;
     let network = Vpc {
         id: format!("vpc-{}", ids.hex(17)),
         cidr: range,
@@ -66,11 +81,33 @@ fn ensure_default_in(
         };
         tx.put(scope, &subnet.id.clone(), subnet);
     }
+    let gateway = InternetGateway {
+        id: format!("igw-{}", ids.hex(17)),
+        vpc_id: Some(network.id.clone()),
+        tags: Tags::new(),
+    };
+    furnish(tx, scope, &network, Some(gateway.id.clone()), ids);
+    tx.put(scope, &gateway.id.clone(), gateway);
+    tx.put(scope, DefaultNetwork::ID, DefaultNetwork { vpc_id: network.id.clone() });
+    tx.put(scope, &network.id, network.clone());
+    Ok(network)
+}
+
+/// What every VPC has from the start: its range if that is free, a security group, a main route table.
+pub fn furnish(tx: &mut Tx, scope: &Scope, network: &Vpc, outside: Option<String>, ids: &mut impl Ids) {
+    ranges::take_if_free(tx, scope, network);
     let group = default_group(&network.id, ids);
     tx.put(scope, &group.id.clone(), group);
-    tx.put(scope, DefaultNetwork::ID, DefaultNetwork { vpc_id: network.id.clone() });
-    tx.put(scope, &network.id.clone(), network);
-    Ok(())
+    let table = RouteTable {
+        id: format!("rtb-{}", ids.hex(17)),
+        vpc_id: network.id.clone(),
+        main_association: Some(format!("rtbassoc-{}", ids.hex(17))),
+        associations: Vec::new(),
+        outside,
+        client_token: None,
+        tags: Tags::new(),
+    };
+    tx.put(scope, &table.id.clone(), table);
 }
 
 /// The group that every VPC has: members reach each other, and everything outward.
@@ -112,11 +149,18 @@ pub fn allow_all_outward(ids: &mut impl Ids) -> SecurityGroupRule {
     }
 }
 
-/// `ip-172-31-0-5.REGION.compute.internal` (`.ec2.internal` in us-east-1), as EC2 names private addresses.
-pub fn private_dns_name(scope: &Scope, address: Ipv4Addr) -> String {
-    let host = address.to_string().replace('.', "-");
+/// The domain that tasks search: `REGION.compute.internal`, `ec2.internal` in us-east-1.
+pub fn domain(scope: &Scope) -> String {
     match scope.region.as_str() {
-        "us-east-1" => format!("ip-{host}.ec2.internal"),
-        region => format!("ip-{host}.{region}.compute.internal"),
+        "us-east-1" => "ec2.internal".to_owned(),
+        region => format!("{region}.compute.internal"),
     }
+}
+
+/// `ip-172-31-0-5.REGION.compute.internal`, as EC2 names private addresses; empty in a VPC that gives no names.
+pub fn private_dns_name(scope: &Scope, vpc: &Vpc, address: Ipv4Addr) -> String {
+    if !(vpc.enable_dns_support && vpc.enable_dns_hostnames) {
+        return String::new();
+    }
+    format!("ip-{}.{}", address.to_string().replace('.', "-"), domain(scope))
 }

@@ -120,6 +120,7 @@ pub struct NetworkInterface {
     pub availability_zone: String,
     pub mac_address: MacAddress,
     pub private_address: Ipv4Addr,
+    /// Empty in a VPC whose DNS support or host names are switched off.
     pub private_dns_name: String,
     pub security_groups: Vec<String>,
     pub public: Option<PublicAssociation>,
@@ -128,6 +129,8 @@ pub struct NetworkInterface {
     pub requester_managed: bool,
     pub attachment: Option<Attachment>,
     pub created_at: Timestamp,
+    /// The token of the request that made it: the same one makes no second.
+    pub client_token: Option<String>,
     pub tags: Tags,
 }
 
@@ -152,8 +155,8 @@ pub struct Attachment {
     pub attached_at: Timestamp,
 }
 
-/// That an address is taken. Its id is the address; it lies in [`global`], since every address of the platform, private or public,
-/// can be reached from the host and so must be its only one.
+/// That an address is taken. A public one is claimed in [`global`] under itself; a private one in its VPC's scope, as
+/// [`private_claim`] says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddressClaim {
     pub scope: Scope,
@@ -163,10 +166,80 @@ pub struct AddressClaim {
 
 record!(AddressClaim, "address-claim");
 
-/// That a default network has a range. Its id is the range; it lies in [`global`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RangeClaim {
-    pub scope: Scope,
+/// The id of the claim of a private address.
+pub fn private_claim(vpc_id: &str, address: Ipv4Addr) -> String {
+    format!("{vpc_id}/{address}")
 }
 
-record!(RangeClaim, "range-claim");
+/// Which VPCs have their ranges within one /16. Its id is that /16; it lies in [`global`]. The ranges in it never overlap: see
+/// [`ranges`](super::ranges).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RangeHolders {
+    pub holders: Vec<RangeHolder>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeHolder {
+    pub scope: Scope,
+    pub vpc_id: String,
+    pub range: Cidr,
+}
+
+record!(RangeHolders, "range-holders");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InternetGateway {
+    /// `igw-…`
+    pub id: String,
+    /// The VPC it is attached to.
+    pub vpc_id: Option<String>,
+    pub tags: Tags,
+}
+
+record!(InternetGateway, "internet-gateway", indexes: |gateway| {
+    gateway.vpc_id.iter().map(|vpc| ("vpc", vpc.clone())).collect()
+});
+
+/// A route table. The route within the VPC (`local`) is in every one and not kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// `rtb-…`
+    pub id: String,
+    pub vpc_id: String,
+    /// Of the association with the VPC itself, which the main table has.
+    pub main_association: Option<String>,
+    pub associations: Vec<SubnetAssociation>,
+    /// The internet gateway that 0.0.0.0/0 goes to. Nothing else can be routed to.
+    pub outside: Option<String>,
+    /// The token of the request that made it: the same one makes no second.
+    pub client_token: Option<String>,
+    pub tags: Tags,
+}
+
+record!(RouteTable, "route-table", indexes: |table| vec![("vpc", table.vpc_id.clone())]);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetAssociation {
+    /// `rtbassoc-…`
+    pub id: String,
+    pub subnet_id: String,
+}
+
+/// An elastic address: public, and the account's until it is released. Whose it is at the moment stands in the interface.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ElasticAddress {
+    /// `eipalloc-…`
+    pub allocation_id: String,
+    pub address: Ipv4Addr,
+    pub association: Option<AddressAssociation>,
+    pub tags: Tags,
+}
+
+record!(ElasticAddress, "elastic-address");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressAssociation {
+    /// `eipassoc-…`
+    pub id: String,
+    pub interface_id: String,
+}

@@ -4,9 +4,16 @@ use agent_protocol::spec;
 use state_store::View;
 use vocabulary::Scope;
 
-use super::records::{NetworkInterface, RulePeer, SecurityGroup, SecurityGroupRule, Subnet, Vpc};
+use super::{
+    networks::domain,
+    ranges,
+    records::{NetworkInterface, RulePeer, SecurityGroup, SecurityGroupRule, Subnet, Vpc},
+    routing::Routing,
+};
 
 /// The interface of a task, as its specification has it. `None` when the interface or its network is gone.
+///
+/// The public address is left out in a subnet without a way outside: [`Routing`] says why.
 pub fn task_interface(
     view: &View,
     scope: &Scope,
@@ -16,7 +23,15 @@ pub fn task_interface(
     let interface = view.get::<NetworkInterface>(scope, id)?;
     let subnet = view.get::<Subnet>(scope, &interface.subnet_id)?;
     let vpc = view.get::<Vpc>(scope, &interface.vpc_id)?;
-    let (_, domain) = interface.private_dns_name.split_once('.')?;
+    let public_address = interface.public.as_ref().map(|public| public.address);
+    let leads_outside = || Routing::of(view, scope, &vpc.id).leads_outside(&subnet.id);
+    let dns_servers =
+        if vpc.enable_dns_support { vec![addressing::vpc::resolver(vpc.cidr)] } else { Vec::new() };
+    // Where the VPC gives no names, a task's host name is any.
+    let private_dns_name = match interface.private_dns_name.as_str() {
+        "" => interface.id.replacen("eni-", "ip-", 1),
+        name => name.to_owned(),
+    };
     Some(spec::NetworkInterface {
         interface_id: interface.id.clone(),
         attachment_arn: attachment_arn.to_owned(),
@@ -26,33 +41,35 @@ pub fn task_interface(
         private_address: interface.private_address,
         subnet_cidr: subnet.cidr,
         router_address: addressing::vpc::router(subnet.cidr),
-        dns_servers: vec![addressing::vpc::resolver(vpc.cidr)],
-        dns_search_domains: vec![domain.to_owned()],
-        private_dns_name: interface.private_dns_name.clone(),
-        public_address: interface.public.as_ref().map(|public| public.address),
+        dns_servers,
+        dns_search_domains: vec![domain(scope)],
+        private_dns_name,
+        public_address: public_address.filter(|_| leads_outside()),
         security_group_ids: interface.security_groups.clone(),
     })
 }
 
-/// The networks of all accounts.
+/// The networks of all accounts that have their ranges: no two of them overlap.
 pub fn vpcs(view: &View) -> Vec<spec::Vpc> {
-    view.scan_all::<Vpc>()
-        .map(|found| spec::Vpc {
-            subnets: view
-                .by_index::<Subnet>(&found.scope, "vpc", &found.id)
-                .map(|(_, subnet)| subnet.cidr)
-                .collect(),
-            cidr: found.value.cidr,
-            vpc_id: found.id,
-        })
-        .collect()
+    let holders = ranges::holders(view);
+    let networks = holders.into_iter().map(|holder| spec::Vpc {
+        subnets: view
+            .by_index::<Subnet>(&holder.scope, "vpc", &holder.vpc_id)
+            .map(|(_, subnet)| subnet.cidr)
+            .collect(),
+        cidr: holder.range,
+        vpc_id: holder.vpc_id,
+    });
+    networks.collect()
 }
 
 /// The security groups of all accounts that have members.
 pub fn security_groups(view: &View) -> Vec<spec::SecurityGroup> {
     view.scan_all::<SecurityGroup>()
         .filter_map(|found| {
-            let members = view.by_index::<NetworkInterface>(&found.scope, "group", &found.id);
+            let interfaces = view.by_index::<NetworkInterface>(&found.scope, "group", &found.id);
+            // An interface of no task sends and receives nothing.
+            let members = interfaces.filter(|(_, interface)| interface.attachment.is_some());
             let member_addresses: Vec<_> = members.map(|(_, interface)| interface.private_address).collect();
             // A group without members takes part in no rule that could match.
             if member_addresses.is_empty() {

@@ -12,7 +12,7 @@ use super::{
     errors::{error, invalid_value},
     filters::{Filtered, Filters},
     page,
-    records::{NetworkInterface, SecurityGroup, Subnet, Vpc},
+    records::{ElasticAddress, InternetGateway, NetworkInterface, RouteTable, SecurityGroup, Subnet, Vpc},
 };
 use crate::{
     gateway::{ApiError, Call},
@@ -73,6 +73,9 @@ fn edit(
         Some("vpc") => of::<Vpc>(tx, scope, id, |record| &mut record.tags, change),
         Some("subnet") => of::<Subnet>(tx, scope, id, |record| &mut record.tags, change),
         Some("sg") => of::<SecurityGroup>(tx, scope, id, |record| &mut record.tags, change),
+        Some("igw") => of::<InternetGateway>(tx, scope, id, |record| &mut record.tags, change),
+        Some("rtb") => of::<RouteTable>(tx, scope, id, |record| &mut record.tags, change),
+        Some("eipalloc") => of::<ElasticAddress>(tx, scope, id, |record| &mut record.tags, change),
         Some("eni") => of::<NetworkInterface>(tx, scope, id, |record| &mut record.tags, change),
         Some("sgr") => {
             let groups = tx.scan::<SecurityGroup>(scope);
@@ -177,6 +180,15 @@ fn all(view: &View, scope: &Scope) -> Vec<TagOf> {
             none: Tags::new(),
         }));
     };
+    for (id, record) in view.scan::<ElasticAddress>(scope) {
+        add(id, "elastic-ip", &record.tags);
+    }
+    for (id, record) in view.scan::<InternetGateway>(scope) {
+        add(id, "internet-gateway", &record.tags);
+    }
+    for (id, record) in view.scan::<RouteTable>(scope) {
+        add(id, "route-table", &record.tags);
+    }
     for (id, record) in view.scan::<NetworkInterface>(scope) {
         add(id, "network-interface", &record.tags);
     }

@@ -1,5 +1,7 @@
 //! Security groups: create, describe, delete; the rules in them are in [`rules`].
 
+pub mod descriptions;
+pub mod references;
 pub mod rules;
 
 use aws_shapes_ec2 as ec2;

@@ -38,17 +38,17 @@ const MOST_RULES: usize = 60;
 
 /// One rule as a request asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Asked {
+pub(super) struct Asked {
     protocol: String,
     from_port: Option<i32>,
     to_port: Option<i32>,
     peer: RulePeer,
-    description: Option<String>,
+    pub(super) description: Option<String>,
 }
 
 impl Asked {
     /// Whether `rule` lets the same traffic through.
-    fn equals(&self, rule: &SecurityGroupRule) -> bool {
+    pub(super) fn equals(&self, rule: &SecurityGroupRule) -> bool {
         self.protocol == rule.protocol
             && self.from_port == rule.from_port
             && self.to_port == rule.to_port
@@ -139,8 +139,21 @@ fn ipv6_cidr(text: &str) -> Result<String, ApiError> {
     Ok(text.to_ascii_lowercase())
 }
 
+/// Up to 255 characters of EC2's set.
+pub(super) fn check_description(given: Option<&str>) -> Result<(), ApiError> {
+    let Some(text) = given else { return Ok(()) };
+    let allowed =
+        |character: char| character.is_ascii_alphanumeric() || ". _-:/()#,@[]+=&;{}!$*".contains(character);
+    if text.len() > 255 || !text.chars().all(allowed) {
+        return Err(invalid_value(
+            "Invalid rule description. Valid descriptions are strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*",
+        ));
+    }
+    Ok(())
+}
+
 /// Takes permissions apart into rules.
-fn take_apart(tx: &mut Tx, scope: &Scope, given: &[IpPermission]) -> Result<Vec<Asked>, ApiError> {
+pub(super) fn take_apart(tx: &mut Tx, scope: &Scope, given: &[IpPermission]) -> Result<Vec<Asked>, ApiError> {
     let mut asked: Vec<Asked> = Vec::new();
     for permission in given {
         let protocol = protocol(permission.ip_protocol.as_deref())?;
@@ -169,6 +182,7 @@ fn take_apart(tx: &mut Tx, scope: &Scope, given: &[IpPermission]) -> Result<Vec<
             return Err(missing("cidrIp, cidrIpv6 or groupId of the permission"));
         }
         for (peer, description) in peers {
+            check_description(description.as_deref())?;
             asked.push(Asked { protocol: protocol.clone(), from_port, to_port, peer, description });
         }
     }
