@@ -105,7 +105,9 @@ impl Registry {
             tag,
             completeness: Completeness::Required,
         };
-        self.catalog.put_image(&session.access.scope, name.as_str(), new, session.now).await?;
+        let scope = &session.access.scope;
+        self.catalog.put_image(scope, name.as_str(), new, session.now).await?;
+        self.replicate_pushed(scope, name.as_str(), &digest, session.now);
         let mut answer = empty(StatusCode::CREATED);
         set(&mut answer, header::LOCATION, &format!("/v2/{name}/manifests/{digest}"));
         set(&mut answer, CONTENT_DIGEST, &digest.to_string());

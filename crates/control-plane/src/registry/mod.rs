@@ -20,6 +20,7 @@ mod manifests;
 pub(crate) mod public;
 mod range;
 pub mod records;
+mod replication;
 mod request;
 pub(crate) mod route;
 pub mod token;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use blob_store::Digest;
 use serde::{Deserialize, Serialize};
 use state_store::{Record, Tables};
-use vocabulary::Timestamp;
+use vocabulary::{Scope, Timestamp};
 
 use super::manifest::Descriptor;
 
@@ -240,6 +240,11 @@ impl Template {
         self.prefix == Self::ROOT || name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
     }
 
+    /// Whether it is for repositories that replication makes.
+    pub fn on_replication(&self) -> bool {
+        self.applied_for.iter().any(|purpose| purpose == "REPLICATION")
+    }
+
     /// The repository that it makes.
     pub fn repository(&self, name: &str, now: Timestamp) -> Repository {
         Repository {
@@ -262,6 +267,40 @@ impl Record for Template {
     const SCHEMA_VERSION: u32 = 1;
 }
 
+/// Where images of a registry appear as well. Id: [`Replication::ID`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replication {
+    pub rules: Vec<ReplicationRule>,
+    /// Images pushed before are left alone.
+    pub since: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationRule {
+    pub destinations: Vec<Scope>,
+    /// Beginnings of repository names; none means every repository.
+    pub prefixes: Vec<String>,
+}
+
+impl Replication {
+    pub const ID: &'static str = "rules";
+
+    /// The registries that a repository's images go to, each once.
+    pub fn destinations(&self, repository: &str) -> Vec<Scope> {
+        let applies = |rule: &&ReplicationRule| {
+            rule.prefixes.is_empty() || rule.prefixes.iter().any(|prefix| repository.starts_with(prefix))
+        };
+        let all = self.rules.iter().filter(applies).flat_map(|rule| rule.destinations.iter().cloned());
+        all.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+impl Record for Replication {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "replication";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
 /// Declares the tables of all of the above.
 pub fn tables(tables: Tables) -> Tables {
     tables
@@ -272,4 +311,5 @@ pub fn tables(tables: Tables) -> Tables {
         .with::<Referrer>()
         .with::<LayerFence>()
         .with::<Template>()
+        .with::<Replication>()
 }

@@ -161,3 +161,45 @@ async fn lifecycle_policies_are_applied() {
         Some(f.now + day)
     );
 }
+
+#[tokio::test]
+async fn images_appear_in_other_regions() {
+    use crate::registry::records::{Replication, ReplicationRule};
+    let f = fixture().await;
+    f.push_image(NAME, "before", "before the rule").await;
+    let to = vocabulary::Scope::new(f.scope.account.clone(), "eu-west-1".parse().expect("a region"));
+    let mut later = f;
+    later.now = later.now + std::time::Duration::from_secs(1);
+    let f = later;
+    let rule = ReplicationRule { destinations: vec![to.clone()], prefixes: vec!["team/app".to_owned()] };
+    let replication = Replication { rules: vec![rule], since: f.now };
+    let state = f.registry.catalog.state();
+    let put = state.transact(|tx| {
+        tx.put(&f.scope, Replication::ID, replication.clone());
+        Ok::<_, CatalogError>(())
+    });
+    put.await.expect("stored");
+
+    let child = f.push_image(NAME, "child", "child").await;
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": crate::registry::manifest::OCI_INDEX,
+        "manifests": [{ "mediaType": OCI_MANIFEST, "digest": child, "size": 1 }] });
+    let got = f.put_manifest(NAME, "index", crate::registry::manifest::OCI_INDEX, &index).await;
+    got.expect(StatusCode::CREATED);
+    f.push_image(OTHER, "other", "not in the rule").await;
+    let there = || f.registry.catalog.tags(&to, NAME, None, 10);
+    let mut changes = state.watch::<crate::registry::records::Tag>();
+    while there() != ["child", "index"] {
+        let bound = std::time::Duration::from_secs(10);
+        tokio::time::timeout(bound, changes.next()).await.expect("it appears").expect("a change");
+    }
+    assert!(f.registry.catalog.repository(&to, OTHER).is_err());
+    assert!(f.registry.catalog.layer(&to, NAME, &Digest::sha256(b"child")).is_some());
+    assert_eq!(f.registry.replicate_missing(f.now).await, 0, "nothing is left");
+    f.registry.catalog.delete_repository(&to, NAME, true).await.expect("deleted");
+    assert_eq!(
+        f.registry.replicate_missing(f.now).await,
+        2,
+        "the image and its index, not what was there before"
+    );
+    assert_eq!(there(), ["child", "index"]);
+}

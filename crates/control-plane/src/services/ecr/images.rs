@@ -67,6 +67,7 @@ pub async fn put(call: Call, input: PutImageRequest) -> Result<PutImageResponse,
         }
         .into());
     }
+    registry.replicate_pushed(&target.scope, &target.name, &digest, call.now());
     let image = ecr::Image {
         image_id: Some(identifier(&digest, tag)),
         image_manifest: Some(text),

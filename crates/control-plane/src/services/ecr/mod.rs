@@ -1,7 +1,7 @@
 //! Elastic Container Registry: the API over the registry's catalogue.
 //!
 //! Images pushed through the protocol and through this API are the same images. What has no handler here is answered with
-//! 501: pull-through caches, replication, archive storage, signing.
+//! 501: pull-through caches, archive storage, signing.
 
 mod authorization;
 mod errors;
@@ -13,6 +13,7 @@ mod previews;
 mod public;
 pub mod records;
 mod registry_settings;
+mod replication;
 mod repositories;
 mod scanning;
 mod tags;
@@ -38,11 +39,13 @@ const UPLOAD_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 /// Content that nothing refers to stays for so long after it was stored or last asked for.
 const GARBAGE_GRACE: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// What has to be done from time to time, once an hour is enough: images expire, unreferenced content goes.
+/// What has to be done from time to time, once an hour is enough: images expire, replicas that a crash left out are made,
+/// unreferenced content goes.
 pub async fn upkeep(registry: &Registry, now: Timestamp) -> Result<(), ApiError> {
     apply_lifecycle_policies(&registry.catalog, now).await?;
+    let replicated = registry.replicate_missing(now).await;
     let swept = registry.collect_garbage(UPLOAD_IDLE, GARBAGE_GRACE).await?;
-    tracing::debug!(?swept, "registry upkeep");
+    tracing::debug!(?swept, replicated, "registry upkeep");
     Ok(())
 }
 
@@ -93,7 +96,9 @@ pub fn register(operations: &mut Operations) {
         .on::<ecr::PutRegistryScanningConfiguration, _, _>(scanning::put_of_registry)
         .on::<ecr::GetRegistryScanningConfiguration, _, _>(scanning::get_of_registry)
         .on::<ecr::BatchGetRepositoryScanningConfiguration, _, _>(scanning::batch_get)
-        .on::<ecr::DescribeRegistry, _, _>(registry_settings::describe)
+        .on::<ecr::DescribeRegistry, _, _>(replication::describe_registry)
+        .on::<ecr::PutReplicationConfiguration, _, _>(replication::put)
+        .on::<ecr::DescribeImageReplicationStatus, _, _>(replication::status)
         .on::<ecr::GetAccountSetting, _, _>(registry_settings::get_account_setting)
         .on::<ecr::PutAccountSetting, _, _>(registry_settings::put_account_setting)
         .on::<ecr::CreateRepositoryCreationTemplate, _, _>(templates::create)

@@ -1,9 +1,7 @@
 //! Settings of a whole registry.
 
-use aws_shapes_ecr as ecr;
 use aws_shapes_ecr::{
-    DescribeRegistryRequest, DescribeRegistryResponse, GetAccountSettingRequest, GetAccountSettingResponse,
-    PutAccountSettingRequest, PutAccountSettingResponse,
+    GetAccountSettingRequest, GetAccountSettingResponse, PutAccountSettingRequest, PutAccountSettingResponse,
 };
 
 use super::catalog;
@@ -15,13 +13,6 @@ use crate::registry::error::CatalogError;
 /// Account settings: the name, the default first, then every other value.
 const ACCOUNT_SETTINGS: [(&str, &[&str]); 2] =
     [("BASIC_SCAN_TYPE_VERSION", &["AWS_NATIVE", "CLAIR"]), ("REGISTRY_POLICY_SCOPE", &["V2", "V1"])];
-
-pub async fn describe(call: Call, _: DescribeRegistryRequest) -> Result<DescribeRegistryResponse, ApiError> {
-    Ok(DescribeRegistryResponse {
-        registry_id: Some(call.scope().account.to_string()),
-        replication_configuration: Some(ecr::ReplicationConfiguration { rules: Some(Vec::new()) }),
-    })
-}
 
 pub async fn get_account_setting(
     call: Call,

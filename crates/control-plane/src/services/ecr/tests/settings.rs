@@ -196,3 +196,29 @@ async fn templates_make_repositories_on_push() {
     f.refused("DeleteRepositoryCreationTemplate", json!({ "prefix": "team" }), "TemplateNotFoundException")
         .await;
 }
+
+#[tokio::test]
+async fn replication_rules() {
+    let f = fixture().await;
+    let rules = |region: &str, account: &str| {
+        json!({ "replicationConfiguration": { "rules": [{ "destinations": [{ "region": region, "registryId": account }],
+            "repositoryFilters": [{ "filter": "ap", "filterType": "PREFIX_MATCH" }] }] } })
+    };
+    f.refused("PutReplicationConfiguration", rules("us-east-1", ACCOUNT), "InvalidParameterException").await;
+    f.refused("PutReplicationConfiguration", rules("eu-west-1", "999999999999"), "ValidationException").await;
+    let put = f.call("PutReplicationConfiguration", rules("eu-west-1", ACCOUNT)).await;
+    let described = f.call("DescribeRegistry", json!({})).await;
+    assert_eq!(described["replicationConfiguration"], put["replicationConfiguration"]);
+    assert_eq!(put, rules("eu-west-1", ACCOUNT));
+
+    f.create("app").await;
+    let manifest = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [] });
+    f.call(
+        "PutImage",
+        json!({ "repositoryName": "app", "imageTag": "v1", "imageManifest": manifest.to_string() }),
+    )
+    .await;
+    let image = json!({ "repositoryName": "app", "imageId": { "imageTag": "v1" } });
+    let status = f.call("DescribeImageReplicationStatus", image).await["replicationStatuses"][0].clone();
+    assert_eq!((&status["region"], &status["registryId"]), (&json!("eu-west-1"), &json!(ACCOUNT)));
+}
