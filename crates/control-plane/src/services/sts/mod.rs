@@ -1,22 +1,19 @@
-//! Security Token Service.
+//! Security Token Service: who one is, and temporary credentials.
+
+pub mod calls;
+pub mod federation;
 
 use aws_shapes_sts as sts;
-use aws_shapes_sts::{GetCallerIdentityRequest, GetCallerIdentityResponse};
 
-use crate::gateway::{ApiError, Call, Operations};
+use crate::gateway::Operations;
 
 /// Registers the handlers.
 pub fn register(operations: &mut Operations) {
-    operations.service(sts::SERVICE).on::<sts::GetCallerIdentity, _, _>(get_caller_identity);
-}
-
-async fn get_caller_identity(
-    call: Call,
-    _: GetCallerIdentityRequest,
-) -> Result<GetCallerIdentityResponse, ApiError> {
-    Ok(GetCallerIdentityResponse {
-        account: Some(call.principal.account.to_string()),
-        arn: Some(call.principal.arn.clone()),
-        user_id: Some(call.principal.user_id.clone()),
-    })
+    operations
+        .service(sts::SERVICE)
+        .on::<sts::GetCallerIdentity, _, _>(calls::get_caller_identity)
+        .on::<sts::GetAccessKeyInfo, _, _>(calls::get_access_key_info)
+        .on::<sts::AssumeRole, _, _>(calls::assume_role)
+        .on::<sts::GetSessionToken, _, _>(federation::get_session_token)
+        .on::<sts::GetFederationToken, _, _>(federation::get_federation_token);
 }
