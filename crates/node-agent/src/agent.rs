@@ -238,8 +238,13 @@ impl NodeAgent {
                 },
             }
         };
+        self.bury_ended().await;
         match mode {
             ShutdownMode::RemoveEverything { grace } => self.remove_everything(grace).await,
+            // Nothing runs on: nothing has to stay for it.
+            ShutdownMode::LeaveRunning if self.tasks.is_empty() => {
+                self.remove_everything(Duration::ZERO).await
+            }
             ShutdownMode::LeaveRunning => self.let_go().await,
         }
     }
