@@ -83,7 +83,7 @@ impl Cache {
 }
 
 /// How long an answer may be kept; `None` when not at all.
-fn lifetime(answer: &Answer) -> Option<Duration> {
+pub(crate) fn lifetime(answer: &Answer) -> Option<Duration> {
     if answer.truncated {
         return None;
     }

@@ -1,6 +1,7 @@
 //! The whole crate: bytes, tables, and a server on loopback with an upstream made here.
 
 mod bytes;
+mod fixtures;
 mod server;
 mod tables;
 mod upstream;
