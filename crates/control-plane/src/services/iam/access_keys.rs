@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use state_store::{Record, Tx};
 use vocabulary::{AccountId, Ids, Timestamp};
 
-use super::{names, records::LastUse};
+use super::{names, records::LastUse, service_linked};
 use crate::{
     gateway::{ApiError, Principal},
     services::{Services, ec2::records::global},
@@ -14,6 +14,8 @@ use crate::{
 
 /// Uses closer together than this are one: a write for every request would cost more than it tells.
 const USE_GRANULARITY: Duration = Duration::from_secs(60);
+/// How long a session's key is known after its end.
+const EXPIRED_KEPT: Duration = Duration::from_secs(60 * 60);
 /// Records removed in one transaction.
 const BATCH: usize = 50;
 
@@ -92,13 +94,29 @@ pub struct SigningKey {
     pub principal: Principal,
 }
 
-/// The key named `id`, when it was issued here, is active and has not expired.
-pub fn find(services: &Services, id: &str, now: Timestamp) -> Option<SigningKey> {
-    let key = services.state.read(|view| view.get::<AccessKey>(&global(), id))?;
-    if !key.active || key.expires_at.is_some_and(|end| end <= now) {
-        return None;
+/// What is known of a key that a request names.
+pub enum Lookup {
+    /// Not issued here, or forgotten.
+    Unknown,
+    /// Issued here, and switched off: it signs nothing.
+    Inactive,
+    /// Of a session that is over.
+    Expired,
+    Signs(SigningKey),
+}
+
+/// What is known of the key named `id`. One that was issued here is never taken for a stranger's, whatever its state.
+pub fn look_up(services: &Services, id: &str, now: Timestamp) -> Lookup {
+    let Some(key) = services.state.read(|view| view.get::<AccessKey>(&global(), id)) else {
+        return Lookup::Unknown;
+    };
+    if !key.active {
+        return Lookup::Inactive;
     }
-    Some(SigningKey {
+    if key.expires_at.is_some_and(|end| end <= now) {
+        return Lookup::Expired;
+    }
+    Lookup::Signs(SigningKey {
         secret: key.secret.clone(),
         session_token: key.session_token.clone(),
         principal: Principal {
@@ -108,6 +126,14 @@ pub fn find(services: &Services, id: &str, now: Timestamp) -> Option<SigningKey>
             access_key: id.to_owned(),
         },
     })
+}
+
+/// The key named `id`, when it was issued here, is active and has not expired.
+pub fn find(services: &Services, id: &str, now: Timestamp) -> Option<SigningKey> {
+    match look_up(services, id, now) {
+        Lookup::Signs(key) => Some(key),
+        Lookup::Unknown | Lookup::Inactive | Lookup::Expired => None,
+    }
 }
 
 /// Temporary credentials, as they are handed out.
@@ -162,12 +188,15 @@ pub fn begin_session(
     credentials
 }
 
-/// Removes the keys of sessions that have ended.
+/// Removes the keys of sessions that have ended, and what is known of deletions long done.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn forget_expired(services: &Services, now: Timestamp) -> Result<(), ApiError> {
-    remove_where(services, |key| key.expires_at.is_some_and(|end| end <= now)).await
+    // Kept for a while: until then a client learns that its session is over, not that its key is unknown.
+    let over = |key: &AccessKey| key.expires_at.is_some_and(|end| now.since(end) > EXPIRED_KEPT);
+    remove_where(services, over).await?;
+    service_linked::forget(services, now).await
 }
 
 /// Ends all sessions of a user or a role that is no more, by its unique id.

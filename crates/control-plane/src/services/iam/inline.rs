@@ -22,6 +22,10 @@ use crate::{
     services::paging::Page,
 };
 
+/// Bytes of all policies of one holder with their white space, which does not count towards AWS's limit: a record has to fit into
+/// the store.
+const MOST_STORED: usize = 512 << 10;
+
 fn missing<T: Holder>(policy: &str) -> ApiError {
     errors::no_such_entity(format!("The {} policy with name {policy} cannot be found.", T::WORD))
 }
@@ -43,7 +47,9 @@ async fn put<T: Holder>(
             let inline = &mut holder.permissions_mut().inline;
             inline.insert(policy.clone(), document.clone());
             let most = T::INLINE_CHARACTERS;
-            if inline.values().map(|document| characters(document)).sum::<usize>() > most {
+            let counted: usize = inline.values().map(|document| characters(document)).sum();
+            let stored: usize = inline.values().map(String::len).sum();
+            if counted > most || stored > MOST_STORED {
                 return Err(ApiError::new(
                     &LIMIT_EXCEEDED_EXCEPTION,
                     format!("Maximum policy size of {most} bytes exceeded for {} {name}", T::WORD),

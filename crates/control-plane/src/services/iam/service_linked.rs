@@ -1,7 +1,7 @@
 //! Roles that belong to a service: made with its fixed trust and permissions, changed by nobody, deleted when the service has
 //! nothing left that needs them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_shapes_iam as iam;
 use aws_shapes_iam::{
@@ -10,7 +10,7 @@ use aws_shapes_iam::{
     GetServiceLinkedRoleDeletionStatusResponse,
 };
 use state_store::View;
-use vocabulary::{AccountId, Ids};
+use vocabulary::{AccountId, Ids, Scope, Timestamp};
 
 use super::{
     access_keys, errors, names,
@@ -19,8 +19,13 @@ use super::{
 };
 use crate::{
     gateway::{ApiError, Call},
-    services::ecs::records::Cluster,
+    services::{Services, ecs::records::Cluster},
 };
+
+/// How long a deletion can be asked about.
+const DELETION_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Records removed in one transaction.
+const BATCH: usize = 50;
 
 struct Linked {
     service: &'static str,
@@ -175,4 +180,21 @@ pub async fn status(
             role_usage_list: Some(deletion.in_use.iter().map(usage).collect()),
         }),
     })
+}
+
+/// Removes what is known of deletions that were asked for more than a day ago.
+pub async fn forget(services: &Services, now: Timestamp) -> Result<(), ApiError> {
+    let old: Vec<(Scope, String)> = services.state.read(|view| {
+        let old = view.scan_all::<Deletion>().filter(|found| now.since(found.value.at) > DELETION_KEPT);
+        old.map(|found| (found.scope, found.id)).take(BATCH).collect()
+    });
+    services
+        .state
+        .transact(|tx| {
+            for (scope, id) in &old {
+                tx.delete::<Deletion>(scope, id);
+            }
+            Ok(())
+        })
+        .await
 }

@@ -109,6 +109,31 @@ fn caller_role(view: &View, call: &Call) -> Option<String> {
     Some(role.arn(account))
 }
 
+/// The session with what the caller's own session hands on: its transitive tags and its source identity.
+fn inherited(view: &View, call: &Call, session: &Session) -> Result<Session, ApiError> {
+    let mut session = session.clone();
+    let Some(key) = view.get::<AccessKey>(&global(), &call.principal.access_key) else { return Ok(session) };
+    let from = &key.session;
+    for name in &from.transitive_tags {
+        let Some(value) = from.tags.get(name) else { continue };
+        if session.tags.insert(name.clone(), value.clone()).is_some_and(|given| given != *value) {
+            return Err(invalid(format!(
+                "The tag key {name} is transitive and cannot be given another value."
+            )));
+        }
+        if !session.transitive_tags.contains(name) {
+            session.transitive_tags.push(name.clone());
+        }
+    }
+    if let Some(identity) = &from.source_identity {
+        if session.source_identity.as_ref().is_some_and(|given| given != identity) {
+            return Err(invalid("The source identity of a session cannot be changed."));
+        }
+        session.source_identity = Some(identity.clone());
+    }
+    Ok(session)
+}
+
 pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeRoleResponse, ApiError> {
     let role_arn = input.role_arn.unwrap_or_default();
     let session_name = input.role_session_name.unwrap_or_default();
@@ -123,17 +148,18 @@ pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeR
         source_identity: input.source_identity,
     };
     let (mut ids, caller) = (call.services.ids(), &call.principal);
-    let credentials = call
+    let (credentials, source_identity) = call
         .services
         .state
         .transact(|tx| {
-            let refused = || {
+            let refused = |action: &str| {
                 denied(format!(
-                    "User: {} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
+                    "User: {} is not authorized to perform: {action} on resource: {role_arn}",
                     caller.arn
                 ))
             };
-            let (account, role) = sessions::role(tx, &role_arn).ok_or_else(refused)?;
+            let (account, role) = sessions::role(tx, &role_arn).ok_or_else(|| refused("sts:AssumeRole"))?;
+            let session = inherited(tx.view(), &call, &session)?;
             let own_role = caller_role(tx.view(), &call);
             let mut context = vec![
                 ("aws:PrincipalArn", own_role.as_deref().unwrap_or(&caller.arn)),
@@ -146,17 +172,18 @@ pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeR
             }
             context.extend(input.external_id.as_deref().map(|id| ("sts:ExternalId", id)));
             context.extend(session.source_identity.as_deref().map(|name| ("sts:SourceIdentity", name)));
-            let question = Question {
-                action: "sts:AssumeRole",
-                assumer: Assumer::Aws {
-                    account: caller.account.as_str(),
-                    arn: &caller.arn,
-                    role_arn: own_role.as_deref(),
-                },
-                context: &context,
+            let assumer = Assumer::Aws {
+                account: caller.account.as_str(),
+                arn: &caller.arn,
+                role_arn: own_role.as_deref(),
             };
-            if !sessions::trusts(&role, &question) {
-                return Err(refused());
+            let tagged = (!session.tags.is_empty()).then_some("sts:TagSession");
+            let identified = session.source_identity.as_ref().map(|_| "sts:SetSourceIdentity");
+            for action in [Some("sts:AssumeRole"), tagged, identified].into_iter().flatten() {
+                let question = Question { action, assumer: assumer.clone(), context: &context };
+                if !sessions::trusts(&role, &question) {
+                    return Err(refused(action));
+                }
             }
             if seconds > role.max_session_seconds {
                 return Err(invalid(
@@ -170,7 +197,9 @@ pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeR
             }
             let principal = sessions::principal(&account, &role, &session_name);
             let times = (call.now(), call.now() + Duration::from_secs(seconds.into()));
-            Ok::<_, ApiError>(begin_session(tx, &account, principal, session.clone(), times, &mut ids))
+            let source_identity = session.source_identity.clone();
+            let credentials = begin_session(tx, &account, principal, session, times, &mut ids);
+            Ok::<_, ApiError>((credentials, source_identity))
         })
         .await?;
     Ok(AssumeRoleResponse {
@@ -180,7 +209,7 @@ pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeR
             arn: Some(credentials.principal_arn),
         }),
         packed_policy_size: session.policy.as_ref().map(|policy| packed_percent(policy)),
-        source_identity: session.source_identity,
+        source_identity,
         ..AssumeRoleResponse::default()
     })
 }

@@ -11,7 +11,9 @@ use crate::{
     gateway::ApiError,
     services::{
         iam::{
-            access_keys::{AccessKey, SessionCredentials, forget_expired},
+            access_keys::{self, AccessKey, Lookup, SessionCredentials, forget_expired},
+            keys,
+            records::LastUse,
             roles,
             sessions::{CannotAssume, TaskSession, task_credentials},
         },
@@ -24,6 +26,10 @@ const HOUR: i64 = 3_600_000;
 
 fn trusting_account() -> String {
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"xyz"}}}]}"#.to_owned()
+}
+
+fn look_up(fixture: &Fixture, key: &str, now: i64) -> Lookup {
+    access_keys::look_up(&fixture.services, key, Timestamp::from_millis(now))
 }
 
 fn wanted(external_id: Option<&str>, seconds: Option<i32>) -> sts::AssumeRoleRequest {
@@ -82,7 +88,12 @@ async fn sessions_end_with_their_time_and_with_their_role() {
         keys.push(answer.credentials.unwrap().access_key_id.unwrap());
     }
     let kept = || fixture.services.state.read(|view| view.count_all::<AccessKey>());
-    forget_expired(&fixture.services, Timestamp::from_millis(NOW + 900_000)).await.unwrap();
+    let forget = |at: i64| forget_expired(&fixture.services, Timestamp::from_millis(at));
+    // For an hour after its end a session is known to be over.
+    forget(NOW + 900_000 + HOUR).await.unwrap();
+    assert!(matches!(look_up(&fixture, &keys[0], NOW + 900_000), Lookup::Expired));
+    forget(NOW + 900_001 + HOUR).await.unwrap();
+    assert!(matches!(look_up(&fixture, &keys[0], NOW + 900_000), Lookup::Unknown));
     assert_eq!(kept(), 1);
     assert!(fixture.signer(&keys[1], NOW).is_some());
     roles::delete(fixture.call(), api::DeleteRoleRequest { role_name: text("r") }).await.unwrap();
@@ -144,4 +155,77 @@ async fn a_task_gets_its_role_when_the_role_trusts_tasks() {
     let principal = fixture.signer(&credentials.access_key, NOW + 6 * HOUR - 1).unwrap();
     assert_eq!(principal.arn, "arn:aws:sts::000000000000:assumed-role/r/0123456789abcdef");
     assert_eq!(fixture.signer(&credentials.access_key, NOW + 6 * HOUR), None);
+}
+
+#[tokio::test]
+async fn tags_need_their_own_permission_and_go_on() {
+    let fixture = Fixture::new().await;
+    let trust = |actions: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"000000000000"}},"Action":{actions}}}]}}"#
+        )
+    };
+    fixture.role("r", &trust(r#""sts:AssumeRole""#)).await.unwrap();
+    let tagged = || sts::AssumeRoleRequest {
+        tags: Some(vec![sts::Tag { key: text("team"), value: text("a") }]),
+        transitive_tag_keys: Some(vec!["team".to_owned()]),
+        source_identity: text("bob"),
+        ..wanted(None, None)
+    };
+    let refusal = |action: &str| {
+        format!(
+            "User: arn:aws:iam::000000000000:root is not authorized to perform: {action} on resource: {ROLE}"
+        )
+    };
+    let assume = |input| calls::assume_role(fixture.call(), input);
+    refused(assume(tagged()).await, "AccessDenied", &refusal("sts:TagSession"));
+    let allow = |actions: &str| {
+        let policy_document = Some(trust(actions));
+        let input = api::UpdateAssumeRolePolicyRequest { role_name: text("r"), policy_document };
+        roles::update_trust(fixture.call(), input)
+    };
+    allow(r#"["sts:AssumeRole","sts:TagSession"]"#).await.unwrap();
+    refused(assume(tagged()).await, "AccessDenied", &refusal("sts:SetSourceIdentity"));
+    allow(r#"["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]"#).await.unwrap();
+    let first = assume(tagged()).await.unwrap().credentials.unwrap().access_key_id.unwrap();
+    let chained = fixture.call_by(fixture.signer(&first, NOW).unwrap(), NOW);
+    let second = calls::assume_role(chained, wanted(None, None)).await.unwrap();
+    assert_eq!(second.source_identity.as_deref(), Some("bob"));
+    let id = second.credentials.unwrap().access_key_id.unwrap();
+    let scope = crate::services::ec2::records::global();
+    let key = fixture.services.state.read(|view| view.get::<AccessKey>(&scope, &id)).unwrap();
+    assert_eq!(key.session.tags.get("team").map(String::as_str), Some("a"));
+}
+
+#[tokio::test]
+async fn the_last_use_is_noted_once_a_minute() {
+    let fixture = Fixture::new().await;
+    fixture.user("bob").await;
+    let id = fixture.key("bob").await.access_key_id.unwrap();
+    let bob = fixture.signer(&id, NOW).unwrap();
+    let last_used = || {
+        let input = api::GetAccessKeyLastUsedRequest { access_key_id: text(&id) };
+        keys::last_used(fixture.call(), input)
+    };
+    let before = last_used().await.unwrap();
+    assert_eq!(before.access_key_last_used.unwrap().service_name.as_deref(), Some("N/A"));
+    let mut changes = fixture.services.state.watch::<LastUse>();
+    let note = |service, at| {
+        access_keys::note_use(&fixture.services, &bob, service, "us-east-1", Timestamp::from_millis(at));
+    };
+    note("ecs", NOW);
+    tokio::time::timeout(Duration::from_secs(10), changes.next())
+        .await
+        .expect("in time")
+        .expect("the use is noted");
+    note("sts", NOW + 59_999);
+    note("logs", NOW + 60_000);
+    tokio::time::timeout(Duration::from_secs(10), changes.next())
+        .await
+        .expect("in time")
+        .expect("the use is noted");
+    let after = last_used().await.unwrap().access_key_last_used.unwrap();
+    // The use in between would have come to be written first.
+    assert_eq!(after.service_name.as_deref(), Some("logs"));
+    assert_eq!(after.region.as_deref(), Some("us-east-1"));
 }
