@@ -282,6 +282,8 @@ def test_addresses_run_out_in_good_order(platform, lab):
         lab.ecs.stop_task(cluster="lab", task=task)
     for task in tasks:
         lab.stopped(task)
+    lab.ec2.delete_subnet(SubnetId=subnet)
+    lab.ec2.delete_vpc(VpcId=vpc)
 
 
 def test_a_presigned_or_forged_signature_of_an_issued_key_is_checked(platform):
