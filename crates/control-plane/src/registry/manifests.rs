@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use blob_store::{Algorithm, Digest};
 use http::{StatusCode, header};
+use state_store::View;
 use vocabulary::{Scope, Timestamp};
 
 use super::answer::{Answer, Refusal, empty, set, with_body};
 use super::catalog::{Completeness, NewImage};
 use super::error::CatalogError;
 use super::manifest::{LARGEST_MANIFEST, Manifest, ManifestError};
-use super::records::Image;
+use super::records::{Image, PullExclusion};
 use super::request::{Incoming, Session, text};
 use super::route::{Reference, RepositoryName};
 use super::{CONTENT_DIGEST, Registry};
@@ -44,15 +45,18 @@ impl Registry {
         }
         let reader = self.blobs.open(&image.digest).await?;
         let bytes = reader.read_all(LARGEST_MANIFEST as u64).await?;
-        self.note_pull(&session.access.scope, &image, session.now);
+        self.note_pull(&session.access.scope, &session.access.principal, &image, session.now);
         let mut answer = with_body(StatusCode::OK, &image.media_type, bytes);
         name_content(&mut answer, &image.digest);
         Ok(answer)
     }
 
     /// Records a pull, apart from the pull itself: it is not held up by it, nor does it fail with it.
-    pub(crate) fn note_pull(&self, scope: &Scope, image: &Image, now: Timestamp) {
-        if image.last_pulled_at.is_some_and(|last| now.since(last) < PULL_RESOLUTION) {
+    pub(crate) fn note_pull(&self, scope: &Scope, principal: &str, image: &Image, now: Timestamp) {
+        let principal = role_of_session(principal);
+        let excluded = |view: &View| view.get::<PullExclusion>(scope, &principal).is_some();
+        let recent = image.last_pulled_at.is_some_and(|last| now.since(last) < PULL_RESOLUTION);
+        if recent || self.catalog.state().read(excluded) {
             return;
         }
         let (catalog, scope) = (self.catalog.clone(), scope.clone());
@@ -134,6 +138,16 @@ impl Registry {
         };
         if found { Ok(empty(StatusCode::ACCEPTED)) } else { Err(Refusal::manifest_unknown()) }
     }
+}
+
+/// The role behind a session's ARN (`arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`); any other ARN is itself.
+fn role_of_session(principal: &str) -> String {
+    let role = principal.strip_prefix("arn:aws:sts::").and_then(|rest| {
+        let (account, session) = rest.split_once(":assumed-role/")?;
+        let (role, _) = session.rsplit_once('/')?;
+        Some(format!("arn:aws:iam::{account}:role/{role}"))
+    });
+    role.unwrap_or_else(|| principal.to_owned())
 }
 
 fn name_content(answer: &mut Answer, digest: &Digest) {

@@ -301,6 +301,19 @@ impl Record for Replication {
     const SCHEMA_VERSION: u32 = 1;
 }
 
+/// A principal whose pulls are not recorded, such as a scanner that pulls everything. Id: its ARN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullExclusion {
+    pub principal: String,
+    pub created_at: Timestamp,
+}
+
+impl Record for PullExclusion {
+    const SERVICE: &'static str = SERVICE;
+    const KIND: &'static str = "pull-exclusion";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
 /// Declares the tables of all of the above.
 pub fn tables(tables: Tables) -> Tables {
     tables
@@ -312,4 +325,5 @@ pub fn tables(tables: Tables) -> Tables {
         .with::<LayerFence>()
         .with::<Template>()
         .with::<Replication>()
+        .with::<PullExclusion>()
 }

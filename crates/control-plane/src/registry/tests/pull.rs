@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Fixture, NAME, OTHER, fixture};
 use crate::registry::manifest::OCI_MANIFEST;
-use crate::registry::token::LIFETIME;
+use crate::registry::token::{Access, LIFETIME};
 
 #[tokio::test]
 async fn credentials() {
@@ -102,17 +102,47 @@ async fn manifests_come_back_as_they_were() {
             assert_eq!(got.header("content-length"), manifest.to_string().len().to_string());
         }
     }
-    let digest = digest.parse().expect("a digest");
-    let pulled = async || {
-        let image = f.registry.catalog.image_by_digest(&f.scope, NAME, &digest).expect("the image");
-        image.last_pulled_at
+}
+
+#[tokio::test]
+async fn pulls_are_recorded_but_not_of_excluded_roles() {
+    use crate::registry::records::PullExclusion;
+    let mut f = fixture().await;
+    let digest = f.push_image(NAME, "v1", "layer").await;
+    let role = "arn:aws:iam::000000000000:role/scanner";
+    let access = Access {
+        scope: f.scope.clone(),
+        account: f.scope.account.clone(),
+        principal: "arn:aws:sts::000000000000:assumed-role/scanner/session".to_owned(),
     };
-    let mut changes = f.registry.catalog.state().watch::<crate::registry::records::Image>();
-    while pulled().await.is_none() {
+    (f.token, _) = f.registry.key.issue(&access, f.now);
+    let state = f.registry.catalog.state().clone();
+    let set = async |excluded: bool| {
+        let set = state.transact(|tx| {
+            let exclusion = PullExclusion { principal: role.to_owned(), created_at: f.now };
+            match excluded {
+                true => tx.put(&f.scope, role, exclusion),
+                false => drop(tx.delete::<PullExclusion>(&f.scope, role)),
+            }
+            Ok::<_, crate::registry::error::CatalogError>(())
+        });
+        set.await.expect("set");
+    };
+    set(true).await;
+    f.get(&format!("/v2/{NAME}/manifests/v1")).await.expect(StatusCode::OK);
+    set(false).await;
+    // Were the first pull recorded, this one, so shortly after, would not be.
+    let second = f.now + std::time::Duration::from_secs(1);
+    let f = super::Fixture { now: second, ..f };
+    f.get(&format!("/v2/{NAME}/manifests/v1")).await.expect(StatusCode::OK);
+    let pulled =
+        || f.registry.catalog.image_by_digest(&f.scope, NAME, &digest).expect("the image").last_pulled_at;
+    let mut changes = state.watch::<crate::registry::records::Image>();
+    while pulled().is_none() {
         let bound = std::time::Duration::from_secs(10);
         tokio::time::timeout(bound, changes.next()).await.expect("the pull is recorded").expect("a change");
     }
-    assert_eq!(pulled().await, Some(f.now));
+    assert_eq!(pulled(), Some(second));
 }
 
 #[tokio::test]

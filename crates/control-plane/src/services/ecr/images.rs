@@ -157,7 +157,7 @@ pub async fn batch_get(call: Call, input: BatchGetImageRequest) -> Result<BatchG
         };
         let reader = registry.blobs.open(&image.digest).await.map_err(CatalogError::from)?;
         let bytes = reader.read_all(LARGEST_MANIFEST as u64).await.map_err(CatalogError::from)?;
-        registry.note_pull(&target.scope, &image, call.now());
+        registry.note_pull(&target.scope, &call.principal.arn, &image, call.now());
         images.push(ecr::Image {
             image_id: Some(identifier(&image.digest, id.image_tag.as_deref())),
             image_manifest: Some(String::from_utf8_lossy(&bytes).into_owned()),

@@ -11,6 +11,7 @@ pub mod lifecycle;
 mod policies;
 mod previews;
 mod public;
+mod pull_exclusions;
 pub mod records;
 mod registry_settings;
 mod replication;
@@ -97,6 +98,9 @@ pub fn register(operations: &mut Operations) {
         .on::<ecr::GetRegistryScanningConfiguration, _, _>(scanning::get_of_registry)
         .on::<ecr::BatchGetRepositoryScanningConfiguration, _, _>(scanning::batch_get)
         .on::<ecr::DescribeRegistry, _, _>(replication::describe_registry)
+        .on::<ecr::RegisterPullTimeUpdateExclusion, _, _>(pull_exclusions::register)
+        .on::<ecr::DeregisterPullTimeUpdateExclusion, _, _>(pull_exclusions::deregister)
+        .on::<ecr::ListPullTimeUpdateExclusions, _, _>(pull_exclusions::list)
         .on::<ecr::PutReplicationConfiguration, _, _>(replication::put)
         .on::<ecr::DescribeImageReplicationStatus, _, _>(replication::status)
         .on::<ecr::GetAccountSetting, _, _>(registry_settings::get_account_setting)

@@ -222,3 +222,15 @@ async fn replication_rules() {
     let status = f.call("DescribeImageReplicationStatus", image).await["replicationStatuses"][0].clone();
     assert_eq!((&status["region"], &status["registryId"]), (&json!("eu-west-1"), &json!(ACCOUNT)));
 }
+
+#[tokio::test]
+async fn pull_time_exclusions() {
+    let f = fixture().await;
+    let role = json!({ "principalArn": format!("arn:aws:iam::{ACCOUNT}:role/scanner") });
+    f.call("RegisterPullTimeUpdateExclusion", role.clone()).await;
+    f.refused("RegisterPullTimeUpdateExclusion", role.clone(), "ExclusionAlreadyExistsException").await;
+    let listed = f.call("ListPullTimeUpdateExclusions", json!({})).await;
+    assert_eq!(listed["pullTimeUpdateExclusions"], json!([role["principalArn"]]));
+    f.call("DeregisterPullTimeUpdateExclusion", role.clone()).await;
+    f.refused("DeregisterPullTimeUpdateExclusion", role, "ExclusionNotFoundException").await;
+}
