@@ -1,52 +1,59 @@
 //! What the name server answers by itself, derived from the tables: the private names of every VPC.
 //!
 //! A VPC sees its own names only, as EC2 has it: what cannot be reached has no name. The machine itself sees all of them.
+//! A VPC whose range another one holds at the moment is left out: nobody asks from there.
 
 use std::{collections::HashSet, net::Ipv4Addr, sync::Arc};
 
 use addressing::Cidr;
 use name_server::{Name, PrivateNames, RESOLVER_ADDRESS, ZoneTable, Zones};
-use state_store::{StateError, View};
+use state_store::{Notice, Record, State, StateError, View};
 use tokio::sync::watch;
-use vocabulary::Region;
+use vocabulary::Scope;
 
-use crate::services::{
-    Services,
-    ec2::{records::Vpc, state::vpcs},
+use crate::services::ec2::{
+    networks::domain,
+    records::{RangeHolders, Vpc},
+    state::vpcs,
 };
 
 /// Publishes a table whenever a VPC changes, until nobody reads any more.
 ///
 /// # Errors
 /// When the tables stop following the store.
-pub(crate) async fn follow(
-    services: Arc<Services>,
-    publish: watch::Sender<Arc<ZoneTable>>,
-) -> Result<(), StateError> {
-    let mut changes = services.state.watch::<Vpc>();
-    while publish.send(Arc::new(table(&services.state.view()))).is_ok() {
-        changes.next().await?;
+pub async fn follow(state: State, publish: watch::Sender<Arc<ZoneTable>>) -> Result<(), StateError> {
+    let mut changes = state.changes();
+    while publish.send(Arc::new(table(&state.view()))).is_ok() {
+        while let Notice::Changes(touched) = changes.next().await? {
+            if touched
+                .iter()
+                .any(|one| one.service == Vpc::SERVICE && [Vpc::KIND, RangeHolders::KIND].contains(&one.kind))
+            {
+                break;
+            }
+        }
     }
     Ok(())
 }
 
 /// The names as the tables have them now.
-pub(crate) fn table(view: &View) -> ZoneTable {
+pub fn table(view: &View) -> ZoneTable {
     let mut all = Vec::new();
     let mut views = Vec::new();
-    // Only what has its range: of two with the same, one is reached at it.
     let reached: HashSet<String> = vpcs(view).into_iter().map(|vpc| vpc.vpc_id).collect();
     for found in view.scan_all::<Vpc>().filter(|found| reached.contains(&found.id)) {
-        let names = private_names(&found.value, &found.scope.region);
+        let vpc = found.value;
+        let names = private_names(&found.scope, &vpc);
         all.push(names.clone());
         views.push(name_server::View {
-            sources: vec![found.value.cidr],
-            dns_support: found.value.enable_dns_support,
+            sources: vec![vpc.cidr],
+            dns_support: vpc.enable_dns_support,
             private_names: vec![names],
             zones: Zones::default(),
         });
     }
     views.push(name_server::View {
+        // The source of what the machine sends to its own address.
         sources: vec![Cidr::host(RESOLVER_ADDRESS), Cidr::host(Ipv4Addr::LOCALHOST)],
         dns_support: true,
         private_names: all,
@@ -56,11 +63,69 @@ pub(crate) fn table(view: &View) -> ZoneTable {
 }
 
 /// Names need both of a VPC's DNS attributes.
-fn private_names(vpc: &Vpc, region: &Region) -> PrivateNames {
-    let domain = match region.as_str() {
-        "us-east-1" => "ec2.internal".to_owned(),
-        region => format!("{region}.compute.internal"),
-    };
+fn private_names(scope: &Scope, vpc: &Vpc) -> PrivateNames {
     let named = vpc.enable_dns_support && vpc.enable_dns_hostnames;
-    PrivateNames { range: vpc.cidr, domain: Name::parse(&domain).ok().filter(|_| named) }
+    PrivateNames { range: vpc.cidr, domain: Name::parse(&domain(scope)).ok().filter(|_| named) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use state_store::SqliteStore;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::services::{
+        self,
+        ec2::records::{RangeHolder, global},
+    };
+
+    /// A VPC that has its range, or comes too late.
+    async fn put(state: &State, id: &str, range: &str, hostnames: bool, holds: bool) {
+        let scope = Scope::new("000000000000".parse().unwrap(), "eu-west-1".parse().unwrap());
+        let vpc = Vpc {
+            id: id.to_owned(),
+            cidr: range.parse().unwrap(),
+            is_default: false,
+            enable_dns_support: true,
+            enable_dns_hostnames: hostnames,
+            tags: Default::default(),
+        };
+        let put = state.transact(|tx| {
+            if holds {
+                let holder = RangeHolder { scope: scope.clone(), vpc_id: id.to_owned(), range: vpc.cidr };
+                tx.put(&global(), range, RangeHolders { holders: vec![holder] });
+            }
+            tx.put(&scope, id, vpc.clone());
+            Ok::<_, StateError>(())
+        });
+        put.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_vpc_that_holds_its_range_has_a_view() {
+        let state =
+            State::open(Arc::new(SqliteStore::in_memory().unwrap()), services::tables()).await.unwrap();
+        let (publish, mut tables) = watch::channel(Arc::new(table(&state.view())));
+        let following = tokio::spawn(follow(state.clone(), publish));
+        put(&state, "vpc-1", "10.1.0.0/16", true, true).await;
+        put(&state, "vpc-2", "10.1.0.0/20", true, false).await;
+        put(&state, "vpc-3", "10.2.0.0/16", false, true).await;
+        let seen = |table: &ZoneTable, from: [u8; 4]| {
+            let view = table.view_of(from.into())?;
+            let names = view.private_names.iter();
+            Some(names.map(|one| format!("{} {:?}", one.range, one.domain)).collect::<Vec<_>>())
+        };
+        let named = "10.1.0.0/16 Some(eu-west-1.compute.internal)".to_owned();
+        let last = tables.wait_for(|table| table.view_of([10, 2, 0, 1].into()).is_some());
+        let last = Arc::clone(&timeout(Duration::from_secs(20), last).await.expect("a table").unwrap());
+        assert_eq!(seen(&last, [10, 1, 0, 5]), Some(vec![named.clone()]));
+        assert_eq!(seen(&last, [10, 2, 0, 5]), Some(vec!["10.2.0.0/16 None".to_owned()]));
+        assert_eq!(seen(&last, [127, 0, 0, 1]), Some(vec![named, "10.2.0.0/16 None".to_owned()]));
+        assert_eq!(seen(&last, [192, 0, 2, 1]), None);
+        drop(tables);
+        put(&state, "vpc-4", "10.4.0.0/16", true, true).await;
+        timeout(Duration::from_secs(20), following).await.expect("the end").unwrap().unwrap();
+    }
 }

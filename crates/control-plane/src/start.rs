@@ -168,10 +168,10 @@ impl ControlPlane {
 
     /// What the name server of this machine answers by itself, now and whenever it changes.
     pub fn zones(&mut self) -> watch::Receiver<Arc<ZoneTable>> {
-        let services = Arc::clone(&self.services);
-        let (publish, tables) = watch::channel(Arc::new(names::table(&services.state.view())));
+        let state = self.services.state.clone();
+        let (publish, tables) = watch::channel(Arc::new(names::table(&state.view())));
         self.background.push(tokio::spawn(async move {
-            if let Err(error) = names::follow(services, publish).await {
+            if let Err(error) = names::follow(state, publish).await {
                 tracing::error!(%error, "the name server no longer hears of changes; a restart is needed");
             }
         }));

@@ -27,8 +27,8 @@ use crate::{
 };
 
 /// Questions that wait for others, of all clients and of one. EC2 gives an interface 1,024 packets a second.
-const MAX_WAITING: usize = 2048;
-const MAX_WAITING_PER_CLIENT: usize = 256;
+const MAX_WAITING: usize = 1024;
+const MAX_WAITING_PER_CLIENT: usize = 64;
 /// Open TCP connections, of all clients and of one.
 const MAX_CONNECTIONS: usize = 256;
 const MAX_CONNECTIONS_PER_CLIENT: usize = 32;
@@ -123,7 +123,7 @@ struct Shared {
 }
 
 async fn serve_udp(socket: Arc<UdpSocket>, shared: Arc<Shared>) {
-    let mut buffer = [0; MAX_QUERY_BYTES];
+    let mut buffer = vec![0; MAX_QUERY_BYTES];
     let mut waiting = JoinSet::new();
     loop {
         let received = tokio::select! {

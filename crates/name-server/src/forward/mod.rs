@@ -39,8 +39,9 @@ const PATIENCE: Duration = Duration::from_millis(800);
 const DEADLINE: Duration = Duration::from_millis(1900);
 /// Each server once, a lone one twice.
 const MIN_TRIES: usize = 2;
-/// Questions under way upstream; beyond it they fail at once. Each holds a socket.
-const MAX_FLIGHTS: usize = 256;
+/// Questions under way upstream; beyond it they fail at once. Each holds a socket for every server asked, of the 1,024 files that a
+/// process may commonly have.
+const MAX_FLIGHTS: usize = 128;
 /// The machine's resolvers may change while we run, on a laptop for example.
 const REREAD_AFTER: Duration = Duration::from_secs(2);
 const MAX_RESOLV_CONF_BYTES: u64 = 64 << 10;

@@ -53,7 +53,7 @@ impl Lab {
     }
 
     pub async fn receive(&self) -> Message {
-        let mut buffer = [0; 65535];
+        let mut buffer = vec![0; 65535];
         let length = timeout(PATIENCE, self.udp.recv(&mut buffer)).await.expect("an answer").unwrap();
         Message::read(&buffer[..length]).unwrap()
     }
@@ -128,7 +128,7 @@ impl FakeUpstream {
         let mut loops = JoinSet::new();
         let (of_udp, counter) = (Arc::clone(&answer), Arc::clone(&asked));
         loops.spawn(async move {
-            let mut buffer = [0; 4096];
+            let mut buffer = vec![0; 4096];
             loop {
                 let (length, client) = udp.recv_from(&mut buffer).await.unwrap();
                 counter.fetch_add(1, Ordering::SeqCst);
