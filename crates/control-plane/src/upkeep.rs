@@ -13,6 +13,7 @@ use crate::{
             definitions,
             records::{ClientToken, Task},
         },
+        iam::access_keys,
         logs, now,
     },
 };
@@ -37,6 +38,7 @@ pub async fn run(services: Arc<Services>) {
         }
         report("forgetting stopped tasks", forget_tasks(&services, now()).await);
         report("forgetting client tokens", forget_tokens(&services, now()).await);
+        report("forgetting ended sessions", access_keys::forget_expired(&services, now()).await);
         report("deleting task definitions", definitions::purge(&services).await);
         if tokio::time::Instant::now() >= next_retention {
             next_retention = tokio::time::Instant::now() + RETENTION_INTERVAL;

@@ -9,7 +9,10 @@ use request_auth::{AuthError, Head, Presented};
 use vocabulary::{AccountId, Region, Scope, Timestamp};
 
 use super::{ApiError, Principal};
-use crate::services::{Services, iam::access_keys};
+use crate::services::{
+    Services,
+    iam::access_keys::{self, Lookup},
+};
 
 /// How strangers are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,22 +61,21 @@ pub fn establish(
             "The credential scope names no valid region.",
         )
     })?;
-    let principal = match access_keys::find(services, &claim.access_key, now) {
-        Some(key) => {
+    let principal = match access_keys::look_up(services, &claim.access_key, now) {
+        Lookup::Signs(key) => {
             verify_session(&claim, key.session_token.as_deref())?;
             claim.verify(head, body, &key.secret, now).map_err(auth_error)?;
             key.principal
         }
-        None if trust == Trust::Open => {
+        Lookup::Unknown if trust == Trust::Open => {
             let account: AccountId = claim.access_key.parse().unwrap_or_else(|_| settings.account.clone());
             Principal::root(&account, &claim.access_key)
         }
-        None => {
-            return Err(ApiError::undeclared(
-                "UnrecognizedClientException",
-                403,
-                "The security token included in the request is invalid.",
-            ));
+        // A key that was issued here is never a stranger's, also when it no longer signs.
+        Lookup::Unknown | Lookup::Inactive => return Err(invalid_token()),
+        Lookup::Expired => {
+            let message = "The security token included in the request is expired";
+            return Err(ApiError::undeclared("ExpiredTokenException", 403, message));
         }
     };
     Ok(Caller { scope: Scope::new(principal.account.clone(), region), principal })
@@ -83,11 +85,15 @@ fn verify_session(claim: &Presented, expected: Option<&str>) -> Result<(), ApiEr
     if claim.session_token.as_deref() == expected {
         return Ok(());
     }
-    Err(ApiError::undeclared(
+    Err(invalid_token())
+}
+
+fn invalid_token() -> ApiError {
+    ApiError::undeclared(
         "UnrecognizedClientException",
         403,
         "The security token included in the request is invalid.",
-    ))
+    )
 }
 
 fn auth_error(error: AuthError) -> ApiError {
@@ -106,6 +112,7 @@ pub fn query_code(code: &str) -> &str {
         "MissingAuthenticationTokenException" => "MissingAuthenticationToken",
         "InvalidSignatureException" => "SignatureDoesNotMatch",
         "UnrecognizedClientException" => "InvalidClientTokenId",
+        "ExpiredTokenException" => "ExpiredToken",
         other => other,
     }
 }
