@@ -1,14 +1,16 @@
 //! Lists of things that nobody can make here: MFA devices, certificates, SSH keys, credentials of single services. Tools ask for them before
 //! they delete a user; the lists are there, and empty.
 
+use aws_schema::Unit;
 use aws_shapes_iam::{
+    DeleteServerCertificateRequest, GetServerCertificateRequest, GetServerCertificateResponse,
     ListMFADevicesRequest, ListMFADevicesResponse, ListSSHPublicKeysRequest, ListSSHPublicKeysResponse,
     ListServerCertificatesRequest, ListServerCertificatesResponse, ListServiceSpecificCredentialsRequest,
     ListServiceSpecificCredentialsResponse, ListSigningCertificatesRequest, ListSigningCertificatesResponse,
 };
 
 use super::{
-    names,
+    errors, names,
     records::{self, User},
 };
 use crate::gateway::{ApiError, Call};
@@ -34,6 +36,25 @@ empty_lists! {
     ssh_keys: ListSSHPublicKeysRequest => ListSSHPublicKeysResponse.ssh_public_keys;
     service_credentials: ListServiceSpecificCredentialsRequest
         => ListServiceSpecificCredentialsResponse.service_specific_credentials;
+}
+
+fn no_certificate(name: Option<String>) -> ApiError {
+    let name = name.unwrap_or_default();
+    errors::no_such_entity(format!("The Server Certificate with name {name} cannot be found."))
+}
+
+pub async fn get_server_certificate(
+    _: Call,
+    input: GetServerCertificateRequest,
+) -> Result<GetServerCertificateResponse, ApiError> {
+    Err(no_certificate(input.server_certificate_name))
+}
+
+pub async fn delete_server_certificate(
+    _: Call,
+    input: DeleteServerCertificateRequest,
+) -> Result<Unit, ApiError> {
+    Err(no_certificate(input.server_certificate_name))
 }
 
 pub async fn server_certificates(

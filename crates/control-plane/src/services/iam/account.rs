@@ -188,7 +188,7 @@ pub async fn summary(call: Call, _: Unit) -> Result<GetAccountSummaryResponse, A
         ("AccountAccessKeysPresent", usize::from(root_keys)),
         ("AccountPasswordPresent", 0),
         ("AccountSigningCertificatesPresent", 0),
-        ("GlobalEndpointTokenVersion", 2),
+        ("GlobalEndpointTokenVersion", 1),
     ];
     let quotas = [
         ("UsersQuota", 5000),

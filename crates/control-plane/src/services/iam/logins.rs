@@ -93,6 +93,10 @@ fn missing(name: &str) -> ApiError {
     errors::no_such_entity(format!("Login Profile for User {name} cannot be found."))
 }
 
+fn exists(name: &str) -> ApiError {
+    errors::already_exists(format!("Login Profile for user {name} already exists."))
+}
+
 fn shape(name: String, login: &Login) -> iam::LoginProfile {
     iam::LoginProfile {
         user_name: Some(name),
@@ -107,6 +111,11 @@ pub async fn create(
 ) -> Result<CreateLoginProfileResponse, ApiError> {
     let (scope, name) = (names::of(&call), users::named_or_caller(&call, input.user_name)?);
     let password = input.password.ok_or_else(|| errors::validation("Must specify a password."))?;
+    // Whether there is anybody to have it comes before whether it is good; the transaction decides for good.
+    let user = call.services.state.read(|view| records::see::<User>(view, &scope, &name))?;
+    if user.login.is_some() {
+        return Err(exists(&name));
+    }
     check(&password, &policy(&call))?;
     let (salt, digest) = stretched(&call, password).await?;
     let reset_required = input.password_reset_required == Some(true);
@@ -116,8 +125,7 @@ pub async fn create(
         .transact(|tx| {
             let user = records::get::<User>(tx, &scope, &name)?;
             if user.login.is_some() {
-                let message = format!("Login Profile for user {name} already exists.");
-                return Err(errors::already_exists(message));
+                return Err(exists(&name));
             }
             tx.put(&scope, &names::key(&name), User { login: Some(login.clone()), ..(*user).clone() });
             Ok(())
@@ -135,6 +143,8 @@ pub async fn get(call: Call, input: GetLoginProfileRequest) -> Result<GetLoginPr
 
 pub async fn update(call: Call, input: UpdateLoginProfileRequest) -> Result<Unit, ApiError> {
     let (scope, name) = (names::of(&call), input.user_name.unwrap_or_default());
+    let user = call.services.state.read(|view| records::see::<User>(view, &scope, &name))?;
+    user.login.as_ref().ok_or_else(|| missing(&name))?;
     let mut renewed = None;
     if let Some(password) = input.password {
         check(&password, &policy(&call))?;

@@ -7,6 +7,7 @@ mod account;
 mod attachments;
 pub mod aws_managed;
 mod boundaries;
+mod context_keys;
 mod details;
 mod errors;
 mod groups;
@@ -134,6 +135,8 @@ pub fn register(operations: &mut Operations) {
         .on::<iam::GetRolePolicy, _, _>(inline::get_role)
         .on::<iam::ListRolePolicies, _, _>(inline::list_role)
         .on::<iam::DeleteRolePolicy, _, _>(inline::delete_role)
+        .on::<iam::GetContextKeysForCustomPolicy, _, _>(context_keys::custom)
+        .on::<iam::GetContextKeysForPrincipalPolicy, _, _>(context_keys::principal)
         // instance profiles
         .on::<iam::CreateInstanceProfile, _, _>(instance_profiles::create)
         .on::<iam::GetInstanceProfile, _, _>(instance_profiles::get)
@@ -162,6 +165,8 @@ pub fn register(operations: &mut Operations) {
         .on::<iam::ListSSHPublicKeys, _, _>(absent::ssh_keys)
         .on::<iam::ListServiceSpecificCredentials, _, _>(absent::service_credentials)
         .on::<iam::ListServerCertificates, _, _>(absent::server_certificates)
+        .on::<iam::GetServerCertificate, _, _>(absent::get_server_certificate)
+        .on::<iam::DeleteServerCertificate, _, _>(absent::delete_server_certificate)
         // the account
         .on::<iam::GetAccountAuthorizationDetails, _, _>(details::get)
         .on::<iam::CreateAccountAlias, _, _>(account::create_alias)

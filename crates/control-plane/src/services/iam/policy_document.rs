@@ -4,12 +4,13 @@
 //! document may have depends on what it is [for](Use). Whether a document allows something is decided elsewhere. The texts of
 //! the refusals are IAM's.
 
+mod conditions;
 mod resources;
 
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -102,43 +103,6 @@ pub enum Quantifier {
 #[error("{0}")]
 pub struct Malformed(pub String);
 
-const OPERATORS: [&str; 27] = [
-    "ArnEquals",
-    "ArnLike",
-    "ArnNotEquals",
-    "ArnNotLike",
-    "BinaryEquals",
-    "Bool",
-    "DateEquals",
-    "DateGreaterThan",
-    "DateGreaterThanEquals",
-    "DateLessThan",
-    "DateLessThanEquals",
-    "DateNotEquals",
-    "IpAddress",
-    "NotIpAddress",
-    "Null",
-    "NumericEquals",
-    "NumericGreaterThan",
-    "NumericGreaterThanEquals",
-    "NumericLessThan",
-    "NumericLessThanEquals",
-    "NumericNotEquals",
-    "StringEquals",
-    "StringEqualsIgnoreCase",
-    "StringLike",
-    "StringNotEquals",
-    "StringNotEqualsIgnoreCase",
-    "StringNotLike",
-];
-
-static DATE: LazyLock<regex::Regex> = LazyLock::new(|| {
-    let date = r"^-?\d{1,9}(-(0?[1-9]|1[0-2])(-(0?[1-9]|[12]\d|3[01]))?)?";
-    let time =
-        r"(t([01]?\d|2[0-3])?(:[0-5]?\d(:[0-5]?\d(\.\d{1,9})?(z|[+-]([01]\d|2[0-3])(:[0-5]\d)?)?)?)?)?$";
-    regex::Regex::new(&format!("{date}{time}")).expect("a valid expression")
-});
-
 /// Parses and checks a document.
 ///
 /// # Errors
@@ -224,7 +188,7 @@ fn statement(json: &Value) -> Result<Raw, Malformed> {
         resources: clause(json, "Resource", texts_and_nulls)?,
         conditions: match json.get("Condition") {
             None => Vec::new(),
-            Some(conditions) => self::conditions(conditions)?,
+            Some(conditions) => conditions::parse(conditions)?,
         },
     })
 }
@@ -263,45 +227,6 @@ fn principals(json: &Value) -> Result<Vec<Principal>, Malformed> {
     Ok(principals)
 }
 
-fn conditions(json: &Value) -> Result<Vec<Condition>, Malformed> {
-    let mut conditions = Vec::new();
-    for (name, keys) in json.as_object().ok_or_else(syntax)? {
-        let keys = keys.as_object().ok_or_else(syntax)?;
-        if keys.is_empty() {
-            // An operator that is applied to nothing may have any name.
-            continue;
-        }
-        let (quantifier, operator, if_exists) = operator(name).ok_or_else(syntax)?;
-        for (key, values) in keys {
-            conditions.push(Condition {
-                quantifier,
-                operator,
-                if_exists,
-                key: key.clone(),
-                values: scalars(values)?,
-            });
-        }
-    }
-    Ok(conditions)
-}
-
-/// `ForAllValues:StringLikeIfExists`, taken apart. Operators are told apart without regard to case.
-fn operator(name: &str) -> Option<(Option<Quantifier>, &'static str, bool)> {
-    let (quantifier, rest) = match name.split_once(':') {
-        None => (None, name),
-        Some(("ForAllValues", rest)) => (Some(Quantifier::AllValues), rest),
-        Some(("ForAnyValue", rest)) => (Some(Quantifier::AnyValue), rest),
-        Some(_) => return None,
-    };
-    let (stem, if_exists) = match rest.strip_suffix("IfExists") {
-        Some(stem) => (stem, true),
-        None => (rest, false),
-    };
-    let operator = OPERATORS.into_iter().find(|known| known.eq_ignore_ascii_case(stem))?;
-    // Null asks whether a key exists.
-    (!(if_exists && operator == "Null")).then_some((quantifier, operator, if_exists))
-}
-
 /// A text or a list of texts.
 fn texts(json: &Value) -> Result<Vec<String>, Malformed> {
     let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(syntax);
@@ -320,36 +245,16 @@ fn texts_and_nulls(json: &Value) -> Result<Vec<String>, Malformed> {
     }
 }
 
-/// As [`texts`], with numbers and truth values written as text.
-fn scalars(json: &Value) -> Result<Vec<String>, Malformed> {
-    let text = |value: &Value| match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(bool) => Ok(bool.to_string()),
-        _ => Err(syntax()),
-    };
-    match json {
-        Value::Array(values) => values.iter().map(text).collect(),
-        value => Ok(vec![text(value)?]),
-    }
-}
-
 /// What an older parser of IAM's refuses.
 fn legacy(statements: &[Raw]) -> Result<(), Malformed> {
     for statement in statements {
         let exact = ["Allow", "Deny"].contains(&statement.effect.as_str());
         let dates = statement.conditions.iter().filter(|condition| condition.operator.starts_with("Date"));
-        if !exact || !dates.flat_map(|condition| &condition.values).all(|value| is_date(value)) {
+        if !exact || !dates.flat_map(|condition| &condition.values).all(|value| conditions::is_date(value)) {
             return Err(failed_legacy());
         }
     }
     Ok(())
-}
-
-/// ISO 8601 in part or whole, or seconds since the epoch.
-fn is_date(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    if text.contains(['t', '-']) { DATE.is_match(&text) } else { text.parse::<i64>().is_ok_and(|at| at >= 0) }
 }
 
 impl Raw {

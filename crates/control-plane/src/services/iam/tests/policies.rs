@@ -3,7 +3,7 @@
 use aws_shapes_iam as api;
 
 use super::{ALLOW_S3, Fixture, TASKS, refused, text};
-use crate::services::iam::{attachments, inline, policies, versions};
+use crate::services::iam::{attachments, context_keys, inline, policies, versions};
 
 const ARN: &str = "arn:aws:iam::000000000000:policy/team/p";
 
@@ -156,4 +156,24 @@ async fn embedded_policies_have_limits_and_a_grammar() {
         "NoSuchEntity",
         "The role policy with name c cannot be found.",
     );
+}
+
+#[tokio::test]
+async fn the_keys_that_policies_ask_about_are_listed() {
+    let fixture = Fixture::new().await;
+    fixture.user("bob").await;
+    let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*",
+        "Resource":"arn:aws:s3:::home/${aws:username}/${*}","Condition":{"StringLike":{"s3:prefix":["${aws:PrincipalTag/team, 'none'}"]}}}]}"#;
+    let input = api::PutUserPolicyRequest {
+        user_name: text("bob"),
+        policy_name: text("home"),
+        policy_document: text(document),
+    };
+    inline::put_user(fixture.call(), input).await.unwrap();
+    let input = api::GetContextKeysForPrincipalPolicyRequest {
+        policy_source_arn: text("arn:aws:iam::000000000000:user/bob"),
+        ..Default::default()
+    };
+    let answer = context_keys::principal(fixture.call(), input).await.unwrap();
+    assert_eq!(answer.context_key_names.unwrap(), ["aws:PrincipalTag/team", "aws:username", "s3:prefix"]);
 }
