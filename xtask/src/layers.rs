@@ -42,7 +42,6 @@ const LAYERS: &[(&str, Layer)] = &[
     ("node-agent", Layer::Composer),
     ("longshore", Layer::Composer),
     ("aws-shapes-codegen", Layer::Tool),
-    ("testkit", Layer::Tool),
     ("aws-wire-test-shapes", Layer::Tool),
     ("xtask", Layer::Tool),
 ];
