@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use agent_protocol::spec::{
@@ -16,6 +17,14 @@ use host_network::{
 use tokio::sync::{Mutex, watch};
 
 use crate::ports::{BoxFuture, Network};
+
+/// How long the rules of a group that lost its last member stay: the next task of it, which often follows at once, then starts
+/// without waiting for them. A group without members matches nothing.
+const GROUP_LINGER: Duration = Duration::from_secs(300);
+/// Groups that linger, at most.
+const MOST_LINGERING: usize = 64;
+/// How long newly listed members may take to be attached here, before they are taken for another machine's.
+const MEMBERS_SETTLE: Duration = Duration::from_millis(100);
 
 pub(super) struct RealNetwork {
     network: host_network::Network,
@@ -31,6 +40,8 @@ struct Applied {
     settled: bool,
     vpcs: Vec<Vpc>,
     groups: BTreeMap<GroupId, SecurityGroupSpec>,
+    /// Those of `groups` that the state no longer has, and since when.
+    lingering: BTreeMap<GroupId, Instant>,
 }
 
 impl RealNetwork {
@@ -61,13 +72,28 @@ impl RealNetwork {
             members.insert(spec.id.clone(), addresses);
             groups.insert(spec.id.clone(), spec);
         }
-        for gone in applied.groups.keys().filter(|id| !groups.contains_key(id)) {
-            match self.network.remove_security_group(gone.clone()).await {
-                // A task that stops holds it a little longer; it lets in what it let in before.
-                Ok(()) | Err(NetworkError::GroupInUse(_)) => {}
-                Err(error) => return Err(text(error)),
+        let (now, mut lingering) = (Instant::now(), BTreeMap::new());
+        for (gone, spec) in
+            applied.groups.iter().filter(|(id, _)| !groups.contains_key(*id)).collect::<Vec<_>>()
+        {
+            let since = applied.lingering.get(gone).copied().unwrap_or(now);
+            let removed = if now.duration_since(since) < GROUP_LINGER && lingering.len() < MOST_LINGERING {
+                false
+            } else {
+                match self.network.remove_security_group(gone.clone()).await {
+                    Ok(()) => true,
+                    // A task that stops holds it a little longer; it lets in what it let in before.
+                    Err(NetworkError::GroupInUse(_)) => false,
+                    Err(error) => return Err(text(error)),
+                }
+            };
+            if !removed {
+                lingering.insert(gone.clone(), since);
+                members.insert(gone.clone(), BTreeSet::new());
+                groups.insert(gone.clone(), spec.clone());
             }
         }
+        applied.lingering = lingering;
         applied.groups = groups;
         self.members.send_replace(members);
         Ok(())
@@ -99,14 +125,15 @@ impl RealNetwork {
     }
 }
 
-/// Says which members of groups are on other machines. Beside the way of tasks that start: those on this one are members by
-/// being attached, at once.
+/// Says which members of groups are on other machines. Beside and behind the way of tasks that start: those on this one are
+/// members by being attached, at once.
 async fn follow_members(
     network: host_network::Network,
     mut members: watch::Receiver<BTreeMap<GroupId, BTreeSet<Ipv4Addr>>>,
 ) {
     let mut told: BTreeMap<GroupId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
     while members.changed().await.is_ok() {
+        tokio::time::sleep(MEMBERS_SETTLE).await;
         let newest = members.borrow_and_update().clone();
         let local: BTreeSet<Ipv4Addr> = match network.list().await {
             Ok(attached) => attached.into_iter().map(|one| one.spec.address).collect(),
