@@ -65,6 +65,7 @@ pub fn establish(
         Lookup::Signs(key) => {
             verify_session(&claim, key.session_token.as_deref())?;
             claim.verify(head, body, &key.secret, now).map_err(auth_error)?;
+            access_keys::note_use(services, &key.principal, &claim.service, region.as_str(), now);
             key.principal
         }
         Lookup::Unknown if trust == Trust::Open => {
