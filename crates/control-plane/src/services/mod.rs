@@ -8,6 +8,8 @@ pub mod logs;
 pub mod paging;
 pub mod sts;
 pub mod tagging;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::{net::SocketAddr, time::SystemTime};
 

@@ -43,7 +43,11 @@ fn parse(
             if name.is_empty() || !allowed(&name, "-_./\\") {
                 return Err(invalid("The attribute name is not valid."));
             }
-            if attribute.value.as_deref().is_some_and(|value| !allowed(value, "-_.@:/\\ ")) {
+            if attribute
+                .value
+                .as_deref()
+                .is_some_and(|value| value.trim() != value || !allowed(value, "-_.@:/\\ "))
+            {
                 return Err(invalid("The attribute value is not valid."));
             }
             let target =
@@ -82,7 +86,7 @@ pub async fn put(call: Call, input: PutAttributesRequest) -> Result<PutAttribute
     call.services
         .state
         .transact(|tx| {
-            names::active_cluster(tx.view(), scope, &cluster)?;
+            names::active_cluster_in(tx, scope, &cluster)?;
             for attribute in &attributes {
                 let instance = format!("{cluster}/{}", attribute.target);
                 tx.get::<ContainerInstance>(scope, &instance).ok_or_else(target_not_found)?;
@@ -112,7 +116,7 @@ pub async fn delete(
     call.services
         .state
         .transact(|tx| {
-            names::active_cluster(tx.view(), scope, &cluster)?;
+            names::active_cluster_in(tx, scope, &cluster)?;
             for attribute in &attributes {
                 tx.get::<ContainerInstance>(scope, &format!("{cluster}/{}", attribute.target))
                     .ok_or_else(target_not_found)?;

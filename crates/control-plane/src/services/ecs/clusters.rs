@@ -7,12 +7,12 @@ use aws_shapes_ecs::{
     PutClusterCapacityProvidersRequest, PutClusterCapacityProvidersResponse, UpdateClusterRequest,
     UpdateClusterResponse, UpdateClusterSettingsRequest, UpdateClusterSettingsResponse, errors,
 };
-use state_store::View;
+use state_store::{Tx, View};
 use vocabulary::Scope;
 
 use super::{
     names::{cluster_name, cluster_not_found, invalid},
-    providers::AWS_PROVIDERS,
+    providers::{AWS_PROVIDERS, check_strategy},
     records::{Cluster, ContainerInstance, DesiredStatus, Task},
     settings, tags,
 };
@@ -54,20 +54,7 @@ fn check_providers(
             "The specified capacity provider '{unknown}' was not found. Specify a valid capacity provider and try again."
         )));
     }
-    for item in strategy {
-        let provider = item.capacity_provider.as_deref().unwrap_or_default();
-        if !providers.iter().any(|known| known == provider) {
-            return Err(invalid(
-                "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
-            ));
-        }
-    }
-    if strategy.iter().filter(|item| item.base.unwrap_or(0) > 0).count() > 1 {
-        return Err(invalid(
-            "The specified capacity provider strategy can have one capacity provider with a base only.",
-        ));
-    }
-    Ok(())
+    check_strategy(providers, strategy)
 }
 
 pub async fn create(call: Call, input: CreateClusterRequest) -> Result<CreateClusterResponse, ApiError> {
@@ -159,15 +146,17 @@ pub async fn list(call: Call, input: ListClustersRequest) -> Result<ListClusters
 pub async fn delete(call: Call, input: DeleteClusterRequest) -> Result<DeleteClusterResponse, ApiError> {
     let scope = call.scope().clone();
     let name = cluster_name(&scope, input.cluster.as_deref())?;
-    let cluster = edit(&call, &name, |view, cluster| {
-        if view.scan_prefix::<ContainerInstance>(&scope, &format!("{name}/")).next().is_some() {
+    let cluster = edit(&call, &name, |tx, cluster| {
+        // Read in the transaction, so that nothing can be started in the cluster meanwhile.
+        let prefix = format!("{name}/");
+        if !tx.scan_prefix::<ContainerInstance>(&scope, &prefix).is_empty() {
             return Err(ApiError::new(
                 &errors::CLUSTER_CONTAINS_CONTAINER_INSTANCES_EXCEPTION,
                 "The Cluster cannot be deleted while Container Instances are active or draining.",
             ));
         }
         let live = |task: &Task| task.state.last_status != TaskStatus::Stopped;
-        if view.scan_prefix::<Task>(&scope, &format!("{name}/")).any(|(_, task)| live(&task)) {
+        if tx.scan_prefix::<Task>(&scope, &prefix).iter().any(|(_, task)| live(task)) {
             return Err(ApiError::new(
                 &errors::CLUSTER_CONTAINS_TASKS_EXCEPTION,
                 "The Cluster cannot be deleted while Tasks are active.",
@@ -241,7 +230,7 @@ pub async fn put_capacity_providers(
 async fn edit(
     call: &Call,
     name: &str,
-    change: impl Fn(&View, &mut Cluster) -> Result<(), ApiError>,
+    change: impl Fn(&mut Tx, &mut Cluster) -> Result<(), ApiError>,
 ) -> Result<Cluster, ApiError> {
     let scope = call.scope();
     call.services
@@ -252,11 +241,19 @@ async fn edit(
                 .filter(|cluster| cluster.active)
                 .ok_or_else(cluster_not_found)?;
             let mut cluster = (*found).clone();
-            change(tx.view(), &mut cluster)?;
+            change(tx, &mut cluster)?;
             tx.put(scope, name, cluster.clone());
             Ok::<_, ApiError>(cluster)
         })
         .await
+}
+
+fn is_running(task: &Task) -> bool {
+    task.state.last_status == TaskStatus::Running
+}
+
+fn is_pending(task: &Task) -> bool {
+    task.desired_status == DesiredStatus::Running && task.state.last_status < TaskStatus::Running
 }
 
 /// As the API shows a cluster, counts included.
@@ -271,21 +268,17 @@ fn shape(view: &View, scope: &Scope, cluster: &Cluster, include: &[ClusterField]
     let statistics = || {
         let pair =
             |name: &str, value: String| ecs::KeyValuePair { name: Some(name.to_owned()), value: Some(value) };
-        let counted = |launch: agent_protocol::spec::LaunchType, status: TaskStatus| {
-            tasks
-                .iter()
-                .filter(|(_, task)| task.launch_type == launch && task.state.last_status == status)
-                .count()
-                .to_string()
+        let counted = |launch: agent_protocol::spec::LaunchType, matches: fn(&Task) -> bool| {
+            tasks.iter().filter(|(_, task)| task.launch_type == launch && matches(task)).count().to_string()
         };
         use agent_protocol::spec::LaunchType::{Ec2, External, Fargate};
         vec![
-            pair("runningEC2TasksCount", counted(Ec2, TaskStatus::Running)),
-            pair("runningFargateTasksCount", counted(Fargate, TaskStatus::Running)),
-            pair("runningExternalTasksCount", counted(External, TaskStatus::Running)),
-            pair("pendingEC2TasksCount", counted(Ec2, TaskStatus::Pending)),
-            pair("pendingFargateTasksCount", counted(Fargate, TaskStatus::Pending)),
-            pair("pendingExternalTasksCount", counted(External, TaskStatus::Pending)),
+            pair("runningEC2TasksCount", counted(Ec2, is_running)),
+            pair("runningFargateTasksCount", counted(Fargate, is_running)),
+            pair("runningExternalTasksCount", counted(External, is_running)),
+            pair("pendingEC2TasksCount", counted(Ec2, is_pending)),
+            pair("pendingFargateTasksCount", counted(Fargate, is_pending)),
+            pair("pendingExternalTasksCount", counted(External, is_pending)),
             pair("activeEC2ServiceCount", "0".to_owned()),
             pair("activeFargateServiceCount", "0".to_owned()),
             pair("activeExternalServiceCount", "0".to_owned()),
@@ -294,20 +287,13 @@ fn shape(view: &View, scope: &Scope, cluster: &Cluster, include: &[ClusterField]
             pair("drainingExternalServiceCount", "0".to_owned()),
         ]
     };
-    let live = |task: &Task| task.desired_status == DesiredStatus::Running;
     ecs::Cluster {
         cluster_arn: Some(cluster.arn(scope)),
         cluster_name: Some(cluster.name.clone()),
         status: Some(if cluster.active { "ACTIVE" } else { "INACTIVE" }.to_owned()),
         registered_container_instances_count: Some(i32::try_from(instances).unwrap_or(i32::MAX)),
-        running_tasks_count: count(&|task| task.state.last_status == TaskStatus::Running),
-        pending_tasks_count: count(&|task| {
-            live(task)
-                && matches!(
-                    task.state.last_status,
-                    TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating
-                )
-        }),
+        running_tasks_count: count(&is_running),
+        pending_tasks_count: count(&is_pending),
         active_services_count: Some(0),
         statistics: Some(if with(ClusterField::Statistics) { statistics() } else { Vec::new() }),
         tags: Some(if with(ClusterField::Tags) { tags::shape(&cluster.tags) } else { Vec::new() }),

@@ -56,7 +56,7 @@ pub async fn register(
         .services
         .state
         .transact(|tx| {
-            names::active_cluster(tx.view(), scope, &cluster)?;
+            names::active_cluster_in(tx, scope, &cluster)?;
             let earlier = tx.get::<ContainerInstance>(scope, &key(&cluster, &id));
             if earlier.is_none() && input.container_instance_arn.is_some() {
                 return Err(invalid("The container instance of the given ARN is not registered."));
@@ -89,7 +89,7 @@ pub async fn deregister(
         .services
         .state
         .transact(|tx| {
-            names::active_cluster(tx.view(), scope, &cluster)?;
+            names::active_cluster_in(tx, scope, &cluster)?;
             let record = tx
                 .get::<ContainerInstance>(scope, &key(&cluster, &id))
                 .ok_or_else(|| invalid("The specified container instance is not registered."))?;
@@ -98,7 +98,7 @@ pub async fn deregister(
                     && task.state.last_status != TaskStatus::Stopped
             };
             let busy =
-                tx.view().scan_prefix::<Task>(scope, &format!("{cluster}/")).any(|(_, task)| runs(&task));
+                tx.scan_prefix::<Task>(scope, &format!("{cluster}/")).iter().any(|(_, task)| runs(task));
             if busy && input.force != Some(true) {
                 return Err(invalid("Found running tasks on the instance."));
             }
@@ -210,7 +210,7 @@ pub async fn update_state(
         .services
         .state
         .transact(|tx| {
-            names::active_cluster(tx.view(), scope, &cluster)?;
+            names::active_cluster_in(tx, scope, &cluster)?;
             let (mut instances, mut failures) = (Vec::new(), Vec::new());
             for id in &ids {
                 let Some(found) = tx.get::<ContainerInstance>(scope, &key(&cluster, id)) else {

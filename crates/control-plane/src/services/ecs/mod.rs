@@ -10,6 +10,8 @@ pub mod records;
 mod settings;
 mod tags;
 pub mod tasks;
+#[cfg(test)]
+mod tests;
 
 use aws_shapes_ecs as ecs;
 

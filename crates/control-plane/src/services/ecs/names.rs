@@ -4,7 +4,7 @@
 //! `default`.
 
 use aws_shapes_ecs::errors;
-use state_store::View;
+use state_store::{Tx, View};
 use std::sync::Arc;
 use vocabulary::{Arn, Scope};
 
@@ -51,15 +51,26 @@ pub fn active_cluster(view: &View, scope: &Scope, name: &str) -> Result<Arc<Clus
     view.get::<Cluster>(scope, name).filter(|cluster| cluster.active).ok_or_else(cluster_not_found)
 }
 
+/// [`active_cluster`] inside a transaction: what the transaction does fails if the cluster is deleted meanwhile.
+pub fn active_cluster_in(tx: &mut Tx, scope: &Scope, name: &str) -> Result<Arc<Cluster>, ApiError> {
+    tx.get::<Cluster>(scope, name).filter(|cluster| cluster.active).ok_or_else(cluster_not_found)
+}
+
 /// The id of a task, given as id or ARN, in `cluster`.
 pub fn task_id(scope: &Scope, cluster: &str, given: &str) -> Result<String, ApiError> {
-    let Some(resource) = own_resource(scope, given, "task")? else { return Ok(given.to_owned()) };
-    match resource.split_once('/') {
-        Some((of, id)) if of == cluster => Ok(id.to_owned()),
-        Some((of, _)) => Err(invalid(format!("Identifier is for {of}. Your cluster is {cluster}"))),
-        // The short form of ARN, before clusters became part of it.
-        None => Ok(resource),
-    }
+    let id = match own_resource(scope, given, "task")? {
+        None => given.to_owned(),
+        Some(resource) => match resource.split_once('/') {
+            Some((of, id)) if of == cluster => id.to_owned(),
+            Some((of, _)) => {
+                return Err(invalid(format!("Identifier is for {of}. Your cluster is {cluster}")));
+            }
+            // The short form of ARN, before clusters became part of it.
+            None => resource,
+        },
+    };
+    // 32 hex digits, or a UUID as ids were once.
+    if matches!(id.len(), 32 | 36) { Ok(id) } else { Err(invalid("taskId length should be one of [32,36]")) }
 }
 
 /// The id of a container instance, given as id or ARN, in `cluster`.
@@ -144,6 +155,12 @@ impl DefinitionName {
                 .find(|definition| definition.status == DefinitionStatus::Active),
         }
     }
+}
+
+/// [`DefinitionName::find`] inside a transaction: what the transaction does fails if the revision changes meanwhile.
+pub fn find_in(tx: &mut Tx, scope: &Scope, name: &DefinitionName) -> Option<Arc<TaskDefinition>> {
+    let found = name.find(tx.view(), scope)?;
+    tx.get::<TaskDefinition>(scope, &definition_id(&found.family, found.revision))
 }
 
 /// Every revision of a family, oldest first.

@@ -6,11 +6,63 @@ use aws_shapes_ecs::{
     DescribeCapacityProvidersResponse,
 };
 
-use super::{missing, names::own_resource};
+use super::{
+    missing,
+    names::{invalid, own_resource},
+};
 use crate::gateway::{ApiError, Call};
 
 /// The capacity providers that every account has.
 pub const AWS_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
+
+const MOST_PROVIDERS: usize = 20;
+const LARGEST_BASE: i32 = 100_000;
+const LARGEST_WEIGHT: i32 = 1000;
+
+/// Checks a strategy against the providers of its cluster.
+///
+/// # Errors
+/// `InvalidParameterException` for the first rule broken.
+pub fn check_strategy(
+    associated: &[String],
+    strategy: &[ecs::CapacityProviderStrategyItem],
+) -> Result<(), ApiError> {
+    let name = |item: &ecs::CapacityProviderStrategyItem| item.capacity_provider.clone().unwrap_or_default();
+    if strategy.len() > MOST_PROVIDERS {
+        return Err(invalid(format!(
+            "The specified capacity provider strategy can have {MOST_PROVIDERS} capacity providers at most."
+        )));
+    }
+    for (position, item) in strategy.iter().enumerate() {
+        if !associated.contains(&name(item)) {
+            return Err(invalid(
+                "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
+            ));
+        }
+        if strategy[..position].iter().any(|other| name(other) == name(item)) {
+            return Err(invalid(
+                "The specified capacity provider strategy cannot contain duplicate capacity providers.",
+            ));
+        }
+        if !(0..=LARGEST_BASE).contains(&item.base.unwrap_or(0)) {
+            return Err(invalid(format!("The base must be between 0 and {LARGEST_BASE}.")));
+        }
+        if !(0..=LARGEST_WEIGHT).contains(&item.weight.unwrap_or(0)) {
+            return Err(invalid(format!("The weight must be between 0 and {LARGEST_WEIGHT}.")));
+        }
+    }
+    if strategy.iter().filter(|item| item.base.unwrap_or(0) > 0).count() > 1 {
+        return Err(invalid(
+            "The specified capacity provider strategy can have one capacity provider with a base only.",
+        ));
+    }
+    if strategy.len() > 1 && strategy.iter().all(|item| item.weight.unwrap_or(0) == 0) {
+        return Err(invalid(
+            "The specified capacity provider strategy must have a capacity provider with a weight greater than 0.",
+        ));
+    }
+    Ok(())
+}
 
 pub async fn describe(
     call: Call,

@@ -121,6 +121,9 @@ pub async fn tag(call: Call, input: TagResourceRequest) -> Result<TagResourceRes
 
 pub async fn untag(call: Call, input: UntagResourceRequest) -> Result<UntagResourceResponse, ApiError> {
     let keys = input.tag_keys.unwrap_or_default();
+    if keys.iter().any(|key| key.to_ascii_lowercase().starts_with("aws:")) {
+        return Err(invalid(tagging::InvalidTags::Reserved.to_string()));
+    }
     change(&call, input.resource_arn, &|tags| {
         tags.retain(|key, _| !keys.contains(key));
         Ok(())

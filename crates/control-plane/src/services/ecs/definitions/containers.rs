@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_shapes_ecs::{ContainerCondition, ContainerDefinition, LogDriver, NetworkMode, TransportProtocol};
 
+use super::logging;
 use crate::{
     gateway::ApiError,
     services::ecs::names::{self, client},
@@ -36,6 +37,7 @@ pub fn check(container: &mut ContainerDefinition, around: &Surroundings) -> Resu
     check_health(container, &name)?;
     check_timeouts(container, &name, around)?;
     check_restart_policy(container, &name)?;
+    logging::check(container)?;
     if around.on_fargate {
         check_for_fargate(container, &name)?;
     }

@@ -1,6 +1,8 @@
 //! Task definitions: register, describe, list, deregister, delete.
 
 mod containers;
+mod logging;
+mod required;
 mod sizes;
 mod validate;
 
@@ -59,8 +61,10 @@ pub async fn register(
         enable_fault_injection: input.enable_fault_injection,
         ..ecs::TaskDefinition::default()
     };
-    let definition = AwsJson(definition);
-    if definition.json().len() > LARGEST_DEFINITION {
+    let mut definition = AwsJson(definition);
+    let size = definition.json().len();
+    definition.0.requires_attributes = Some(required::attributes(&definition.0));
+    if size > LARGEST_DEFINITION {
         return Err(client("Task definition is too large: it can hold 64 KiB at most."));
     }
     let scope = call.scope().clone();
@@ -219,6 +223,8 @@ pub async fn list(
             .filter(|record| record.status == status && (prefix.is_empty() || record.family == prefix))
             .collect()
     });
+    // The keys of the store sort `a-b:1` before `a:1`.
+    found.sort_by(|left, right| (&left.family, left.revision).cmp(&(&right.family, right.revision)));
     let descending = input.sort == Some(ecs::SortOrder::Desc);
     if descending {
         found.reverse();

@@ -18,6 +18,7 @@ use crate::{
 
 /// The most containers of a task definition.
 const MOST_CONTAINERS: usize = 10;
+const MOST_CONSTRAINTS: usize = 10;
 const FARGATE_PID_MODE: &str = "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is 'task'.";
 
 /// What was learned about a definition that is accepted.
@@ -54,6 +55,7 @@ pub fn check(request: &mut RegisterTaskDefinitionRequest) -> Result<Accepted, Ap
     if on_fargate && request.pid_mode == Some(PidMode::Host) {
         return Err(client(FARGATE_PID_MODE));
     }
+    check_placement(request, on_fargate)?;
     if on_fargate && request.ipc_mode.is_some() {
         return Err(client("Tasks using the Fargate launch type do not support ipcMode."));
     }
@@ -119,6 +121,19 @@ pub fn check(request: &mut RegisterTaskDefinitionRequest) -> Result<Accepted, Ap
         cpu_units: size.0,
         memory_mib: size.1,
     })
+}
+
+fn check_placement(request: &RegisterTaskDefinitionRequest, on_fargate: bool) -> Result<(), ApiError> {
+    let constraints = request.placement_constraints.as_deref().unwrap_or_default();
+    if on_fargate && !constraints.is_empty() {
+        return Err(client("Fargate compatible task definitions do not support placement constraints."));
+    }
+    if constraints.len() > MOST_CONSTRAINTS {
+        return Err(client(format!(
+            "A task definition can hold {MOST_CONSTRAINTS} placement constraints at most."
+        )));
+    }
+    Ok(())
 }
 
 /// CPU units and MiB of the whole task.

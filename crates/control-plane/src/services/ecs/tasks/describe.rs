@@ -57,7 +57,12 @@ pub async fn describe(call: Call, input: DescribeTasksRequest) -> Result<Describ
 pub async fn list(call: Call, input: ListTasksRequest) -> Result<ListTasksResponse, ApiError> {
     let scope = call.scope();
     let cluster = cluster_name(scope, input.cluster.as_deref())?;
-    let filters = [input.family.is_some(), input.started_by.is_some(), input.service_name.is_some()];
+    let filters = [
+        input.family.is_some(),
+        input.started_by.is_some(),
+        input.service_name.is_some(),
+        input.container_instance.is_some(),
+    ];
     if input.started_by.is_some() && filters.iter().filter(|given| **given).count() > 1 {
         return Err(invalid("startedBy cannot be combined with other filters."));
     }

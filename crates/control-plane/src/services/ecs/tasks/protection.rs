@@ -110,7 +110,7 @@ pub async fn update(
         .services
         .state
         .transact(|tx| {
-            names::active_cluster(tx.view(), scope, &cluster)?;
+            names::active_cluster_in(tx, scope, &cluster)?;
             let (mut protected, mut failures) = (Vec::new(), Vec::new());
             for id in &ids {
                 let key = task_key(&cluster, id);

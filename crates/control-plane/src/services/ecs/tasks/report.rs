@@ -99,6 +99,9 @@ pub async fn fail(services: &Services, scope: &Scope, key: &str, reason: &str) -
         .state
         .transact(|tx| {
             let Some(found) = tx.get::<Task>(scope, key) else { return Ok(()) };
+            if found.state.last_status == TaskStatus::Stopped {
+                return Ok(());
+            }
             let mut task = (*found).clone();
             task.state.stop("TaskFailedToStart", &format!("ResourceInitializationError: {reason}"), now);
             task.state.last_status = TaskStatus::Stopped;

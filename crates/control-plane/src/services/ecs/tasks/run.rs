@@ -26,6 +26,7 @@ use crate::{
         ecs::{
             definitions::{cpu_units, fargate_offers, memory_mib},
             names::{self, DefinitionName, client, cluster_name, invalid},
+            providers::check_strategy,
             records::{
                 ClientToken, Cluster, ContainerInstance, DefinitionStatus, DesiredStatus, InterfaceStatus,
                 Task, TaskContainer, TaskDefinition, TaskInterface,
@@ -38,6 +39,7 @@ use crate::{
 
 /// The platform version that `LATEST` stands for.
 pub const PLATFORM_VERSION: &str = "1.4.0";
+const LONGEST_TOKEN: usize = 64;
 const LARGEST_OVERRIDES: usize = 8192;
 
 /// Where the tasks of a request shall run.
@@ -97,17 +99,20 @@ pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, A
         ));
     }
     let client_token = input.client_token.filter(|token| !token.is_empty());
+    if client_token.as_ref().is_some_and(|token| token.len() > LONGEST_TOKEN) {
+        return Err(invalid(format!("The client token can be {LONGEST_TOKEN} characters long at most.")));
+    }
     let (tasks, failures) = call
         .services
         .state
         .transact(|tx| {
-            let cluster = names::active_cluster(tx.view(), &scope, &prepared.cluster)?;
+            let cluster = names::active_cluster_in(tx, &scope, &prepared.cluster)?;
             if let Some(token) = &client_token
                 && let Some(answer) = repeated(tx, &scope, &prepared.cluster, token, &request_digest)?
             {
                 return Ok((answer, Vec::new()));
             }
-            let definition = prepared.definition(tx.view(), &scope)?;
+            let definition = prepared.usable(names::find_in(tx, &scope, &prepared.definition))?;
             let targets =
                 targets(&cluster, input.launch_type, input.capacity_provider_strategy.as_deref(), count)?;
             let (mut tasks, mut failures) = (Vec::new(), Vec::new());
@@ -165,7 +170,7 @@ pub async fn start(call: Call, input: StartTaskRequest) -> Result<StartTaskRespo
     )?;
     let failures = call.services.state.read(|view| {
         names::active_cluster(view, &scope, &prepared.cluster)?;
-        let definition = prepared.definition(view, &scope)?;
+        let definition = prepared.usable(prepared.definition.find(view, &scope))?;
         prepared.check_launch(&definition, LaunchType::Ec2)?;
         instances
             .iter()
@@ -222,6 +227,12 @@ impl Prepared {
         if parts.started_by.as_deref().is_some_and(|text| text.len() > 128) {
             return Err(invalid("startedBy can be 128 characters long at most."));
         }
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte);
+        if parts.started_by.as_deref().is_some_and(|text| !text.bytes().all(letter)) {
+            return Err(invalid(
+                "startedBy can hold letters, numbers, hyphens, underscores and forward slashes only.",
+            ));
+        }
         if parts.group.as_deref().is_some_and(|group| group.starts_with("service:")) {
             return Err(invalid("The group of a task cannot begin with service:, which is reserved."));
         }
@@ -254,8 +265,9 @@ impl Prepared {
         })
     }
 
-    fn definition(&self, view: &View, scope: &Scope) -> Result<Arc<TaskDefinition>, ApiError> {
-        let found = self.definition.find(view, scope).ok_or_else(|| client("TaskDefinition not found."))?;
+    /// The definition that was found, if tasks may be started of it with these overrides.
+    fn usable(&self, found: Option<Arc<TaskDefinition>>) -> Result<Arc<TaskDefinition>, ApiError> {
+        let found = found.ok_or_else(|| client("TaskDefinition not found."))?;
         if found.status != DefinitionStatus::Active {
             return Err(client("TaskDefinition is inactive"));
         }
@@ -442,14 +454,7 @@ fn targets(
     if strategy.is_empty() {
         return Ok(vec![Target::Ec2(LaunchType::Ec2); count]);
     }
-    for item in strategy {
-        let provider = item.capacity_provider.as_deref().unwrap_or_default();
-        if !cluster.capacity_providers.iter().any(|known| known == provider) {
-            return Err(invalid(
-                "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
-            ));
-        }
-    }
+    check_strategy(&cluster.capacity_providers, strategy)?;
     Ok(share(strategy, count).into_iter().map(|provider| Target::Fargate(Some(provider))).collect())
 }
 
@@ -462,9 +467,11 @@ fn share(strategy: &[ecs::CapacityProviderStrategyItem], count: usize) -> Vec<St
         let base = usize::try_from(item.base.unwrap_or(0)).unwrap_or(0);
         chosen.extend(std::iter::repeat_n(name(item), base.min(count - chosen.len())));
     }
+    // A provider that is alone takes everything, whatever its weight.
+    let least = u64::from(strategy.len() == 1);
     let weighted: Vec<(String, u64)> = strategy
         .iter()
-        .map(|item| (name(item), u64::try_from(item.weight.unwrap_or(0)).unwrap_or(0)))
+        .map(|item| (name(item), u64::try_from(item.weight.unwrap_or(0)).unwrap_or(0).max(least)))
         .filter(|(_, weight)| *weight > 0)
         .collect();
     let mut given = vec![0u64; weighted.len()];
@@ -549,6 +556,6 @@ mod tests {
         assert_eq!(count(2), 2);
         assert_eq!(count(6), 3);
         assert_eq!(count(10), 4);
-        assert!(share(&[item("A", 0, 0)], 3).is_empty());
+        assert_eq!(share(&[item("A", 0, 0)], 3).len(), 3, "a provider that is alone");
     }
 }

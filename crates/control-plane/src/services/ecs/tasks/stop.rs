@@ -29,7 +29,7 @@ pub async fn stop(call: Call, input: StopTaskRequest) -> Result<StopTaskResponse
         .services
         .state
         .transact(|tx| {
-            names::active_cluster(tx.view(), scope, &cluster)?;
+            names::active_cluster_in(tx, scope, &cluster)?;
             let found =
                 tx.get::<Task>(scope, &key).ok_or_else(|| invalid("The referenced task was not found."))?;
             let mut task = (*found).clone();

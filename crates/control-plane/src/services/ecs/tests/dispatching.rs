@@ -1,0 +1,135 @@
+//! What is sent to the node, and when: the network before what relies on it, nothing twice, everything after a restart.
+
+use std::time::Duration;
+
+use agent_protocol::{AcsMessage, acs::PayloadMessage};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::*;
+use crate::agents::dispatch;
+
+/// Longer than anything here takes; only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Node {
+    messages: mpsc::Receiver<AcsMessage>,
+    sender: JoinHandle<Result<(), state_store::StateError>>,
+}
+
+impl Node {
+    fn connect(fixture: &Fixture) -> Node {
+        let (sender, messages) = mpsc::channel(16);
+        Node { messages, sender: tokio::spawn(dispatch(fixture.services.clone(), sender)) }
+    }
+
+    async fn next(&mut self) -> AcsMessage {
+        tokio::time::timeout(PATIENCE, self.messages.recv()).await.expect("a message").expect("a sender")
+    }
+
+    /// The next payload, whatever is sent before it.
+    async fn payload(&mut self) -> PayloadMessage {
+        loop {
+            if let AcsMessage::Payload(payload) = self.next().await {
+                return payload;
+            }
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.sender.abort();
+    }
+}
+
+fn arn(payload: &PayloadMessage) -> Option<String> {
+    payload.tasks.as_ref().unwrap()[0].arn.clone()
+}
+
+fn desired(payload: &PayloadMessage) -> Option<&str> {
+    payload.tasks.as_ref().unwrap()[0].desired_status.as_deref()
+}
+
+#[tokio::test]
+async fn the_network_is_told_before_the_task() {
+    let fixture = fixture().await;
+    let task = fixture.task().await;
+    let mut node = Node::connect(&fixture);
+    let AcsMessage::NetworkState(network) = node.next().await else { panic!("the network comes first") };
+    assert_eq!((network.vpcs.len(), network.security_groups.len()), (1, 1));
+    let AcsMessage::Payload(payload) = node.next().await else { panic!("the task comes next") };
+    assert_eq!((arn(&payload), payload.seq_num), (task.task_arn, Some(1)));
+    let spec = payload.tasks.unwrap().remove(0).longshore.unwrap();
+    let address = task.attachments.unwrap()[0].details.as_ref().unwrap()[4].value.clone().unwrap();
+    assert_eq!(spec.network_interface.unwrap().private_address.to_string(), address);
+}
+
+#[tokio::test]
+async fn only_a_new_number_is_sent_again() {
+    let fixture = fixture().await;
+    let mut node = Node::connect(&fixture);
+    let first = fixture.task().await.task_arn.unwrap();
+    assert_eq!(arn(&node.payload().await), Some(first.clone()));
+    // A report changes the task, but there is nothing to tell its node.
+    fixture.report(&report(&first, 1, TaskStatus::Running)).await;
+    let second = fixture.run(run_request(&fixture, "app")).await.unwrap().remove(0).task_arn;
+    assert_eq!(arn(&node.payload().await), second);
+    fixture.stop(&first, None).await.unwrap();
+    let payload = node.payload().await;
+    assert_eq!((arn(&payload), payload.seq_num, desired(&payload)), (Some(first), Some(2), Some("STOPPED")));
+}
+
+#[tokio::test]
+async fn after_a_restart_everything_that_lives_is_sent() {
+    let fixture = fixture().await;
+    let first = fixture.task().await.task_arn.unwrap();
+    let second = fixture.run(run_request(&fixture, "app")).await.unwrap().remove(0).task_arn.unwrap();
+    let third = fixture.run(run_request(&fixture, "app")).await.unwrap().remove(0).task_arn.unwrap();
+    fixture.stop(&second, None).await.unwrap();
+    fixture.report(&report(&third, 1, TaskStatus::Stopped)).await;
+    for _ in 0..2 {
+        let mut node = Node::connect(&fixture);
+        assert!(matches!(node.next().await, AcsMessage::NetworkState(_)));
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let payload = node.payload().await;
+            told.push((arn(&payload).unwrap(), desired(&payload).map(str::to_owned)));
+        }
+        told.sort();
+        let mut expected = vec![(first.clone(), text("RUNNING")), (second.clone(), text("STOPPED"))];
+        expected.sort();
+        assert_eq!(told, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_no_node_can_run_ends_with_the_reason() {
+    let fixture = fixture().await;
+    let mut definition = fargate("app");
+    definition.enable_fault_injection = Some(true);
+    fixture.register(definition).await.unwrap();
+    let arn = fixture.run(run_request(&fixture, "app")).await.unwrap().remove(0).task_arn.unwrap();
+    let mut changes = fixture.services.state.watch::<records::Task>();
+    let _node = Node::connect(&fixture);
+    let task = loop {
+        let task = fixture.describe_task(&arn).await.unwrap();
+        if task.last_status.as_deref() == Some("STOPPED") {
+            break task;
+        }
+        tokio::time::timeout(PATIENCE, changes.next()).await.expect("the task changes").unwrap();
+    };
+    assert_eq!(task.stop_code, Some(ecs::TaskStopCode::TaskFailedToStart));
+    let reason = "ResourceInitializationError: enableFaultInjection is not implemented";
+    assert_eq!(task.stopped_reason.as_deref(), Some(reason));
+    assert_eq!(fixture.left_behind(), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn sending_ends_with_its_receiver() {
+    let fixture = fixture().await;
+    let mut node = Node::connect(&fixture);
+    node.messages.close();
+    fixture.task().await;
+    let ended = tokio::time::timeout(PATIENCE, &mut node.sender).await.expect("the sender ends");
+    ended.unwrap().unwrap();
+}

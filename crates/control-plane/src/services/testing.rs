@@ -1,0 +1,108 @@
+//! All services in memory, for tests that call handlers: what clients ask, without a socket between.
+
+use std::{cell::Cell, sync::Arc};
+
+use blob_store::{FileBlobStore, Limits};
+use state_store::{SqliteStore, State};
+use telemetry_store::{Options, TelemetryStore};
+use vocabulary::{AccountId, Scope, Timestamp};
+
+use super::{Services, Settings, logs::Logs, paging::PageTokens};
+use crate::{
+    gateway::{ApiError, Call, Context, Principal},
+    registry::{
+        Authorize, Registry,
+        catalog::Catalog,
+        token::{Access, TokenKey},
+    },
+};
+
+pub const HOUR: i64 = 3_600_000;
+/// Noon of some day, in milliseconds.
+pub const NOW: i64 = 20_000 * 24 * HOUR + 12 * HOUR;
+
+/// The scope that calls address unless a test says otherwise.
+pub fn scope() -> Scope {
+    Scope::new(AccountId::local(), "us-east-1".parse().unwrap())
+}
+
+pub fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+/// Asserts that a call failed with this code and a message that contains `fragment`.
+#[track_caller]
+pub fn refused<T: std::fmt::Debug>(answer: Result<T, ApiError>, code: &str, fragment: &str) {
+    let error = answer.expect_err(&format!("{code}: {fragment}"));
+    assert_eq!(error.code, code, "{}", error.message);
+    assert!(error.message.contains(fragment), "{:?} does not contain {fragment:?}", error.message);
+}
+
+/// The registry is not asked here.
+struct Nobody;
+
+impl Authorize for Nobody {
+    fn may(&self, _: &Access, _: &str, _: &str) -> bool {
+        false
+    }
+}
+
+/// Services over empty stores, and a clock that stands until a test moves it.
+pub struct Fixture {
+    pub services: Arc<Services>,
+    now: Cell<i64>,
+    _folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub async fn new() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::in_memory().unwrap());
+        let state = State::open(store, super::tables()).await.unwrap();
+        let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
+        let tokens = PageTokens::new([7; 32]);
+        let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
+        let catalog = Catalog::new(state.clone());
+        let services = Arc::new(Services {
+            logs: Logs::new(state.clone(), telemetry, tokens.clone()),
+            registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
+            state,
+            page_tokens: tokens,
+            settings: Settings {
+                account: AccountId::local(),
+                region: scope().region,
+                listen: ([127, 0, 0, 1], 4566).into(),
+                public_name: "localhost:4566".to_owned(),
+                public_pool: "198.18.0.0/16".parse().unwrap(),
+            },
+            host_ranges: Vec::new(),
+            purge_definitions: tokio::sync::Notify::new(),
+        });
+        Fixture { services, now: NOW.into(), _folder: folder }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.get())
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, millis: i64) {
+        self.now.set(self.now.get() + millis);
+    }
+
+    /// A call of the account's root.
+    pub fn call(&self) -> Call {
+        self.call_as(Principal::root(&AccountId::local(), "test"))
+    }
+
+    pub fn call_as(&self, principal: Principal) -> Call {
+        let context = Context {
+            scope: scope(),
+            principal,
+            request_id: "request".to_owned(),
+            now: self.now(),
+            host: "localhost:4566".to_owned(),
+        };
+        Call { services: self.services.clone(), context: Arc::new(context) }
+    }
+}
