@@ -6,11 +6,13 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
+    time::timeout,
 };
 
 use super::Key;
@@ -18,6 +20,8 @@ use crate::message::{Code, Edns, Message, OWN_UDP_BYTES};
 
 /// Answers that do not belong to the question, until the server is given up: somebody guesses.
 const MAX_STRAYS: usize = 32;
+/// How long a server may take over TCP before the part that came over UDP has to do. Some drop such connections silently.
+const TCP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a server gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +45,10 @@ pub(crate) async fn ask(server: SocketAddr, key: &Key) -> Result<Message, Exchan
     };
     let answer = match answer.truncated {
         // A part is better than nothing: the client sees that it is one.
-        true => over_tcp(server, key).await.unwrap_or(answer),
+        true => match timeout(TCP_PATIENCE, over_tcp(server, key)).await {
+            Ok(Ok(whole)) => whole,
+            Ok(Err(_)) | Err(_) => answer,
+        },
         false => answer,
     };
     match answer.code {
