@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
@@ -10,8 +11,11 @@ use tokio::task::JoinHandle;
 
 use crate::error::BlobError;
 
-/// One read from disk. Large enough that the hop to a blocking thread is lost in the copy itself.
-const CHUNK_BYTES: usize = 512 * 1024;
+/// One read from disk. Large enough that the hop to a blocking thread is lost in the copy itself, small enough that what
+/// was read is still in the processor's cache when it is sent.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Buffers that a stream keeps: one being read, one being sent, one on the way back.
+const KEPT_BUFFERS: usize = 3;
 
 /// An open blob. It stays readable when the blob is deleted meanwhile.
 #[derive(Debug)]
@@ -52,7 +56,13 @@ impl BlobReader {
     /// The bytes of `range` (clamped to the blob). The next chunk is read while the consumer has the last one.
     pub fn into_stream(self, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
         let end = range.end.min(self.length);
-        let position = Position { file: self.file, at: range.start.min(end), end, sought: false };
+        let position = Position {
+            file: self.file,
+            at: range.start.min(end),
+            end,
+            sought: false,
+            buffers: Buffers::default(),
+        };
         stream::try_unfold(Ahead::Not(position), |ahead| async move {
             let reading = match ahead {
                 Ahead::Not(position) => position.read_ahead(),
@@ -81,6 +91,35 @@ struct Position {
     at: u64,
     end: u64,
     sought: bool,
+    buffers: Buffers,
+}
+
+/// A stream's buffers, used again as the chunks in them are dropped: fresh memory for each chunk would cost more page
+/// faults than the reading itself.
+#[derive(Clone, Default)]
+struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// A chunk in a buffer that goes back.
+struct Lent {
+    buffer: Vec<u8>,
+    home: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut kept = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_BUFFERS {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
 }
 
 impl Position {
@@ -98,13 +137,16 @@ impl Position {
             self.sought = true;
         }
         let wanted = (self.end - self.at).min(CHUNK_BYTES as u64);
-        let mut chunk = Vec::with_capacity(wanted as usize);
+        let kept = self.buffers.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut chunk = kept.unwrap_or_default();
+        chunk.reserve_exact(wanted as usize);
         self.file.by_ref().take(wanted).read_to_end(&mut chunk)?;
         if (chunk.len() as u64) < wanted {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the blob's file is too short"));
         }
         self.at += wanted;
-        Ok((Bytes::from(chunk), self))
+        let chunk = Lent { buffer: chunk, home: self.buffers.clone() };
+        Ok((Bytes::from_owner(chunk), self))
     }
 }
 
