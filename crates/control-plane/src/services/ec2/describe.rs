@@ -151,20 +151,22 @@ fn subnet_arn(scope: &Scope, id: &str) -> String {
     scope.arn("ec2", format_args!("subnet/{id}")).to_string()
 }
 
-/// `use1-az1` for `us-east-1a`: the first letters of the region's words, its number, and the zone's position.
+/// `use1-az1` for `us-east-1a`: the region's words in short, its number, and the zone's position.
 pub fn zone_id(zone: &str) -> String {
     let (region, letter) = zone.split_at(zone.len().saturating_sub(1));
-    let short: String = region
-        .split('-')
-        .enumerate()
-        .map(|(index, word)| {
-            if index == 0 {
-                word.to_owned()
-            } else {
-                word.chars().next().map(String::from).unwrap_or_default()
-            }
-        })
-        .collect();
+    let mut words = region.split('-');
+    let mut short = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        short.push_str(match word {
+            "northeast" => "ne",
+            "northwest" => "nw",
+            "southeast" => "se",
+            "southwest" => "sw",
+            "gov" => "g",
+            "iso" | "isob" => word,
+            other => other.get(..1).unwrap_or_default(),
+        });
+    }
     let position = letter.bytes().next().map_or(0, |letter| letter.saturating_sub(b'a') + 1);
     format!("{short}-az{position}")
 }
@@ -203,10 +205,17 @@ pub fn subnet_shape(view: &View, scope: &Scope, subnet: &Subnet) -> ec2::Subnet 
         available_ip_address_count: i32::try_from(SubnetView(view, scope, subnet).free_addresses()).ok(),
         cidr_block: Some(subnet.cidr.to_string()),
         default_for_az: Some(subnet.default_for_zone),
+        enable_dns64: Some(false),
         ipv6_cidr_block_association_set: Some(Vec::new()),
         ipv6_native: Some(false),
+        map_customer_owned_ip_on_launch: Some(false),
         map_public_ip_on_launch: Some(subnet.map_public_ip_on_launch),
         owner_id: Some(scope.account.to_string()),
+        private_dns_name_options_on_launch: Some(ec2::PrivateDnsNameOptionsOnLaunch {
+            enable_resource_name_dns_aaaa_record: Some(false),
+            enable_resource_name_dns_a_record: Some(false),
+            hostname_type: Some(ec2::HostnameType::IpName),
+        }),
         state: Some(ec2::SubnetState::Available),
         subnet_arn: Some(subnet_arn(scope, &subnet.id)),
         subnet_id: Some(subnet.id.clone()),

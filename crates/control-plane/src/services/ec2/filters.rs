@@ -32,6 +32,11 @@ impl Filters {
         )
     }
 
+    /// The values asked for under a name.
+    pub fn get(&self, name: &str) -> Option<&[String]> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, values)| values.as_slice())
+    }
+
     /// Whether the resource passes all of them.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws_schema::Unit;
+use aws_schema::{Operation, OperationTable, Shape, ShapeError, StructureTable, Unit, Value};
 use aws_shapes_ec2 as ec2;
 use aws_shapes_ec2::{
     AttachInternetGatewayRequest, CreateInternetGatewayRequest, CreateInternetGatewayResult,
@@ -151,10 +151,58 @@ impl Filtered for Shown<'_> {
     }
 }
 
-pub async fn describe(
-    call: Call,
-    input: DescribeInternetGatewaysRequest,
-) -> Result<DescribeInternetGatewaysResult, ApiError> {
+/// The operation of that name, except that attachments are `available`: EC2 says so, clients wait for it, and the model of the
+/// API does not know the word.
+pub struct DescribeInternetGateways;
+
+impl Operation for DescribeInternetGateways {
+    type Input = DescribeInternetGatewaysRequest;
+    type Output = Described;
+    const TABLE: &'static OperationTable = ec2::DescribeInternetGateways::TABLE;
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described(pub DescribeInternetGatewaysResult);
+
+impl Shape for Described {
+    const TABLE: &'static StructureTable = DescribeInternetGatewaysResult::TABLE;
+
+    fn from_value(mut value: Value) -> Result<Self, ShapeError> {
+        rename_states(&mut value, "attached");
+        DescribeInternetGatewaysResult::from_value(value).map(Described)
+    }
+
+    fn into_value(self) -> Value {
+        let mut value = self.0.into_value();
+        rename_states(&mut value, "available");
+        value
+    }
+}
+
+fn rename_states(result: &mut Value, state: &str) {
+    fn member<'a>(of: &'a mut Value, table: &StructureTable, name: &str) -> Option<&'a mut Value> {
+        let at = table.members.iter().position(|member| member.name == name)?;
+        match of {
+            Value::Structure(members) => members.get_mut(at)?.as_mut(),
+            _ => None,
+        }
+    }
+    fn items<'a>(of: &'a mut Value, table: &StructureTable, name: &str) -> &'a mut [Value] {
+        match member(of, table, name) {
+            Some(Value::List(items)) => items,
+            _ => &mut [],
+        }
+    }
+    for gateway in items(result, DescribeInternetGatewaysResult::TABLE, "InternetGateways") {
+        for attachment in items(gateway, ec2::InternetGateway::TABLE, "Attachments") {
+            if let Some(found) = member(attachment, ec2::InternetGatewayAttachment::TABLE, "State") {
+                *found = Value::String(state.to_owned());
+            }
+        }
+    }
+}
+
+pub async fn describe(call: Call, input: DescribeInternetGatewaysRequest) -> Result<Described, ApiError> {
     let scope = call.scope();
     networks::ensure_default(&call.services, scope).await?;
     let filters = Filters::new(input.filters);
@@ -172,15 +220,14 @@ pub async fn describe(
     }
     let key = |gateway: &Arc<InternetGateway>| gateway.id.clone();
     let page = page(&call, "internet-gateways", found, key, input.next_token, input.max_results)?;
-    Ok(DescribeInternetGatewaysResult {
+    Ok(Described(DescribeInternetGatewaysResult {
         internet_gateways: Some(page.items.iter().map(|gateway| shape(scope, gateway)).collect()),
         next_token: page.next_token,
-    })
+    }))
 }
 
 fn shape(scope: &Scope, gateway: &InternetGateway) -> ec2::InternetGateway {
     let attachments = gateway.vpc_id.iter().map(|vpc_id| ec2::InternetGatewayAttachment {
-        // EC2 says `available`, which is not in its own model.
         state: Some(ec2::AttachmentStatus::Attached),
         vpc_id: Some(vpc_id.clone()),
     });

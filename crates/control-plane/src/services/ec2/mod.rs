@@ -20,6 +20,9 @@ mod subnets;
 mod tags;
 mod vpcs;
 
+#[cfg(test)]
+mod tests;
+
 use aws_shapes_ec2 as ec2;
 use state_store::Tables;
 
@@ -59,7 +62,7 @@ pub fn register(operations: &mut Operations) {
         .on::<ec2::DeleteSubnet, _, _>(subnets::delete)
         .on::<ec2::CreateInternetGateway, _, _>(gateways::create)
         .on::<ec2::AttachInternetGateway, _, _>(gateways::attach)
-        .on::<ec2::DescribeInternetGateways, _, _>(gateways::describe)
+        .on::<gateways::DescribeInternetGateways, _, _>(gateways::describe)
         .on::<ec2::DetachInternetGateway, _, _>(gateways::detach)
         .on::<ec2::DeleteInternetGateway, _, _>(gateways::delete)
         .on::<ec2::CreateRouteTable, _, _>(route_tables::create)
@@ -88,7 +91,7 @@ pub fn register(operations: &mut Operations) {
         .on::<ec2::CreateSecurityGroup, _, _>(groups::create)
         .on::<ec2::DeleteSecurityGroup, _, _>(groups::delete)
         .on::<ec2::DescribeSecurityGroups, _, _>(groups::describe)
-        .on::<ec2::DescribeSecurityGroupRules, _, _>(rules::describe)
+        .on::<ec2::DescribeSecurityGroupRules, _, _>(rules::show::describe)
         .on::<ec2::AuthorizeSecurityGroupIngress, _, _>(rules::authorize_ingress)
         .on::<ec2::AuthorizeSecurityGroupEgress, _, _>(rules::authorize_egress)
         .on::<ec2::RevokeSecurityGroupIngress, _, _>(rules::revoke_ingress)

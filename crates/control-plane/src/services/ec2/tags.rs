@@ -34,12 +34,19 @@ pub fn specified(kind: &str, given: Option<Vec<TagSpecification>>) -> Result<Tag
     let mut pairs = Vec::new();
     for specification in given.unwrap_or_default() {
         let of = specification.resource_type.unwrap_or_default();
+        let tags = specification.tags.unwrap_or_default();
+        if of.is_empty() {
+            return Err(error("InvalidParameter", "Tag specification resource type must have a value"));
+        }
+        if tags.is_empty() {
+            return Err(error("InvalidParameter", "Tag specification must have at least one tag"));
+        }
         if of != kind {
             return Err(invalid_value(format!(
                 "'{of}' is not a valid taggable resource type for this operation."
             )));
         }
-        pairs.extend(specification.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
+        pairs.extend(tags.into_iter().map(|tag| (tag.key, tag.value)));
     }
     tagging::checked(pairs).map_err(refused)
 }

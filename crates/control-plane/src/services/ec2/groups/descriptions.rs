@@ -8,7 +8,7 @@ use aws_shapes_ec2::{
 
 use super::{
     named,
-    rules::{check_description, take_apart},
+    rules::parse::{check_description, take_apart},
 };
 use crate::{
     gateway::{ApiError, Call},

@@ -171,7 +171,7 @@ impl Filtered for Shown<'_> {
             "vpc-id" => one(&group.vpc_id),
             "description" => one(&group.description),
             "owner-id" => one(scope.account.as_str()),
-            _ => rules::filter_values(&group.rules, name),
+            _ => rules::show::filter_values(&group.rules, name),
         }
     }
 
@@ -221,8 +221,8 @@ fn shape(scope: &Scope, group: &SecurityGroup) -> ec2::SecurityGroup {
         description: Some(group.description.clone()),
         group_id: Some(group.id.clone()),
         group_name: Some(group.name.clone()),
-        ip_permissions: Some(rules::permissions(scope, &group.rules, false)),
-        ip_permissions_egress: Some(rules::permissions(scope, &group.rules, true)),
+        ip_permissions: Some(rules::show::permissions(scope, &group.rules, false)),
+        ip_permissions_egress: Some(rules::show::permissions(scope, &group.rules, true)),
         owner_id: Some(scope.account.to_string()),
         security_group_arn: Some(arn(scope, &group.id)),
         tags: Some(tags::shape(&group.tags)),
