@@ -7,11 +7,11 @@
 //!
 //! | file | decides |
 //! |---|---|
-//! | [`message`], [`record`], [`name`] | bytes to structure and back |
-//! | [`zone`], [`private_names`], [`table`] | what is known here, and to whom; pure |
-//! | [`forward`] | asking others: order, times, memory |
-//! | [`respond`] | the answer to a client's bytes |
-//! | [`server`] | sockets and bounds |
+//! | `message`, `record`, `name` | bytes to structure and back |
+//! | `zone`, `private_names`, `table` | what is known here, and to whom; pure |
+//! | `forward` | asking others: order, times, memory |
+//! | `respond` | the answer to a client's bytes |
+//! | `server` | sockets and bounds |
 //!
 //! The wire format is read and written here rather than by a library: that is 600 lines with properties over arbitrary bytes,
 //! where `hickory-proto` alone would add 34 crates to the tree (internationalised names and their Unicode tables
