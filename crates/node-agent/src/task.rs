@@ -10,6 +10,7 @@ mod execute;
 mod recover;
 pub(crate) mod shape;
 mod translate;
+pub(crate) mod volumes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -76,8 +77,8 @@ pub(crate) enum TaskError {
     Shape(#[from] task_lifecycle::InvalidShape),
     #[error(transparent)]
     Journal(#[from] crate::journal::JournalError),
-    #[error("task id `{0}` is not a name")]
-    Id(String),
+    #[error("{what} {name:?} is not a name")]
+    Name { what: &'static str, name: String },
 }
 
 impl Task {
@@ -87,10 +88,8 @@ impl Task {
         spec: TaskSpec,
         sequence: i64,
     ) -> Result<(Task, mpsc::Sender<Command>), TaskError> {
+        check_names(&spec)?;
         let id = &spec.task_id;
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(TaskError::Id(id.clone()));
-        }
         let shape = shape::shape(&spec)?;
         let journal = TaskJournal::new(&node.config.tasks_dir(), id);
         let record = Record { sequence, facts: TaskFacts::new(&shape) };
@@ -248,6 +247,21 @@ impl Task {
         self.view.set_spec(Arc::clone(&self.spec));
         self.executor.spec = Arc::clone(&self.spec);
     }
+}
+
+/// What becomes part of a path, here or in the runtime, must be one component of it. Volumes are checked where their places are
+/// ([`volumes::place`]), so that a task that is taken can say what is wrong with them.
+fn check_names(spec: &TaskSpec) -> Result<(), TaskError> {
+    let containers = spec
+        .containers
+        .iter()
+        .flat_map(|container| [("container", &container.name), ("runtime id", &container.runtime_id)]);
+    for (what, name) in [("task id", &spec.task_id)].into_iter().chain(containers) {
+        if !volumes::is_plain_name(name) {
+            return Err(TaskError::Name { what, name: name.clone() });
+        }
+    }
+    Ok(())
 }
 
 async fn sleep(duration: Option<Duration>) {

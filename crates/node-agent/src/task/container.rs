@@ -1,28 +1,21 @@
 //! Translates a container of a task, with its image, into what the runtime runs. Pure, but for the host's own files in `host` mode.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use agent_protocol::spec::{
-    ContainerSpec, IpcMode, LaunchType, NetworkMode, PidMode, TaskSpec, Volume, VolumeSource,
-};
+use agent_protocol::spec::{ContainerSpec, IpcMode, LaunchType, NetworkMode, PidMode, TaskSpec};
 use container_runtime::{
     ContainerConfig, Device, Mount, MountKind, Network, Resources, Rlimit, TaskLimits, TaskSandbox,
 };
 
-use super::{environment, etc_files};
+use super::{
+    environment, etc_files,
+    volumes::{self, Place, VolumeDirs},
+};
 use crate::ports::LocalImage;
 
 const MIB: u64 = 1 << 20;
 /// FARGATE's limit on open files.
 const FARGATE_NOFILE: i64 = 65_535;
-
-/// Where the directories of volumes are.
-pub(crate) struct VolumeDirs {
-    /// Of the task.
-    pub task: PathBuf,
-    /// Of the node.
-    pub shared: PathBuf,
-}
 
 /// The runtime's name of a run: the container's own for the first, a new one for every restart, so that the output of two
 /// runs never mixes. Container names have no dot.
@@ -187,51 +180,13 @@ fn add_volumes(
         let volume = task.volumes.iter().find(|volume| volume.name == point.source_volume);
         let volume = volume.ok_or_else(|| format!("there is no volume {}", point.source_volume))?;
         let readonly = point.read_only || all_readonly;
-        mounts.push(Mount { destination, kind: mount_kind(volume, dirs), readonly, options: Vec::new() });
-    }
-    Ok(())
-}
-
-fn mount_kind(volume: &Volume, dirs: &VolumeDirs) -> MountKind {
-    match &volume.source {
-        VolumeSource::Host { source_path } => MountKind::Bind { source: PathBuf::from(source_path) },
-        _ => MountKind::Volume { source: volume_dir(volume, dirs).unwrap_or_default() },
-    }
-}
-
-/// The directory that the agent keeps for a volume; `None` for one that is the host's.
-pub(crate) fn volume_dir(volume: &Volume, dirs: &VolumeDirs) -> Option<PathBuf> {
-    match volume.source {
-        VolumeSource::Host { .. } => None,
-        VolumeSource::Task => Some(dirs.task.join(&volume.name)),
-        VolumeSource::Shared { .. } => Some(dirs.shared.join(&volume.name)),
-    }
-}
-
-/// Makes the directories of a task's volumes that are missing. The error is fit for `stoppedReason`.
-pub(crate) fn make_volumes(task: &TaskSpec, dirs: &VolumeDirs) -> Result<(), String> {
-    for volume in &task.volumes {
-        let (path, make) = match &volume.source {
-            // Docker makes a bind mount's missing source, too.
-            VolumeSource::Host { source_path } => (PathBuf::from(source_path), true),
-            VolumeSource::Task => (dirs.task.join(&volume.name), true),
-            VolumeSource::Shared { autoprovision } => (dirs.shared.join(&volume.name), *autoprovision),
+        let kind = match volumes::place(volume, dirs)? {
+            Place::Host(source) => MountKind::Bind { source },
+            Place::Kept(source) => MountKind::Volume { source },
         };
-        let cannot = |reason: String| format!("CannotCreateVolumeError: volume {}: {reason}", volume.name);
-        if make && !path.exists() {
-            make_world_readable(&path).map_err(|error| cannot(format!("{}: {error}", path.display())))?;
-        } else if !make && !path.is_dir() {
-            return Err(cannot("it does not exist and autoprovision is off".to_owned()));
-        }
+        mounts.push(Mount { destination, kind, readonly, options: Vec::new() });
     }
     Ok(())
-}
-
-/// A volume is entered by whoever the container's user is, but the directory above it is root's alone.
-fn make_world_readable(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::create_dir_all(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
 /// The number of a signal by its name (`SIGQUIT`, `QUIT`) or number. What is none is SIGTERM: the image's author cannot be
@@ -271,7 +226,7 @@ pub(crate) fn signal_number(text: Option<&str>) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use agent_protocol::spec::{MountPoint, Tmpfs, Ulimit, VolumesFrom};
+    use agent_protocol::spec::{MountPoint, Tmpfs, Ulimit, Volume, VolumeSource, VolumesFrom};
 
     use super::*;
     use crate::tests::fixtures::{container_spec, local_image, task_spec};
@@ -356,22 +311,6 @@ mod tests {
                 (MountKind::Tmpfs { size_bytes: Some(8 << 20) }, false)
             ]
         );
-    }
-
-    #[test]
-    fn volume_directories_are_made_unless_they_have_to_exist() {
-        let root = tempfile::tempdir().unwrap();
-        let dirs = VolumeDirs { task: root.path().join("t"), shared: root.path().join("s") };
-        let mut task = task_spec(vec![container_spec("app")]);
-        task.volumes = vec![Volume { name: "data".into(), source: VolumeSource::Task }];
-        make_volumes(&task, &dirs).unwrap();
-        assert!(root.path().join("t/data").is_dir());
-        task.volumes =
-            vec![Volume { name: "keep".into(), source: VolumeSource::Shared { autoprovision: false } }];
-        assert!(make_volumes(&task, &dirs).unwrap_err().starts_with("CannotCreateVolumeError: volume keep"));
-        task.volumes =
-            vec![Volume { name: "keep".into(), source: VolumeSource::Shared { autoprovision: true } }];
-        make_volumes(&task, &dirs).unwrap();
     }
 
     #[test]

@@ -18,8 +18,9 @@ use tokio::{
 
 use super::{
     Happening,
-    container::{VolumeDirs, make_volumes, parse_run_name, run_name, sandbox, signal_number},
+    container::{parse_run_name, run_name, sandbox, signal_number},
     translate::translate,
+    volumes::{VolumeDirs, make_volumes},
 };
 use crate::{
     endpoint::TaskView,

@@ -11,7 +11,7 @@ use container_runtime::{ContainerState, Statuses};
 use task_lifecycle::{Event, NetworkFacts, ProcessFacts, SandboxFacts, observe};
 use tokio::sync::mpsc;
 
-use super::{Command, Task, container::run_name, shape, translate::translate};
+use super::{Command, Task, check_names, container::run_name, shape, translate::translate};
 use crate::{
     journal::TaskJournal,
     node::Node,
@@ -28,7 +28,8 @@ impl Task {
         journal: TaskJournal,
     ) -> Option<(Task, mpsc::Sender<Command>)> {
         let (spec, mut record) = journal.load()?;
-        let shape = shape::shape(&spec)
+        let shape = check_names(&spec)
+            .and_then(|()| Ok(shape::shape(&spec)?))
             .inspect_err(
                 |error| tracing::error!(task = spec.task_id, %error, "a journaled task is not valid"),
             )

@@ -33,18 +33,42 @@ async fn an_older_or_repeated_payload_has_no_effect() {
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_cannot_be_run_at_all_is_refused() {
-    let fixture = Fixture::new().await;
+    let refused = async |spec: TaskSpec, because: &str| {
+        let fixture = Fixture::new().await;
+        fixture.run(spec, 1).await;
+        let reason = fixture.control.until("a refusal", |said| match said.messages.first()? {
+            AgentMessage::Nack(nack) => nack.reason.clone(),
+            _ => None,
+        });
+        let reason = reason.await;
+        assert!(reason.contains(because), "{reason}");
+        let stopped = fixture.control.status(TaskStatus::Stopped).await;
+        assert_eq!(stopped.stop_code, Some(StopCode::TaskFailedToStart));
+        assert!(stopped.reason.unwrap().starts_with("ResourceInitializationError: "));
+        let tasks = std::fs::read_dir(fixture.disk.path().join("data/tasks")).unwrap();
+        assert_eq!(tasks.count(), 0, "nothing of it is kept");
+    };
     let mut spec = task_spec(vec![container_spec("app")]);
     spec.containers[0].essential = false;
+    refused(spec, "essential").await;
+    refused(task_spec(vec![container_spec("../app")]), "container \"../app\" is not a name").await;
+    let mut spec = task_spec(vec![container_spec("app")]);
+    spec.containers[0].runtime_id = "/etc".into();
+    refused(spec, "runtime id \"/etc\" is not a name").await;
+    let spec = TaskSpec { task_id: "..".into(), ..task_spec(vec![container_spec("app")]) };
+    refused(spec, "task id \"..\" is not a name").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_with_a_path_for_a_name_fails_its_task() {
+    let fixture = Fixture::new().await;
+    let mut spec = task_spec(vec![container_spec("app")]);
+    let source = agent_protocol::spec::VolumeSource::Task;
+    spec.volumes = vec![agent_protocol::spec::Volume { name: "/etc".into(), source }];
     fixture.run(spec, 1).await;
-    let reason = fixture.control.until("a refusal", |said| match said.messages.first()? {
-        AgentMessage::Nack(nack) => nack.reason.clone(),
-        _ => None,
-    });
-    assert!(reason.await.contains("essential"));
     let stopped = fixture.control.status(TaskStatus::Stopped).await;
+    assert_eq!(stopped.reason.as_deref(), Some("ResourceInitializationError: invalid volume name \"/etc\""));
     assert_eq!(stopped.stop_code, Some(StopCode::TaskFailedToStart));
-    assert!(stopped.reason.unwrap().starts_with("ResourceInitializationError: "));
 }
 
 #[tokio::test(start_paused = true)]
