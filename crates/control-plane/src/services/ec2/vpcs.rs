@@ -158,7 +158,7 @@ pub async fn describe_attribute(
     let mut result = DescribeVpcAttributeResult { vpc_id: Some(id), ..DescribeVpcAttributeResult::default() };
     match input.attribute {
         Some(VpcAttributeName::EnableDnsSupport) => {
-            result.enable_dns_support = boolean(vpc.enable_dns_support)
+            result.enable_dns_support = boolean(vpc.enable_dns_support);
         }
         Some(VpcAttributeName::EnableDnsHostnames) => {
             result.enable_dns_hostnames = boolean(vpc.enable_dns_hostnames);

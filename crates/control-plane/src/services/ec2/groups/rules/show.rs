@@ -161,7 +161,7 @@ pub fn permissions(scope: &Scope, rules: &[SecurityGroupRule], egress: bool) -> 
                     user_id: Some(scope.account.to_string()),
                     description,
                     ..UserIdGroupPair::default()
-                })
+                });
             }
         }
     }
