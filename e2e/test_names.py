@@ -62,7 +62,7 @@ echo done"""
 
 
 def test_tasks_find_each_other_by_private_name(lab):
-    web = lab.running(lab.run(lab.container(script="echo found > /www/index.html; exec httpd -f -p 8080 -h /www")))
+    web = lab.running(lab.run(lab.container(script="echo found > /www/index.html; exec httpd -f -p 8080 -h /www", stopTimeout=2)))
     name = "ip-" + lab.address(web).replace(".", "-")
     script = f"until wget -q -O /dev/stdout http://{name}:8080/; do sleep 0.1; done"
     task = lab.run(lab.container(script=script))
