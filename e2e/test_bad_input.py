@@ -299,3 +299,32 @@ def test_a_presigned_or_forged_signature_of_an_issued_key_is_checked(platform):
     with pytest.raises(botocore.exceptions.ClientError) as error:
         platform.client("ecs", access_key=key["AccessKeyId"], secret_key="guessed").list_clusters()
     assert error.value.response["Error"]["Code"] == "InvalidSignatureException"
+
+
+@pytest.mark.parametrize("name", ["/", "/etc", "..", "a/b", ".", "../../../../etc"])
+def test_volume_names_are_no_paths(lab, name):
+    container = lab.container(mountPoints=[{"sourceVolume": name, "containerPath": "/host"}])
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        lab.define(container, volumes=[{"name": name}])
+    assert error.value.response["Error"]["Code"] == "ClientException"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}],
+)
+def test_web_pages_are_kept_out(platform, headers):
+    connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", "/?Action=CreateUser&Version=2010-05-08&UserName=evil", headers=headers)
+        assert connection.getresponse().status == 403
+    assert "evil" not in [user["UserName"] for user in platform.client("iam").list_users()["Users"]]
+
+
+def test_silent_connections_keep_nobody_out(platform):
+    silent = [socket.create_connection(("127.0.0.1", platform.port), timeout=5) for _ in range(500)]
+    try:
+        assert platform.client("ecs").list_clusters()["clusterArns"] is not None
+    finally:
+        for connection in silent:
+            connection.close()

@@ -80,3 +80,17 @@ def test_what_was_acknowledged_is_there(own):
     names = {arn.rsplit("/", 1)[1] for arn in lab.ecs.list_clusters()["clusterArns"]}
     assert {f"kept-{number}" for number in range(20)} <= names
     assert lab.images.push("busybox", tag="again")
+
+
+def test_another_platform_does_not_end_the_tasks_of_this_one(own):
+    platform, lab = own
+    task = lab.run(lab.container(script=WEB, stopTimeout=1))
+    address = lab.address(lab.running(task))
+    platform.stop()
+    other = Platform(port=platform.port)
+    other.launch()
+    assert other.process.wait(timeout=20) != 0
+    assert str(platform.data_dir) in other.output()
+    assert attempt(address).startswith("page")
+    platform.start()
+    assert lab.describe(task)["lastStatus"] == "RUNNING"

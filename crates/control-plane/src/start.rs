@@ -1,6 +1,13 @@
 //! Puts the control plane together.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs::Permissions,
+    io,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use addressing::Cidr;
 use agent_protocol::AcsMessage;
@@ -75,7 +82,6 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct ControlPlane {
     services: Arc<Services>,
-    gateway: Arc<Gateway>,
     door: Listening,
     background: Vec<JoinHandle<()>>,
 }
@@ -95,7 +101,7 @@ impl ControlPlane {
         let listen =
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
-        std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
+        make_private(&config.data_dir).map_err(data_dir)?;
         let secret = if config.ephemeral {
             InstallationSecret::ephemeral()
         } else {
@@ -139,11 +145,11 @@ impl ControlPlane {
             purge_definitions: tokio::sync::Notify::new(),
         });
         let gateway = Arc::new(Gateway::new(Arc::clone(&services), services::operations()));
-        let door = Arc::clone(&gateway)
+        let door = gateway
             .listen(listener, Trust::Open)
             .map_err(|source| StartError::Listen { address: listen, source })?;
         let background = vec![tokio::spawn(upkeep::run(Arc::clone(&services)))];
-        Ok(ControlPlane { services, gateway, door, background })
+        Ok(ControlPlane { services, door, background })
     }
 
     /// The address of the front door.
@@ -178,13 +184,23 @@ impl ControlPlane {
         tables
     }
 
+    /// Waits until a part that everything else relies on has ended by itself, which none of them does while all is well.
+    pub async fn broken(&mut self) {
+        let (ended, _, _) = futures_util::future::select_all(&mut self.background).await;
+        if let Err(error) = ended {
+            tracing::error!(%error, "a background task failed");
+        }
+    }
+
     /// Opens a second door for the tasks of this machine, where only issued keys count.
     ///
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn open_task_door(&self, address: SocketAddr) -> io::Result<Listening> {
         let listener = TcpListener::bind(address).await?;
-        Arc::clone(&self.gateway).listen(listener, Trust::Strict)
+        // A gateway of its own: what tasks take of its room, the operator does not miss.
+        let gateway = Arc::new(Gateway::new(Arc::clone(&self.services), services::operations()));
+        gateway.listen(listener, Trust::Strict)
     }
 
     /// Stops answering and lets go of the stores.
@@ -198,6 +214,12 @@ impl ControlPlane {
         }
         self.services.state.clone().close().await;
     }
+}
+
+/// Makes a directory that its owner alone can look into: keys, environments and output lie there.
+fn make_private(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    std::fs::set_permissions(directory, Permissions::from_mode(0o700))
 }
 
 async fn open_etcd(endpoints: &[String]) -> Result<Arc<dyn Store>, StoreError> {

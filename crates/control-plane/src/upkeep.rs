@@ -25,8 +25,8 @@ const TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Log retention counts in days; an hour's delay does not matter.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// Records removed in one transaction.
-const BATCH: usize = 100;
+/// Records removed in one transaction, which holds 128 operations at most.
+const BATCH: usize = 50;
 
 /// Runs until the process ends.
 pub async fn run(services: Arc<Services>) {
@@ -55,6 +55,12 @@ fn report(what: &str, outcome: Result<(), ApiError>) {
 }
 
 async fn forget_tasks(services: &Services, now: Timestamp) -> Result<(), ApiError> {
+    while forget_some_tasks(services, now).await? == BATCH {}
+    Ok(())
+}
+
+/// One batch; how many it was.
+async fn forget_some_tasks(services: &Services, now: Timestamp) -> Result<usize, ApiError> {
     let over = |task: &Task| {
         task.state.last_status == TaskStatus::Stopped
             && task.state.stopped_at.is_some_and(|stopped| now.since(stopped) > STOPPED_TASK_KEPT)
@@ -72,12 +78,18 @@ async fn forget_tasks(services: &Services, now: Timestamp) -> Result<(), ApiErro
             for (scope, id) in &old {
                 tx.delete::<Task>(scope, id);
             }
-            Ok(())
+            Ok(old.len())
         })
         .await
 }
 
 async fn forget_tokens(services: &Services, now: Timestamp) -> Result<(), ApiError> {
+    while forget_some_tokens(services, now).await? == BATCH {}
+    Ok(())
+}
+
+/// One batch; how many it was.
+async fn forget_some_tokens(services: &Services, now: Timestamp) -> Result<usize, ApiError> {
     let old: Vec<(Scope, String)> = services.state.read(|view| {
         view.scan_all::<ClientToken>()
             .filter(|found| now.since(found.value.created_at) > TOKEN_KEPT)
@@ -91,7 +103,7 @@ async fn forget_tokens(services: &Services, now: Timestamp) -> Result<(), ApiErr
             for (scope, id) in &old {
                 tx.delete::<ClientToken>(scope, id);
             }
-            Ok(())
+            Ok(old.len())
         })
         .await
 }

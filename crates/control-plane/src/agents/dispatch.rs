@@ -4,9 +4,13 @@
 //! the whole state is sent, and after that every task whose payload number has grown. Numbers grow per task, so that
 //! a word that overtakes another is recognised. The security groups always go before a task that relies on them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use agent_protocol::{AcsMessage, acs, spec::NetworkState, state::TaskStatus};
+use agent_protocol::{
+    AcsMessage, acs,
+    spec::{NetworkState, TaskSpec},
+    state::TaskStatus,
+};
 use state_store::{Found, Notice, StateError, View};
 use tokio::sync::mpsc;
 use vocabulary::{Ids, Scope};
@@ -19,6 +23,9 @@ use crate::services::{
         tasks::{report, spec},
     },
 };
+
+/// How long after a failed attempt a task that cannot run is ended again.
+const FAIL_RETRY: Duration = Duration::from_secs(5);
 
 /// Sends until the receiver goes away.
 ///
@@ -110,14 +117,20 @@ impl Dispatcher {
         let scope = &key.0;
         let message = match payload(view, scope, task, self.services.ids().uuid()) {
             Ok(message) => message,
+            // A node has it already: what it cannot be told anew, it does not need to be told.
+            Err(reason) if task.state.sequence > 0 => {
+                tracing::warn!(task = %task.arn(scope), reason, "a running task cannot be specified anew");
+                return Ok(());
+            }
             Err(reason) => {
                 // The definition asks for what no node can do: the task ends here, with the reason for all to read.
                 tracing::warn!(task = %task.arn(scope), reason, "task cannot be run");
                 let services = Arc::clone(&self.services);
                 let (scope, key) = key.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = report::fail(&services, &scope, &key, &reason).await {
-                        tracing::error!(%error, "a task that cannot run could not be ended");
+                    while let Err(error) = report::fail(&services, &scope, &key, &reason).await {
+                        tracing::error!(%error, "a task that cannot run could not be ended; it is tried again");
+                        tokio::time::sleep(FAIL_RETRY).await;
                     }
                 });
                 return Ok(());
@@ -140,6 +153,31 @@ fn payload(
     task: &Task,
     message_id: String,
 ) -> Result<acs::PayloadMessage, String> {
+    let cluster_arn = scope.arn("ecs", format_args!("cluster/{}", task.cluster)).to_string();
+    // A task that is to stop needs no specification, and must not fail for the lack of one.
+    let (desired, specification) = match task.desired_status {
+        DesiredStatus::Running => ("RUNNING", Some(Box::new(specification(view, scope, task)?))),
+        DesiredStatus::Stopped => ("STOPPED", None),
+    };
+    Ok(acs::PayloadMessage {
+        cluster_arn: Some(cluster_arn.clone()),
+        message_id: Some(message_id),
+        seq_num: Some(task.payload_sequence),
+        tasks: Some(vec![acs::Task {
+            arn: Some(task.arn(scope)),
+            task_cluster_arn: Some(cluster_arn.clone()),
+            desired_status: Some(desired.to_owned()),
+            family: Some(task.family.clone()),
+            version: Some(task.revision.to_string()),
+            longshore: specification,
+            ..acs::Task::default()
+        }]),
+        ..acs::PayloadMessage::default()
+    })
+}
+
+/// What the node runs from.
+fn specification(view: &View, scope: &Scope, task: &Task) -> Result<TaskSpec, String> {
     let definition = view
         .get::<TaskDefinition>(scope, &definition_id(&task.family, task.revision))
         .ok_or_else(|| format!("the task definition {}:{} is gone", task.family, task.revision))?;
@@ -154,24 +192,5 @@ fn payload(
         }
     };
     let around = spec::Surroundings { interface, ..spec::Surroundings::default() };
-    let own = spec::build(scope, task, &definition, around)?;
-    let desired = match task.desired_status {
-        DesiredStatus::Running => "RUNNING",
-        DesiredStatus::Stopped => "STOPPED",
-    };
-    Ok(acs::PayloadMessage {
-        cluster_arn: Some(own.cluster_arn.clone()),
-        message_id: Some(message_id),
-        seq_num: Some(task.payload_sequence),
-        tasks: Some(vec![acs::Task {
-            arn: Some(own.task_arn.clone()),
-            task_cluster_arn: Some(own.cluster_arn.clone()),
-            desired_status: Some(desired.to_owned()),
-            family: Some(task.family.clone()),
-            version: Some(task.revision.to_string()),
-            longshore: Some(Box::new(own)),
-            ..acs::Task::default()
-        }]),
-        ..acs::PayloadMessage::default()
-    })
+    spec::build(scope, task, &definition, around)
 }

@@ -39,7 +39,10 @@ impl AgentLink {
     fn login(&self, request: &RegistryLoginRequest) -> Option<RegistryLogin> {
         let settings = &self.services.settings;
         let (host, path) = request.image.split_once('/')?;
-        let scope = if host == settings.public_name || is_loopback_door(host, settings.listen.port()) {
+        let door = settings.listen.to_string();
+        let own =
+            host == settings.public_name || host == door || is_loopback_door(host, settings.listen.port());
+        let scope = if own {
             Scope::new(request.account.clone(), request.region.clone())
         } else {
             crate::registry::registry_of_host(host)?
@@ -51,7 +54,7 @@ impl AgentLink {
         };
         let (password, _) = self.services.registry.key.issue(&access, now());
         Some(RegistryLogin {
-            endpoint: Some(format!("http://127.0.0.1:{}", settings.listen.port())),
+            endpoint: Some(format!("http://{door}")),
             repository: Some(repository_of(path).to_owned()),
             username: "AWS".to_owned(),
             password: Sensitive::new(password),

@@ -18,6 +18,8 @@ pub const LARGEST_BODY: usize = 32 << 20;
 const ALL_BODIES: usize = 256 << 20;
 /// A client that sends nothing for this long has gone.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A body takes no longer than this as a whole: one that drips in would hold its share for as long as it likes.
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(300);
 const KIBIBYTE: usize = 1024;
 
 /// A body that is there as a whole.
@@ -43,7 +45,7 @@ pub enum BodyError {
     TooLarge,
     #[error("too many request bodies are being received at once")]
     Busy,
-    #[error("the client sent nothing for {} seconds", IDLE_TIMEOUT.as_secs())]
+    #[error("the request body did not come in time")]
     Idle,
     #[error("the request body ended early")]
     Truncated(#[source] hyper::Error),
@@ -66,8 +68,11 @@ impl BodyBudget {
         let mut bytes = BytesMut::with_capacity(announced.min(64 * KIBIBYTE));
         let mut share = Vec::new();
         let mut reserved = 0;
+        let deadline = tokio::time::Instant::now() + WHOLE_TIMEOUT;
         while let Some(frame) =
-            tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await.map_err(|_| BodyError::Idle)?
+            tokio::time::timeout_at(deadline.min(tokio::time::Instant::now() + IDLE_TIMEOUT), body.frame())
+                .await
+                .map_err(|_| BodyError::Idle)?
         {
             let Ok(data) = frame.map_err(BodyError::Truncated)?.into_data() else { continue };
             let size = bytes.len() + data.len();

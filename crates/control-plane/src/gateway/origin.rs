@@ -1,8 +1,8 @@
 //! Keeps web pages out: a page that a user of this machine has open must not speak for the user.
 //!
 //! On loopback, strangers' keys act as the account's root, so whatever reaches the port is believed. A browser reaches it
-//! on behalf of any page: by a form post to `127.0.0.1` (its `Origin` tells), or by a name of the page's own that is made to
-//! resolve to `127.0.0.1` (the `Host` tells). Neither is ever what a client of AWS sends.
+//! on behalf of any page: by a form post to `127.0.0.1` (its `Origin` tells), by an image or a link there (`Sec-Fetch-Site` tells), or by a
+//! name of the page's own that is made to resolve to `127.0.0.1` (the `Host` tells). None of it is ever what a client of AWS sends.
 
 use http::{HeaderMap, header};
 
@@ -25,6 +25,15 @@ pub fn check(headers: &HeaderMap, own_name: &str) -> Result<(), Foreign> {
         && !is_ours(host_of(host), own_name)
     {
         return Err(Foreign::Host);
+    }
+    // `none` is what a person typed; everything but one's own pages is somebody else's.
+    let fetched_by_a_page = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
+    let from_loopback = text(header::ORIGIN)
+        .is_some_and(|origin| origin.split_once("://").is_some_and(|(_, host)| is_loopback(host_of(host))));
+    if fetched_by_a_page && !from_loopback {
+        return Err(Foreign::Origin);
     }
     match text(header::ORIGIN) {
         None => Ok(()),
@@ -97,6 +106,24 @@ mod tests {
         }
         assert_eq!(request("localhost:4566", Some("http://localhost:3000")), Ok(()));
         assert_eq!(check(&HeaderMap::new(), "x"), Ok(()));
+    }
+
+    #[test]
+    fn what_a_page_fetches_without_saying_so_is_not() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "127.0.0.1:4566".parse().unwrap());
+        for (site, expected) in [
+            ("cross-site", Err(Foreign::Origin)),
+            ("same-site", Err(Foreign::Origin)),
+            ("same-origin", Ok(())),
+            ("none", Ok(())),
+        ] {
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+            assert_eq!(check(&headers, "x"), expected, "{site}");
+        }
+        headers.insert("sec-fetch-site", "same-site".parse().unwrap());
+        headers.insert(header::ORIGIN, "http://localhost:3000".parse().unwrap());
+        assert_eq!(check(&headers, "x"), Ok(()));
     }
 
     #[test]

@@ -34,8 +34,10 @@ use super::{
 };
 use crate::services::{Services, now};
 
-/// Connections beyond this are closed at once: each costs memory that a flood must not take.
+/// Connections beyond this are closed at once: each costs memory that a flood must not take. The tasks' door has its own, so
+/// that no task can keep the operator out.
 const MOST_CONNECTIONS: usize = 10_000;
+const MOST_TASK_CONNECTIONS: usize = 2_000;
 /// How long a client may take for its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long answers in progress may take when the door closes.
@@ -92,7 +94,12 @@ impl Gateway {
     async fn accept(self: Arc<Self>, listener: TcpListener, trust: Trust, mut closed: watch::Receiver<bool>) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(200);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(200)
+            .keep_alive_interval(Some(HEAD_TIMEOUT))
+            .keep_alive_timeout(HEAD_TIMEOUT);
         let graceful = GracefulShutdown::new();
         loop {
             let stream = tokio::select! {
@@ -108,19 +115,30 @@ impl Gateway {
                     continue;
                 }
             };
-            let Some(guard) = ConnectionGuard::new(&self) else { continue };
+            let most = match trust {
+                Trust::Open => MOST_CONNECTIONS,
+                Trust::Strict => MOST_TASK_CONNECTIONS,
+            };
+            let Some(guard) = ConnectionGuard::new(&self, most) else { continue };
             let _ = stream.set_nodelay(true);
             let gateway = Arc::clone(&self);
             let service = service_fn(move |request| {
                 let gateway = Arc::clone(&gateway);
                 async move { Ok::<_, Infallible>(gateway.answer(request, trust).await) }
             });
-            let connection =
-                builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-            let connection = graceful.watch(connection);
+            let (builder, watcher, mut closed) = (builder.clone(), graceful.watcher(), closed.clone());
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(error = %error, "connection ended");
+                // Which version a client speaks is waited for without a limit below; one that says nothing is let go here.
+                let speaks = tokio::select! {
+                    first = tokio::time::timeout(HEAD_TIMEOUT, stream.readable()) => matches!(first, Ok(Ok(()))),
+                    _ = closed.changed() => false,
+                };
+                if speaks {
+                    let connection =
+                        builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+                    if let Err(error) = watcher.watch(connection).await {
+                        tracing::debug!(error = %error, "connection ended");
+                    }
                 }
                 drop(guard);
             });
@@ -247,10 +265,10 @@ impl Gateway {
 struct ConnectionGuard(Arc<Gateway>);
 
 impl ConnectionGuard {
-    fn new(gateway: &Arc<Gateway>) -> Option<ConnectionGuard> {
+    fn new(gateway: &Arc<Gateway>, most: usize) -> Option<ConnectionGuard> {
         let before = gateway.connections.fetch_add(1, Ordering::Relaxed);
         let guard = ConnectionGuard(Arc::clone(gateway));
-        (before < MOST_CONNECTIONS).then_some(guard)
+        (before < most).then_some(guard)
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -14,10 +15,11 @@ use std::{
 
 use addressing::Cidr;
 use anyhow::{Context, bail};
-use control_plane::{Config, ControlPlane};
+use control_plane::{Config, ControlPlane, StoreChoice, gateway::Listening};
 use host_network::{HostAddress, HostService, NetworkConfig, RESOLVER_ADDRESS, Transport};
 use name_server::{NameServer, NameServerConfig, NameServerHandle, Upstream};
 use node_agent::{AgentConfig, AgentHandle, METADATA_ADDRESS, NodeAgent, ShutdownMode};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -40,6 +42,10 @@ pub fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
             "running containers takes root: it makes network interfaces, cgroups and mounts. Try: sudo longshore up"
         );
     }
+    if args.ephemeral && args.store != StoreChoice::Sqlite {
+        bail!("--ephemeral keeps nothing, and etcd keeps everything: choose one of the two");
+    }
+    raise_descriptor_limit();
     let _lock = lock(Path::new(RUN_DIR))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
@@ -72,7 +78,34 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let places = Places::choose(&args)?;
-    let mut control = ControlPlane::start(Config {
+    refuse_foreign_tasks(&places)?;
+    // Whatever goes wrong from here on, an ephemeral platform leaves nothing.
+    let _clean_up = CleanUp(&places);
+    let control = start_control(&args, &places).await?;
+    say(&banner(&args, &control, &places, began));
+    let mut platform = Platform::start(control, &args, &places).await?;
+    say("Ready to run tasks.");
+    let code = tokio::select! {
+        _ = interrupt.recv() => ExitCode::SUCCESS,
+        _ = terminate.recv() => ExitCode::SUCCESS,
+        () = platform.control.broken() => {
+            say("A part of the platform has ended by itself; the log says why. Stopping, so that a new start can mend it.");
+            ExitCode::FAILURE
+        }
+    };
+    say(if places.ephemeral {
+        "Stopping: every task ends and everything is removed."
+    } else {
+        "Stopping; tasks that run go on, and the next start takes them over."
+    });
+    tokio::select! {
+        () = platform.stop(places.ephemeral) => Ok(code),
+        _ = interrupt.recv() => bail!("stopped at once; what was left to do is done by the next start"),
+    }
+}
+
+async fn start_control(args: &UpArgs, places: &Places) -> anyhow::Result<ControlPlane> {
+    let config = Config {
         listen: args.listen,
         public_name: None,
         account: args.account.clone(),
@@ -82,45 +115,56 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
         data_dir: places.data_dir.clone(),
         ephemeral: args.ephemeral,
         host_ranges: host_ranges().context("reading the machine's routes")?,
-    })
-    .await?;
-    say(&banner(&args, &control, &places, began));
-    let agent = match start_agent(&mut control, &args, &places).await {
-        Ok(agent) => agent,
-        Err(error) => {
-            control.stop().await;
-            clean_up(&places);
-            return Err(error.context(
-                "the node agent cannot run tasks on this machine; `longshore doctor` may tell why",
-            ));
+    };
+    Ok(ControlPlane::start(config).await?)
+}
+
+/// Everything that runs.
+struct Platform {
+    control: ControlPlane,
+    agent: AgentHandle,
+    door: Listening,
+    names: Option<NameServerHandle>,
+}
+
+impl Platform {
+    /// Starts what runs tasks beside the control plane. When a part cannot be started, those before it are stopped.
+    async fn start(mut control: ControlPlane, args: &UpArgs, places: &Places) -> anyhow::Result<Platform> {
+        let agent = match start_agent(&mut control, args, places).await {
+            Ok(agent) => agent,
+            Err(error) => {
+                control.stop().await;
+                let advice =
+                    "the node agent cannot run tasks on this machine; `longshore doctor` may tell why";
+                return Err(error.context(advice));
+            }
+        };
+        match control.open_task_door(SocketAddr::from((METADATA_ADDRESS, control.address().port()))).await {
+            Ok(door) => {
+                let names = start_names(&mut control).await;
+                Ok(Platform { control, agent, door, names })
+            }
+            Err(error) => {
+                agent.shutdown(mode(places.ephemeral)).await;
+                control.stop().await;
+                Err(error).with_context(|| format!("opening the tasks' door on {METADATA_ADDRESS}"))
+            }
         }
-    };
-    let door = control.open_task_door(SocketAddr::from((METADATA_ADDRESS, args.listen.port()))).await;
-    let door = door.with_context(|| format!("opening the tasks' door on {METADATA_ADDRESS}"))?;
-    let names = start_names(&mut control).await;
-    say("Ready to run tasks.");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
-    say(if places.ephemeral {
-        "Stopping: every task ends and everything is removed."
-    } else {
-        "Stopping; tasks run on, and the next start takes them over."
-    });
-    let mode = if places.ephemeral {
-        ShutdownMode::RemoveEverything { grace: STOP_GRACE }
-    } else {
-        ShutdownMode::LeaveRunning
-    };
-    agent.shutdown(mode).await;
-    if let Some(names) = names {
-        names.shutdown().await;
+
+    async fn stop(self, ephemeral: bool) {
+        self.agent.shutdown(mode(ephemeral)).await;
+        if let Some(names) = self.names {
+            names.shutdown().await;
+        }
+        self.door.close().await;
+        self.control.stop().await;
     }
-    door.close().await;
-    control.stop().await;
-    clean_up(&places);
-    Ok(ExitCode::SUCCESS)
+}
+
+/// What becomes of the tasks at the end.
+fn mode(ephemeral: bool) -> ShutdownMode {
+    if ephemeral { ShutdownMode::RemoveEverything { grace: STOP_GRACE } } else { ShutdownMode::LeaveRunning }
 }
 
 async fn start_agent(
@@ -128,7 +172,7 @@ async fn start_agent(
     args: &UpArgs,
     places: &Places,
 ) -> anyhow::Result<AgentHandle> {
-    let port = args.listen.port();
+    let port = control.address().port();
     let exe = std::env::current_exe().context("finding this program's own file")?;
     let run_dir = PathBuf::from(RUN_DIR);
     let mut config = AgentConfig::new(places.data_dir.join("node"), run_dir.join("node"), exe);
@@ -208,16 +252,59 @@ fn lock(run_dir: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-fn clean_up(places: &Places) {
-    if !places.ephemeral {
-        return;
-    }
-    for dir in [&places.data_dir, &PathBuf::from(RUN_DIR)] {
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::error!(%error, "{} could not be removed", dir.display());
+/// Removes what an ephemeral platform kept on disk, when it goes.
+struct CleanUp<'a>(&'a Places);
+
+impl Drop for CleanUp<'_> {
+    fn drop(&mut self) {
+        if !self.0.ephemeral {
+            return;
+        }
+        for dir in [&self.0.data_dir, &PathBuf::from(RUN_DIR)] {
+            match fs::remove_dir_all(dir) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::error!(%error, "{} could not be removed", dir.display());
+                }
+                _ => {}
             }
-            _ => {}
+        }
+    }
+}
+
+/// Refuses to start where tasks of another data directory run: the agent would end them as unknown.
+fn refuse_foreign_tasks(places: &Places) -> anyhow::Result<()> {
+    for index in fs::read_dir(Path::new(RUN_DIR).join("node/shims")).into_iter().flatten().flatten() {
+        let path = index.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let Some(dir) = task_dir(&path).filter(|dir| !dir.starts_with(&places.data_dir)) else { continue };
+        if UnixStream::connect(path.with_extension("sock")).is_err() {
+            // Its shim is gone; the sweep takes what is left.
+            continue;
+        }
+        let of = dir.ancestors().nth(3).unwrap_or(&dir);
+        bail!(
+            "tasks of another platform run on this machine, kept in {0}; start that one with `longshore up --data-dir {0}` and stop its tasks first",
+            of.display()
+        );
+    }
+    Ok(())
+}
+
+/// The directory of a task, as its sandbox's index names it.
+fn task_dir(index: &Path) -> Option<PathBuf> {
+    let text: serde_json::Value = serde_json::from_slice(&fs::read(index).ok()?).ok()?;
+    Some(PathBuf::from(text.get("dir")?.as_str()?))
+}
+
+/// Raises the soft limit of open files to the hard one: sandboxes, databases and ten thousand clients share it.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files could not be raised");
         }
     }
 }

@@ -244,6 +244,9 @@ fn check_volumes(
         if name.is_empty() {
             return Err(client("Volume name should not be null or empty."));
         }
+        if !names::is_valid(name) {
+            return Err(client(format!("Volume name '{name}' contains invalid characters.")));
+        }
         if !names.insert(name) {
             return Err(client(format!("Duplicate volume name found: '{name}'.")));
         }
