@@ -117,7 +117,7 @@ pub async fn describe(
         match found {
             Some(cluster) => clusters.push(cluster),
             None => {
-                failures.push(super::missing(scope.arn("ecs", format_args!("cluster/{name}")).to_string()))
+                failures.push(super::missing(scope.arn("ecs", format_args!("cluster/{name}")).to_string()));
             }
         }
     }

@@ -120,9 +120,13 @@ pub async fn describe(
 ) -> Result<DescribeContainerInstancesResponse, ApiError> {
     let scope = call.scope();
     let cluster = cluster_name(scope, input.cluster.as_deref())?;
+    call.services.state.read(|view| names::active_cluster(view, scope, &cluster).map(drop))?;
     let given = input.container_instances.unwrap_or_default();
-    if given.is_empty() || given.len() > 100 {
-        return Err(invalid("Container instances cannot be empty, and 100 can be named at most."));
+    if given.is_empty() {
+        return Err(invalid("Container Instances cannot be empty."));
+    }
+    if given.len() > 100 {
+        return Err(invalid("At most 100 container instances can be described at once."));
     }
     let with_tags = input.include.iter().flatten().any(|field| *field == ContainerInstanceField::Tags);
     let ids =

@@ -22,7 +22,6 @@ const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("containerInsights", "disabled", &["enabled", "disabled", "enhanced"]),
     ("containerInstanceLongArnFormat", "enabled", ON_OFF),
     ("defaultLogDriverMode", "non-blocking", &["blocking", "non-blocking"]),
-    ("dualStackIPv6", "enabled", ON_OFF),
     ("fargateEventWindows", "disabled", ON_OFF),
     ("fargateFIPSMode", "disabled", ON_OFF),
     ("fargateTaskRetirementWaitPeriod", "7", &["0", "7", "14"]),

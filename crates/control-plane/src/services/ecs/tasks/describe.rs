@@ -45,7 +45,7 @@ pub async fn describe(call: Call, input: DescribeTasksRequest) -> Result<Describ
             match view.get::<Task>(scope, &task_key(&cluster, id)) {
                 Some(task) => tasks.push(shape(scope, &task, with_tags)),
                 None => {
-                    failures.push(missing(scope.arn("ecs", format_args!("task/{cluster}/{id}")).to_string()))
+                    failures.push(missing(scope.arn("ecs", format_args!("task/{cluster}/{id}")).to_string()));
                 }
             }
         }

@@ -6,4 +6,6 @@ pub mod report;
 pub mod run;
 pub mod spec;
 pub mod stop;
+mod targets;
+mod token;
 mod unsupported;

@@ -77,7 +77,7 @@ pub async fn get(call: Call, input: GetTaskProtectionRequest) -> Result<GetTaskP
         for (id, task) in all {
             match task {
                 None => {
-                    failures.push(missing(scope.arn("ecs", format_args!("task/{cluster}/{id}")).to_string()))
+                    failures.push(missing(scope.arn("ecs", format_args!("task/{cluster}/{id}")).to_string()));
                 }
                 Some(task) => match refusal(scope, &task) {
                     Some(failure) => failures.push(failure),

@@ -12,12 +12,15 @@ use aws_shapes_ecs::{
     Compatibility, Failure, NetworkMode, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest,
     StartTaskResponse, errors,
 };
-use sha2::{Digest, Sha256};
 use state_store::{Tx, View};
 use task_lifecycle::TaskRecord;
 use vocabulary::{Ids, Scope};
 
-use super::describe;
+use super::{
+    describe,
+    targets::{Target, targets},
+    token,
+};
 use crate::{
     convert::AwsJson,
     gateway::{ApiError, Call},
@@ -26,10 +29,9 @@ use crate::{
         ecs::{
             definitions::{cpu_units, fargate_offers, memory_mib},
             names::{self, DefinitionName, client, cluster_name, invalid},
-            providers::check_strategy,
             records::{
-                ClientToken, Cluster, ContainerInstance, DefinitionStatus, DesiredStatus, InterfaceStatus,
-                Task, TaskContainer, TaskDefinition, TaskInterface,
+                ClientToken, ContainerInstance, DefinitionStatus, DesiredStatus, InterfaceStatus, Task,
+                TaskContainer, TaskDefinition, TaskInterface,
             },
             tags,
         },
@@ -42,22 +44,13 @@ pub const PLATFORM_VERSION: &str = "1.4.0";
 const LONGEST_TOKEN: usize = 64;
 const LARGEST_OVERRIDES: usize = 8192;
 
-/// Where the tasks of a request shall run.
-#[derive(Debug, Clone)]
-enum Target {
-    /// On FARGATE, by this capacity provider when a strategy chose it.
-    Fargate(Option<String>),
-    /// On a container instance that placement picks.
-    Ec2(LaunchType),
-}
-
 pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, ApiError> {
     let scope = call.scope().clone();
     let count = input.count.unwrap_or(1);
     if !(1..=10).contains(&count) {
         return Err(invalid("The count must be between 1 and 10."));
     }
-    let request_digest = digest(&input);
+    let request_digest = token::digest(&input);
     let prepared = Prepared::new(
         &call,
         Parts {
@@ -107,8 +100,8 @@ pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, A
         .state
         .transact(|tx| {
             let cluster = names::active_cluster_in(tx, &scope, &prepared.cluster)?;
-            if let Some(token) = &client_token
-                && let Some(answer) = repeated(tx, &scope, &prepared.cluster, token, &request_digest)?
+            if let Some(given) = &client_token
+                && let Some(answer) = token::repeated(tx, &scope, &prepared.cluster, given, &request_digest)?
             {
                 return Ok((answer, Vec::new()));
             }
@@ -119,7 +112,7 @@ pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, A
             for target in targets {
                 match target {
                     Target::Fargate(provider) => {
-                        tasks.push(prepared.start_on_fargate(&call, tx, &definition, provider)?)
+                        tasks.push(prepared.start_on_fargate(&call, tx, &definition, provider)?);
                     }
                     Target::Ec2(launch_type) => {
                         prepared.check_launch(&definition, launch_type)?;
@@ -127,7 +120,7 @@ pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, A
                     }
                 }
             }
-            if let Some(token) = &client_token
+            if let Some(given) = &client_token
                 && !tasks.is_empty()
             {
                 let record = ClientToken {
@@ -135,7 +128,7 @@ pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, A
                     tasks: tasks.iter().map(Task::key).collect(),
                     created_at: call.now(),
                 };
-                tx.put(&scope, &token_key(&prepared.cluster, token), record);
+                tx.put(&scope, &token::key(&prepared.cluster, given), record);
             }
             Ok::<_, ApiError>((tasks, failures))
         })
@@ -372,7 +365,7 @@ impl Prepared {
                 subnet_id: interface.subnet_id.clone(),
                 mac_address: interface.mac_address.to_string(),
                 private_address: interface.private_address,
-                private_dns_name: interface.private_dns_name.clone(),
+                private_dns_name: interface.private_dns_name,
             }),
             created_at: call.now(),
             protected_until: None,
@@ -434,60 +427,6 @@ fn containers(definition: &TaskDefinition, task_id: &str, ids: &mut dyn Ids) -> 
         .collect()
 }
 
-/// Where each of `count` tasks shall run.
-fn targets(
-    cluster: &Cluster,
-    launch_type: Option<ecs::LaunchType>,
-    strategy: Option<&[ecs::CapacityProviderStrategyItem]>,
-    count: i32,
-) -> Result<Vec<Target>, ApiError> {
-    let count = count.unsigned_abs() as usize;
-    match launch_type {
-        Some(ecs::LaunchType::Fargate) => return Ok(vec![Target::Fargate(None); count]),
-        Some(ecs::LaunchType::Ec2) => return Ok(vec![Target::Ec2(LaunchType::Ec2); count]),
-        Some(ecs::LaunchType::External) => return Ok(vec![Target::Ec2(LaunchType::External); count]),
-        Some(other) => return Err(invalid(format!("The launch type {} is not supported.", other.as_str()))),
-        None => {}
-    }
-    let default = cluster.default_strategy.0.default_capacity_provider_strategy.as_deref();
-    let strategy = strategy.filter(|items| !items.is_empty()).or(default).unwrap_or_default();
-    if strategy.is_empty() {
-        return Ok(vec![Target::Ec2(LaunchType::Ec2); count]);
-    }
-    check_strategy(&cluster.capacity_providers, strategy)?;
-    Ok(share(strategy, count).into_iter().map(|provider| Target::Fargate(Some(provider))).collect())
-}
-
-/// Shares `count` tasks among a strategy's providers: bases first, then each next task to the provider that is
-/// furthest behind its weight.
-fn share(strategy: &[ecs::CapacityProviderStrategyItem], count: usize) -> Vec<String> {
-    let name = |item: &ecs::CapacityProviderStrategyItem| item.capacity_provider.clone().unwrap_or_default();
-    let mut chosen: Vec<String> = Vec::with_capacity(count);
-    for item in strategy {
-        let base = usize::try_from(item.base.unwrap_or(0)).unwrap_or(0);
-        chosen.extend(std::iter::repeat_n(name(item), base.min(count - chosen.len())));
-    }
-    // A provider that is alone takes everything, whatever its weight.
-    let least = u64::from(strategy.len() == 1);
-    let weighted: Vec<(String, u64)> = strategy
-        .iter()
-        .map(|item| (name(item), u64::try_from(item.weight.unwrap_or(0)).unwrap_or(0).max(least)))
-        .filter(|(_, weight)| *weight > 0)
-        .collect();
-    let mut given = vec![0u64; weighted.len()];
-    while chosen.len() < count {
-        // The lowest share after one more task; the earlier item on a tie.
-        let next = (0..weighted.len()).min_by(|a, b| {
-            let (left, right) = ((given[*a] + 1) * weighted[*b].1, (given[*b] + 1) * weighted[*a].1);
-            left.cmp(&right).then(a.cmp(b))
-        });
-        let Some(next) = next else { break };
-        given[next] += 1;
-        chosen.push(weighted[next].0.clone());
-    }
-    chosen
-}
-
 /// Why no container instance takes the task.
 fn no_instance(view: &View, scope: &Scope, cluster: &str) -> Result<Failure, ApiError> {
     match view.scan_prefix::<ContainerInstance>(scope, &format!("{cluster}/")).next() {
@@ -497,65 +436,5 @@ fn no_instance(view: &View, scope: &Scope, cluster: &str) -> Result<Failure, Api
             reason: Some("AGENT".to_owned()),
             detail: None,
         }),
-    }
-}
-
-fn token_key(cluster: &str, token: &str) -> String {
-    format!("run-task/{cluster}/{}", hex::encode(Sha256::digest(token)))
-}
-
-fn digest(input: &RunTaskRequest) -> String {
-    let mut plain = input.clone();
-    plain.client_token = None;
-    hex::encode(Sha256::digest(AwsJson(plain).json()))
-}
-
-/// The tasks that an earlier call with the same token started.
-fn repeated(
-    tx: &mut Tx,
-    scope: &Scope,
-    cluster: &str,
-    token: &str,
-    request_digest: &str,
-) -> Result<Option<Vec<Task>>, ApiError> {
-    let Some(earlier) = tx.get::<ClientToken>(scope, &token_key(cluster, token)) else { return Ok(None) };
-    if earlier.request_digest != request_digest {
-        return Err(ApiError::new(
-            &errors::CONFLICT_EXCEPTION,
-            "The request used a client token that an earlier request with other parameters used.",
-        ));
-    }
-    let tasks =
-        earlier.tasks.iter().filter_map(|key| tx.view().get::<Task>(scope, key)).map(|task| (*task).clone());
-    Ok(Some(tasks.collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use aws_shapes_ecs::CapacityProviderStrategyItem;
-
-    use super::share;
-
-    fn item(provider: &str, base: i32, weight: i32) -> CapacityProviderStrategyItem {
-        CapacityProviderStrategyItem {
-            capacity_provider: Some(provider.to_owned()),
-            base: Some(base),
-            weight: Some(weight),
-        }
-    }
-
-    #[test]
-    fn bases_come_first_and_weights_share_the_rest() {
-        let strategy = [item("A", 2, 1), item("B", 0, 3)];
-        let count = |count: usize| {
-            let shared = share(&strategy, count);
-            assert_eq!(shared.len(), count);
-            shared.iter().filter(|provider| *provider == "A").count()
-        };
-        assert_eq!(count(1), 1);
-        assert_eq!(count(2), 2);
-        assert_eq!(count(6), 3);
-        assert_eq!(count(10), 4);
-        assert_eq!(share(&[item("A", 0, 0)], 3).len(), 3, "a provider that is alone");
     }
 }

@@ -18,6 +18,7 @@ const DEFAULT_REASON: &str = "Task stopped by user";
 pub async fn stop(call: Call, input: StopTaskRequest) -> Result<StopTaskResponse, ApiError> {
     let scope = call.scope();
     let cluster = cluster_name(scope, input.cluster.as_deref())?;
+    call.services.state.read(|view| names::active_cluster(view, scope, &cluster).map(drop))?;
     let id = names::task_id(scope, &cluster, input.task.as_deref().unwrap_or_default())?;
     let reason =
         input.reason.filter(|reason| !reason.is_empty()).unwrap_or_else(|| DEFAULT_REASON.to_owned());

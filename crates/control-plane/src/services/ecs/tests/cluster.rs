@@ -72,6 +72,14 @@ async fn a_cluster_that_is_not_named_is_default_and_may_be_missing() {
     let missing = "ClusterNotFoundException";
     refused(fixture.run(run_request(&fixture, "app")).await, missing, "Cluster not found.");
     refused(tasks::describe::list(fixture.call(), Default::default()).await, missing, "Cluster not found.");
+    refused(
+        tasks::describe::describe(fixture.call(), Default::default()).await,
+        missing,
+        "Cluster not found.",
+    );
+    refused(fixture.stop("nobody", None).await, missing, "Cluster not found.");
+    let nothing = ecs::DescribeContainerInstancesRequest::default();
+    refused(instances::describe(fixture.call(), nothing).await, missing, "Cluster not found.");
     let answer = clusters::describe(fixture.call(), ecs::DescribeClustersRequest::default()).await.unwrap();
     assert_eq!(answer.failures.unwrap()[0].reason.as_deref(), Some("MISSING"));
     fixture.cluster("default").await;

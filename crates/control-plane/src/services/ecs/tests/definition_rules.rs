@@ -2,19 +2,19 @@
 
 use super::*;
 
-type Change = Box<dyn Fn(&mut ecs::RegisterTaskDefinitionRequest)>;
+pub(super) type Change = Box<dyn Fn(&mut ecs::RegisterTaskDefinitionRequest)>;
 
-fn whole(change: impl Fn(&mut ecs::RegisterTaskDefinitionRequest) + 'static) -> Change {
+pub(super) fn whole(change: impl Fn(&mut ecs::RegisterTaskDefinitionRequest) + 'static) -> Change {
     Box::new(change)
 }
 
 /// A change to the container.
-fn app(change: impl Fn(&mut ecs::ContainerDefinition) + 'static) -> Change {
+pub(super) fn app(change: impl Fn(&mut ecs::ContainerDefinition) + 'static) -> Change {
     Box::new(move |request| change(&mut request.container_definitions.as_mut().unwrap()[0]))
 }
 
 /// A definition for container instances: no size of its own, the default network mode.
-fn ec2_definition() -> ecs::RegisterTaskDefinitionRequest {
+pub(super) fn ec2_definition() -> ecs::RegisterTaskDefinitionRequest {
     let app = ecs::ContainerDefinition { memory: Some(64), ..container("app") };
     ecs::RegisterTaskDefinitionRequest {
         family: text("on-instances"),
@@ -23,7 +23,7 @@ fn ec2_definition() -> ecs::RegisterTaskDefinitionRequest {
     }
 }
 
-async fn check(base: fn() -> ecs::RegisterTaskDefinitionRequest, rules: Vec<(Change, &str)>) {
+pub(super) async fn check(base: fn() -> ecs::RegisterTaskDefinitionRequest, rules: Vec<(Change, &str)>) {
     let fixture = fixture().await;
     fixture.register(base()).await.expect("the definition without the change");
     for (change, fragment) in rules {
@@ -33,26 +33,11 @@ async fn check(base: fn() -> ecs::RegisterTaskDefinitionRequest, rules: Vec<(Cha
     }
 }
 
-/// A second container that depends on the first, or the other way round.
-fn depends(
-    request: &mut ecs::RegisterTaskDefinitionRequest,
-    pairs: &[(&str, &str, ecs::ContainerCondition)],
-) {
-    let mut containers = vec![container("app"), container("side")];
-    for (name, on, condition) in pairs {
-        let own = containers.iter_mut().find(|container| container.name.as_deref() == Some(name)).unwrap();
-        own.depends_on
-            .get_or_insert_default()
-            .push(ecs::ContainerDependency { container_name: text(on), condition: Some(*condition) });
-    }
-    request.container_definitions = Some(containers);
-}
-
-fn port(container: i32, host: Option<i32>) -> ecs::PortMapping {
+pub(super) fn port(container: i32, host: Option<i32>) -> ecs::PortMapping {
     ecs::PortMapping { container_port: Some(container), host_port: host, ..Default::default() }
 }
 
-fn check_of(command: &[&str]) -> ecs::HealthCheck {
+pub(super) fn check_of(command: &[&str]) -> ecs::HealthCheck {
     let command = command.iter().map(|word| (*word).to_owned()).collect();
     ecs::HealthCheck { command: Some(command), ..Default::default() }
 }
@@ -222,7 +207,7 @@ fn with_role() -> ecs::RegisterTaskDefinitionRequest {
     request
 }
 
-fn fargate_app() -> ecs::RegisterTaskDefinitionRequest {
+pub(super) fn fargate_app() -> ecs::RegisterTaskDefinitionRequest {
     fargate("app")
 }
 
@@ -250,192 +235,6 @@ async fn awslogs_wants_its_options() {
             (
                 logs(&[("awslogs-group", "g"), ("awslogs-region", "r"), ("mode", "maybe")]),
                 "'mode' should be 'blocking' or 'non-blocking'",
-            ),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn memory_is_given_somewhere_and_adds_up() {
-    check(
-        ec2_definition,
-        vec![
-            (
-                app(|app| app.memory = None),
-                "At least one of 'memory' or 'memoryReservation' must be specified.",
-            ),
-            (app(|app| app.memory = Some(5)), "at least 6 MiB"),
-            (app(|app| app.memory_reservation = Some(64)), "must be greater than the 'memoryReservation'"),
-            (app(|app| app.memory_reservation = Some(3)), "at least 6 MiB"),
-            (app(|app| app.cpu = Some(-1)), "Invalid 'cpu' setting for container 'app'"),
-            (whole(|all| all.memory = text("32")), "exceeds the memory of the task"),
-            (whole(|all| all.cpu = text("100")), "between 128 and 196608 units"),
-            (
-                whole(|all| {
-                    all.cpu = text("128");
-                    all.container_definitions.as_mut().unwrap()[0].cpu = Some(129);
-                }),
-                "Total cpu of containers",
-            ),
-            (
-                whole(|all| all.placement_constraints = Some(vec![Default::default(); 11])),
-                "10 placement constraints at most",
-            ),
-        ],
-    )
-    .await;
-    let fixture = fixture().await;
-    let mut least = ec2_definition();
-    least.container_definitions.as_mut().unwrap()[0].memory = Some(6);
-    fixture.register(least).await.unwrap();
-}
-
-#[tokio::test]
-async fn ports_fit_the_network_mode() {
-    let mapped = |mappings: Vec<ecs::PortMapping>| app(move |app| app.port_mappings = Some(mappings.clone()));
-    check(
-        fargate_app,
-        vec![
-            (
-                mapped(vec![port(80, Some(8080))]),
-                "the host ports and container ports in port mappings must match",
-            ),
-            (mapped(vec![port(0, None)]), "Invalid 'containerPort' setting"),
-            (mapped(vec![port(65536, None)]), "Invalid 'containerPort' setting"),
-            (mapped(vec![ecs::PortMapping::default()]), "A container port is required."),
-            (mapped(vec![port(80, None), port(80, None)]), "Port 80/tcp is mapped more than once"),
-        ],
-    )
-    .await;
-    check(
-        ec2_definition,
-        vec![
-            (mapped(vec![port(80, Some(70000))]), "Invalid 'hostPort' setting"),
-            (mapped(vec![port(80, Some(8080)), port(81, Some(8080))]), "mapped more than once"),
-            (
-                whole(|all| {
-                    all.network_mode = Some(ecs::NetworkMode::Host);
-                    all.container_definitions.as_mut().unwrap()[0].port_mappings =
-                        Some(vec![port(80, Some(8080))]);
-                }),
-                "When networkMode=host, the host ports and container ports in port mappings must match.",
-            ),
-            (
-                whole(|all| {
-                    all.network_mode = Some(ecs::NetworkMode::None);
-                    all.container_definitions.as_mut().unwrap()[0].port_mappings = Some(vec![port(80, None)]);
-                }),
-                "not allowed with networkMode=none",
-            ),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn dependencies_are_known_possible_and_without_a_circle() {
-    use ecs::ContainerCondition::{Complete, Healthy, Start, Success};
-    check(
-        fargate_app,
-        vec![
-            (whole(|all| depends(all, &[("app", "nobody", Start)])), "Unknown container: 'nobody'."),
-            (whole(|all| depends(all, &[("app", "app", Start)])), "cannot depend on itself"),
-            (
-                whole(|all| depends(all, &[("app", "side", Start), ("side", "app", Start)])),
-                "must not form a cycle",
-            ),
-            (whole(|all| depends(all, &[("app", "side", Healthy)])), "no health check"),
-            (whole(|all| depends(all, &[("app", "side", Success)])), "essential container 'side'"),
-            (whole(|all| depends(all, &[("app", "side", Complete)])), "essential container 'side'"),
-            (
-                app(|app| {
-                    let source_container = text("nobody");
-                    app.volumes_from = Some(vec![ecs::VolumeFrom { source_container, read_only: None }]);
-                }),
-                "Unknown container: 'nobody'.",
-            ),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn health_checks_stay_in_their_bounds() {
-    let health = |change: fn(&mut ecs::HealthCheck)| {
-        app(move |app| {
-            let mut check = check_of(&["CMD", "true"]);
-            change(&mut check);
-            app.health_check = Some(check);
-        })
-    };
-    check(
-        fargate_app,
-        vec![
-            (
-                health(|check| check.interval = Some(4)),
-                "interval for container 'app' must be between 5 and 300",
-            ),
-            (health(|check| check.interval = Some(301)), "interval"),
-            (health(|check| check.timeout = Some(1)), "timeout for container 'app' must be between 2 and 60"),
-            (health(|check| check.timeout = Some(61)), "timeout"),
-            (health(|check| check.retries = Some(0)), "retries for container 'app' must be between 1 and 10"),
-            (health(|check| check.retries = Some(11)), "retries"),
-            (health(|check| check.start_period = Some(301)), "startPeriod"),
-            (health(|check| check.command = None), "must begin with CMD, CMD-SHELL or NONE"),
-            (health(|check| *check = check_of(&["CMD"])), "must begin with CMD"),
-            (health(|check| *check = check_of(&["CMD-SHELL", "a", "b"])), "must begin with CMD"),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn restart_policies_stay_in_their_bounds() {
-    let policy = |ignored: usize, period: i32| {
-        app(move |app| {
-            app.restart_policy = Some(ecs::ContainerRestartPolicy {
-                enabled: Some(true),
-                ignored_exit_codes: Some(vec![0; ignored]),
-                restart_attempt_period: Some(period),
-            });
-        })
-    };
-    check(
-        fargate_app,
-        vec![
-            (policy(51, 300), "At most 50 exit codes can be ignored."),
-            (policy(0, 59), "between 60 and 1800 seconds"),
-            (policy(0, 1801), "between 60 and 1800 seconds"),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn volumes_are_named_once_and_mounted_where_they_are() {
-    let mount = |volume: &'static str, path: &'static str| ecs::MountPoint {
-        source_volume: text(volume),
-        container_path: text(path),
-        read_only: None,
-    };
-    let volumes = |names: &'static [&'static str]| {
-        let named = |name: &&str| ecs::Volume { name: text(name), ..Default::default() };
-        whole(move |all| all.volumes = Some(names.iter().map(named).collect()))
-    };
-    check(
-        fargate_app,
-        vec![
-            (volumes(&[""]), "Volume name should not be null or empty."),
-            (volumes(&["data", "data"]), "Duplicate volume name found"),
-            (app(move |app| app.mount_points = Some(vec![mount("data", "/data")])), "Unknown volume 'data'."),
-            (
-                whole(move |all| {
-                    all.volumes = Some(vec![ecs::Volume { name: text("data"), ..Default::default() }]);
-                    all.container_definitions.as_mut().unwrap()[0].mount_points =
-                        Some(vec![mount("data", "data")]);
-                }),
-                "Invalid 'containerPath'",
             ),
         ],
     )

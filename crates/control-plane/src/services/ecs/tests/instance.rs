@@ -1,6 +1,6 @@
 //! Container instances: registered, described, drained, gone.
 
-use super::{super::instances, *};
+use super::*;
 use ecs::ContainerInstanceStatus;
 
 /// Registers an instance in `default`.
@@ -91,8 +91,8 @@ async fn draining_is_seen_and_undone() {
         instances::list(fixture.call(), input).await.unwrap().container_instance_arns.unwrap()
     };
     assert_eq!(list(Some(ContainerInstanceStatus::Active)).await, [""; 0]);
-    assert_eq!(list(Some(ContainerInstanceStatus::Draining)).await, [arn.clone()]);
-    assert_eq!(list(None).await, [arn.clone()]);
+    assert_eq!(list(Some(ContainerInstanceStatus::Draining)).await, std::slice::from_ref(&arn));
+    assert_eq!(list(None).await, std::slice::from_ref(&arn));
     set(&fixture, &arn, ContainerInstanceStatus::Active).await;
     assert_eq!(describe(&fixture, &arn).await.status.as_deref(), Some("ACTIVE"));
     let answer = set(&fixture, &"0".repeat(32), ContainerInstanceStatus::Active).await;
@@ -118,6 +118,18 @@ async fn a_deregistered_instance_is_gone_with_its_attributes() {
     assert_eq!(answer.failures.unwrap()[0].arn, Some(arn.clone()));
     assert_eq!(fixture.services.state.view().count_all::<records::Attribute>(), 0);
     refused(deregister(&fixture, &arn, false).await, INVALID, "is not registered");
+}
+
+#[tokio::test]
+async fn what_is_described_is_named() {
+    let fixture = fixture().await;
+    let describe = async |given: Vec<String>| {
+        let input =
+            ecs::DescribeContainerInstancesRequest { container_instances: Some(given), ..Default::default() };
+        instances::describe(fixture.call(), input).await
+    };
+    refused(describe(vec![]).await, INVALID, "Container Instances cannot be empty.");
+    refused(describe(vec!["0".repeat(32); 101]).await, INVALID, "100 container instances");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod account_settings;
 mod attributes;
 mod cluster;
+mod container_rules;
 mod definition_rules;
 mod definition_versions;
 mod dispatching;
@@ -20,7 +21,7 @@ use agent_protocol::state::{
 };
 use aws_shapes_ecs as ecs;
 
-use super::{clusters, definitions, records, tasks};
+use super::{clusters, definitions, instances, records, tasks};
 use crate::{
     gateway::ApiError,
     services::{

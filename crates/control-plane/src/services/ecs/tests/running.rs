@@ -350,7 +350,7 @@ async fn lists_are_filtered_and_come_in_pages() {
         assert_eq!(list(&fixture, input.clone()).await, expected, "{input:?}");
     }
     fixture.stop(&first, None).await.unwrap();
-    assert_eq!(list(&fixture, all()).await, [second.clone()]);
+    assert_eq!(list(&fixture, all()).await, std::slice::from_ref(&second));
     let stopped = ecs::ListTasksRequest { desired_status: Some(ecs::DesiredStatus::Stopped), ..all() };
     assert_eq!(list(&fixture, stopped).await, [first]);
 
