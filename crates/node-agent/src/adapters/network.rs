@@ -58,6 +58,14 @@ impl RealNetwork {
             self.forget_earlier(&state).await?;
             applied.settled = true;
         }
+        // A VPC that is no longer there makes room for those whose ranges overlap its own.
+        let left = |known: &&Vpc| !state.vpcs.iter().any(|vpc| vpc.vpc_id == known.vpc_id);
+        for gone in applied.vpcs.iter().filter(left) {
+            match self.network.remove_vpc(VpcId::new(&gone.vpc_id).map_err(text)?).await {
+                Ok(()) | Err(NetworkError::VpcInUse { .. }) => {}
+                Err(error) => return Err(text(error)),
+            }
+        }
         for vpc in state.vpcs.iter().filter(|vpc| !applied.vpcs.contains(vpc)) {
             self.network.ensure_vpc(vpc_spec(vpc.clone())?).await.map_err(text)?;
         }

@@ -16,8 +16,12 @@ use super::NodeAgent;
 use crate::{
     journal,
     outbox::Outbox,
+    retry::Backoff,
     task::{Command, Task},
 };
+
+/// How often a state of the network is tried: for about ten seconds. The next state brings what is missing as well.
+const NETWORK_ATTEMPTS: u32 = 9;
 
 impl NodeAgent {
     pub(super) async fn take(&mut self, message: AcsMessage) {
@@ -212,8 +216,14 @@ impl NodeAgent {
         if let Err(error) = journal::write_json(&self.network_file(), &state) {
             tracing::warn!(%error, "the network's state could not be remembered");
         }
-        if let Err(error) = self.node.machine.network.apply(state).await {
-            tracing::error!(error, "the network could not be brought to its new state");
+        // What comes behind relies on it, so everything waits; a port that was closed must not stay open for an error that passes.
+        let mut backoff = Backoff::default();
+        for attempt in 1..=NETWORK_ATTEMPTS {
+            match self.node.machine.network.apply(state.clone()).await {
+                Ok(()) => return,
+                Err(error) => tracing::error!(error, attempt, "the network could not be brought to its new state"),
+            }
+            backoff.wait().await;
         }
     }
 
