@@ -84,6 +84,7 @@ impl Runtime {
         }
         sandbox.run_dir = self.inner.config.run_dir.clone();
         sandbox.cgroup_root = self.inner.config.cgroup_root.clone();
+        self.nudge();
         let IdleShim { stream } = self.inner.pool.take(&self.inner.config)?;
         let task = TaskHandle::connect(sandbox.clone(), stream)?;
         task.call(Op::Assign(Box::new(sandbox))).await?;

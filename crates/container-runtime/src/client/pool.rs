@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// A shim without a task. Dropping it ends the process.
@@ -37,7 +38,12 @@ pub(super) struct Pool {
 struct State {
     wanted: usize,
     idle: Vec<IdleShim>,
+    nudged: Option<Instant>,
 }
+
+/// Shorter than a nudge works, so that none is missed. More of them would get into each other's way, and into that of
+/// every process that starts: they take a lock that the whole machine has one of.
+const NUDGE_INTERVAL: Duration = Duration::from_millis(80);
 
 /// More waiting shims than this serve nobody: each costs memory.
 const MOST_IDLE: usize = 64;
@@ -52,9 +58,14 @@ impl Pool {
         self.refill(config);
     }
 
-    /// Tells one waiting shim that a container will be made soon.
+    /// Tells one waiting shim that a container will be made soon, unless one was told a moment ago.
     pub(super) fn nudge(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if state.nudged.is_some_and(|nudged| now.duration_since(nudged) < NUDGE_INTERVAL) {
+            return;
+        }
+        state.nudged = Some(now);
         if let Some(shim) = state.idle.last_mut() {
             // Small enough for any socket's buffer; a shim that is gone is noticed when it is used.
             let _ = shim.stream.write_all(&protocol::frame(&Request { id: 0, op: Op::Nudge }));

@@ -6,7 +6,6 @@ use super::execution::Execution;
 use super::requests;
 use super::task::Task;
 use crate::cgroup;
-use crate::config::TaskSandbox;
 use crate::error::FailureKind;
 use crate::output::record::LogStream;
 use crate::protocol::{Answer, Message, Op, Refusal, Request};
@@ -174,7 +173,7 @@ impl Shim {
 
     fn request(&mut self, asker: Asker, op: Op) {
         let result = match op {
-            Op::Assign(sandbox) if self.task.is_none() => match self.assign(*sandbox) {
+            Op::Assign(sandbox) if self.task.is_none() => match Task::assign(*sandbox) {
                 Ok(task) => {
                     self.task = Some(task);
                     Ok(Some(Answer::Done))
@@ -205,11 +204,6 @@ impl Shim {
             Ok(None) => {}
             Err(refusal) => self.answer(asker, Err(refusal)),
         }
-    }
-
-    fn assign(&self, sandbox: TaskSandbox) -> Result<Task, Refusal> {
-        nudge(&self.cgroup_root);
-        Task::assign(sandbox)
     }
 
     fn statuses(&self) -> Statuses {
