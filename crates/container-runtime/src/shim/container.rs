@@ -5,10 +5,10 @@ use super::clients::Asker;
 use super::executor::{ABOUT_TO_EXEC, Program};
 use super::files::Places;
 use super::helper::{self, Helper, Kind, Order, Streams};
-use super::{cgroups, files, overlay, prepare};
+use super::{cgroups, files, overlay, prepare, volumes};
 use crate::cgroup;
 use crate::cgroup::devices::Allowed;
-use crate::config::{ContainerConfig, ExecConfig, MountKind, valid_name};
+use crate::config::{ContainerConfig, ExecConfig, valid_name};
 use crate::error::FailureKind;
 use crate::output::writer::OutputWriter;
 use crate::protocol::Refusal;
@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 
 /// libcontainer needs milliseconds; this long is a kernel in trouble.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
+/// For copying what the image has into volumes, beyond that. An agent waits three minutes for a start.
+const FILL_TIMEOUT: Duration = Duration::from_secs(100);
 /// After the end of the first process, how long something else may still hold its output pipes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -139,12 +141,6 @@ impl Container {
                     .map_err(cannot("writing the generated files"))?;
             }
         }
-        for mount in &config.mounts {
-            if let MountKind::Volume { source } = &mount.kind {
-                overlay::fill_volume(&rootfs, &mount.destination, source)
-                    .map_err(cannot("filling a volume"))?;
-            }
-        }
         let (report, reporter) = helper::pipe().map_err(cannot("making a pipe"))?;
         let (program, mut warnings) = prepare::program(&config, &rootfs, around, reporter.as_raw_fd())?;
         let (limits, clamped) = rlimits::settle(&config.rlimits, around.own_capabilities)
@@ -190,6 +186,8 @@ impl Container {
         } else {
             None
         };
+        let fills = volumes::fills(&rootfs, &config.mounts);
+        let timeout = if fills.is_empty() { CREATE_TIMEOUT } else { CREATE_TIMEOUT + FILL_TIMEOUT };
         let order = Order {
             state_root: places.state(),
             name: config.name.clone(),
@@ -197,6 +195,7 @@ impl Container {
             streams,
             keep: keep.to_vec(),
             console: console.is_some().then_some(console_path),
+            fills,
             kind: Kind::Init { bundle: bundle.to_owned() },
         };
         let helper = Helper::start(order).map_err(cannot("starting the set-up"))?;
@@ -226,7 +225,7 @@ impl Container {
             report_text: Vec::new(),
             asker: Some(asker),
             removers: Vec::new(),
-            deadline: Some(Instant::now() + CREATE_TIMEOUT),
+            deadline: Some(Instant::now() + timeout),
             end: None,
             program,
             console,

@@ -81,6 +81,7 @@ impl Execution {
             streams,
             keep: keep.to_vec(),
             console: None,
+            fills: Vec::new(),
             kind: Kind::Tenant,
         })
         .map_err(internal)?;

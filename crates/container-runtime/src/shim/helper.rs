@@ -1,4 +1,4 @@
-//! Calls libcontainer, each time in a copy of the shim.
+//! Calls libcontainer, each time in a copy of the shim, and does what may take long before.
 //!
 //! The copy makes the container's process as its own sibling, a child of the shim, says how it went and ends. What libcontainer does to its
 //! caller (directory, `oom_score_adj`, dumpability, descriptors) is done to the copy, and a call that hangs or panics does not take
@@ -6,6 +6,7 @@
 
 use super::executor::Program;
 use super::process;
+use super::volumes::Fill;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
@@ -60,6 +61,8 @@ pub(super) struct Order {
     /// Further descriptors that must stay open (the network namespace).
     pub(super) keep: Vec<RawFd>,
     pub(super) console: Option<PathBuf>,
+    /// Volumes to be filled first.
+    pub(super) fills: Vec<Fill>,
     pub(super) kind: Kind,
 }
 
@@ -82,7 +85,10 @@ impl Helper {
             process::close_all_but(&keep);
             // A set-up whose shim is gone must not finish behind the back of who cleans up.
             let _ = process::die_with_parent();
-            let answer = make(order).map_err(|e| chain(&e));
+            let filled = order.fills.iter().try_for_each(|fill| {
+                fill.run().map_err(|e| format!("filling volume {}: {e}", fill.volume.display()))
+            });
+            let answer = filled.and_then(|()| make(order).map_err(|e| chain(&e)));
             let code = i32::from(answer.is_err());
             let answer = match answer {
                 Ok(pid) => format!("pid {pid}\n"),

@@ -19,6 +19,7 @@ mod process;
 mod requests;
 mod server;
 mod task;
+mod volumes;
 
 use std::ffi::OsString;
 use std::io;
