@@ -135,7 +135,10 @@ impl Registry {
         let request = Incoming::new(parts, body)?;
         match &route {
             Route::Base => Ok(with_body(StatusCode::OK, "application/json", "{}")),
-            Route::Token => Ok(self.bearer_token(&session)),
+            Route::Token => {
+                let presented = text(&parts.headers, header::AUTHORIZATION).and_then(token::presented);
+                Ok(self.bearer_token(&session, presented))
+            }
             Route::Catalog => self.list_repositories(&session, &request),
             Route::Tags(name) => self.list_tags(&session, name, &request),
             Route::Referrers(name, subject) => self.list_referrers(&session, name, subject, &request),
@@ -160,8 +163,14 @@ impl Registry {
         }
     }
 
-    fn bearer_token(&self, session: &Session) -> Answer {
-        let (token, expires) = self.key.issue(&session.access, session.now);
+    /// The password that was presented, as the token that it is: asking for a token makes it last no longer. Who may come
+    /// without a password gets one for what he may.
+    fn bearer_token(&self, session: &Session, presented: Option<String>) -> Answer {
+        let presented = presented.and_then(|token| Some((self.key.expires(&token, session.now).ok()?, token)));
+        let (token, expires) = match presented {
+            Some((expires, token)) => (token, expires),
+            None => self.key.issue(&session.access, session.now),
+        };
         let seconds = expires.since(session.now).as_secs();
         let body = serde_json::json!({ "token": token, "access_token": token, "expires_in": seconds });
         with_body(StatusCode::OK, "application/json", body.to_string())

@@ -71,6 +71,15 @@ impl TokenKey {
 
     /// What a token says, when it is ours and still good.
     pub fn check(&self, token: &str, now: Timestamp) -> Result<Access, TokenError> {
+        self.read(token, now).map(|body| body.access)
+    }
+
+    /// When a token that is ours and still good ends.
+    pub fn expires(&self, token: &str, now: Timestamp) -> Result<Timestamp, TokenError> {
+        self.read(token, now).map(|body| body.expires)
+    }
+
+    fn read(&self, token: &str, now: Timestamp) -> Result<Body, TokenError> {
         let (body, signature) = token.split_once('.').ok_or(TokenError::Invalid)?;
         if token.len() > LONGEST_TOKEN {
             return Err(TokenError::Invalid);
@@ -82,7 +91,7 @@ impl TokenKey {
         if now >= body.expires {
             return Err(TokenError::Expired);
         }
-        Ok(body.access)
+        Ok(body)
     }
 
     /// The query that lets whoever has it fetch `path` (without a query) of `scope` until `expires`, and nothing else.
