@@ -136,7 +136,8 @@ impl Registry {
         match &route {
             Route::Base => Ok(with_body(StatusCode::OK, "application/json", "{}")),
             Route::Token => {
-                let presented = text(&parts.headers, header::AUTHORIZATION).and_then(token::presented);
+                let presented =
+                    request::text(&parts.headers, http::header::AUTHORIZATION).and_then(token::presented);
                 Ok(self.bearer_token(&session, presented))
             }
             Route::Catalog => self.list_repositories(&session, &request),
@@ -166,7 +167,8 @@ impl Registry {
     /// The password that was presented, as the token that it is: asking for a token makes it last no longer. Who may come
     /// without a password gets one for what he may.
     fn bearer_token(&self, session: &Session, presented: Option<String>) -> Answer {
-        let presented = presented.and_then(|token| Some((self.key.expires(&token, session.now).ok()?, token)));
+        let presented =
+            presented.and_then(|token| Some((self.key.expires(&token, session.now).ok()?, token)));
         let (token, expires) = match presented {
             Some((expires, token)) => (token, expires),
             None => self.key.issue(&session.access, session.now),
