@@ -117,6 +117,7 @@ chain translate-own-destination {{
 }}
 chain to-host {{
     type filter hook input priority filter; policy accept;
+    iifname != "lo" iifname != "{prefix}-*" ip daddr {{ {METADATA_ADDRESS}, {RESOLVER_ADDRESS} }} drop
     iifname != "{prefix}-*" accept
     ct state established,related accept
     ip daddr . meta l4proto . th dport @services accept

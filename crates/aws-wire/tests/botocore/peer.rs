@@ -24,7 +24,7 @@ impl Peer {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| {
-                panic!("start {}: {error}; `make venv` makes it, or set LONGSHORE_PYTHON", python.display())
+                panic!("start {}: {error}; `make setup` makes it, or set LONGSHORE_PYTHON", python.display())
             });
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
