@@ -264,5 +264,5 @@ def test_a_client_token_starts_once(lab):
     first = lab.ecs.run_task(**request)["tasks"][0]["taskArn"]
     assert lab.ecs.run_task(**request)["tasks"][0]["taskArn"] == first
     with pytest.raises(lab.ecs.exceptions.ConflictException):
-        lab.ecs.run_task(**request, startedBy="someone else")
+        lab.ecs.run_task(**request, startedBy="someone-else")
     lab.stop(first)
