@@ -212,13 +212,19 @@ fn attachment(interface: &TaskInterface) -> ecs::Attachment {
         id: Some(interface.attachment_id.clone()),
         r#type: Some("ElasticNetworkInterface".to_owned()),
         status: Some(status.to_owned()),
-        details: Some(vec![
-            detail("subnetId", &interface.subnet_id),
-            detail("networkInterfaceId", &interface.interface_id),
-            detail("macAddress", &interface.mac_address),
-            detail("privateDnsName", &interface.private_dns_name),
-            detail("privateIPv4Address", &interface.private_address.to_string()),
-        ]),
+        details: Some(
+            [
+                detail("subnetId", &interface.subnet_id),
+                detail("networkInterfaceId", &interface.interface_id),
+                detail("macAddress", &interface.mac_address),
+                // A VPC without DNS host names gives none.
+                detail("privateDnsName", &interface.private_dns_name),
+                detail("privateIPv4Address", &interface.private_address.to_string()),
+            ]
+            .into_iter()
+            .filter(|pair| pair.value.as_deref() != Some(""))
+            .collect(),
+        ),
     }
 }
 
