@@ -3,14 +3,15 @@
 import base64
 import http.client
 import json
+import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
-PORT = 4599
 CLUSTER = "bench"
 LOG_GROUP = "/bench"
 DEADLINE_SECONDS = 120
@@ -27,9 +28,12 @@ TARGETS = {
 class Longshore:
     """A platform on a data directory of its own, which goes with it."""
 
-    def __init__(self, binary, data_dir):
-        self.binary, self.data_dir = binary, pathlib.Path(data_dir)
-        self.registry = f"localhost:{PORT}"
+    def __init__(self, binary, data_dir, log_filter=None):
+        self.binary, self.data_dir, self.log_filter = pathlib.Path(binary), pathlib.Path(data_dir), log_filter
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.registry = f"localhost:{self.port}"
         self.definition = None
         self.tasks = []
 
@@ -46,12 +50,13 @@ class Longshore:
         self.log = self.data_dir.with_suffix(".log")
         with open(self.log, "w") as log:
             began = time.time_ns()
-            command = [self.binary, "up", "--listen", f"127.0.0.1:{PORT}", "--data-dir", self.data_dir]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            command = [self.binary, "up", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.data_dir]
+            env = {**os.environ, "LONGSHORE_LOG": self.log_filter} if self.log_filter else None
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
         self.began = began
         while True:
             try:
-                self.connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
                 self.call("ecs", "ListClusters", {})
                 self.answered_ns = time.time_ns() - began
                 return True
@@ -201,7 +206,7 @@ class Longshore:
 
     def shims(self):
         """Process ids of the shims of this platform."""
-        return [pid for pid in processes() if words(pid)[1:2] == [b"shim"] and words(pid)[0].endswith(b"longshore")]
+        return [pid for pid in processes() if words(pid)[:2] == [os.fsencode(self.binary.resolve()), b"shim"]]
 
     def cpu_seconds(self):
         """Processor time of the platform and its shims so far."""
