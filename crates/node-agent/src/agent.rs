@@ -1,5 +1,6 @@
 //! The agent itself: starts, finds its tasks again, hands messages to them, ends.
 
+mod caretaker;
 mod messages;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 use agent_protocol::{AcsMessage, ControlPlane, spec::NetworkState};
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::Instant,
 };
 
@@ -48,8 +49,12 @@ pub enum ShutdownMode {
 const REMEMBERED_ENDED_TASKS: usize = 4096;
 
 /// How often a task whose actor panicked is taken up again from its journal. What panics this often does so for good: its
-/// containers then run on unwatched until the agent is restarted, rather than the agent doing nothing else.
+/// containers then run on unwatched until it is stopped or the agent restarted ([`caretaker`]), rather than the agent doing nothing else.
 const MAX_REVIVALS: u32 = 3;
+
+/// How long tasks may take beyond their grace to be removed when the agent ends with everything: for the last of their output and
+/// a control plane that listens. Then what they have is swept away without them.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often unused images are looked for, as the published agent does.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(30 * 60);
@@ -221,11 +226,16 @@ impl NodeAgent {
         mut asked: oneshot::Receiver<ShutdownMode>,
     ) {
         let mut garbage = tokio::time::interval_at(Instant::now() + GARBAGE_INTERVAL, GARBAGE_INTERVAL);
+        let mut collecting = JoinSet::new();
         let mode = loop {
             tokio::select! {
                 _ = garbage.tick() => {
                     self.bury_ended().await;
-                    self.node.machine.images.collect_garbage().await;
+                    // Beside the messages: it reads and deletes much. One at a time is enough.
+                    if collecting.try_join_next().is_some() || collecting.is_empty() {
+                        let node = Arc::clone(&self.node);
+                        collecting.spawn(async move { node.machine.images.collect_garbage().await });
+                    }
                 }
                 mode = &mut asked => break mode.unwrap_or(ShutdownMode::LeaveRunning),
                 message = messages.recv() => match message {
@@ -243,7 +253,7 @@ impl NodeAgent {
             ShutdownMode::RemoveEverything { grace } => self.remove_everything(grace).await,
             // Nothing runs on: nothing has to stay for it.
             ShutdownMode::LeaveRunning if self.tasks.is_empty() => {
-                self.remove_everything(Duration::ZERO).await
+                self.remove_everything(Duration::ZERO).await;
             }
             ShutdownMode::LeaveRunning => self.let_go().await,
         }
@@ -256,7 +266,7 @@ impl NodeAgent {
             let Some(mut slot) = self.tasks.remove(&arn) else { continue };
             match (&mut slot.running).await {
                 Ok(()) => self.ended.push_back(arn),
-                Err(panic) => self.revive(slot, &panic).await,
+                Err(panic) => self.revive(arn, slot, &panic).await,
             }
         }
         let excess = self.ended.len().saturating_sub(REMEMBERED_ENDED_TASKS);
@@ -264,20 +274,34 @@ impl NodeAgent {
     }
 
     /// Takes a task up again whose actor panicked.
-    async fn revive(&mut self, slot: Slot, panic: &tokio::task::JoinError) {
+    async fn revive(&mut self, arn: String, slot: Slot, panic: &tokio::task::JoinError) {
         tracing::error!(task = slot.task_id, %panic, "the actor of a task ended in a panic");
-        if slot.revivals >= MAX_REVIVALS {
-            return;
-        }
         let journal = TaskJournal::new(&self.node.config.tasks_dir(), &slot.task_id);
-        if let Some((task, commands)) = Task::recover(&self.node, journal).await {
-            let arn = task.arn().to_owned();
-            self.run_task(task, commands);
-            if let Some(revived) = self.tasks.get_mut(&arn) {
-                revived.revivals = slot.revivals + 1;
-                revived.sequence = revived.sequence.max(slot.sequence);
+        let recovered = match slot.revivals < MAX_REVIVALS {
+            true => {
+                let node = Arc::clone(&self.node);
+                // In a task of its own, since it may panic as well.
+                tokio::spawn(async move { Task::recover(&node, journal).await }).await.unwrap_or_default()
             }
+            false => None,
+        };
+        let Some((task, commands)) = recovered else { return self.give_up(arn, slot) };
+        self.run_task(task, commands);
+        if let Some(revived) = self.tasks.get_mut(&arn) {
+            revived.revivals = slot.revivals + 1;
+            revived.sequence = revived.sequence.max(slot.sequence);
         }
+    }
+
+    /// Puts a caretaker in the place of a task that cannot be taken up again.
+    fn give_up(&mut self, arn: String, mut slot: Slot) {
+        tracing::error!(task = slot.task_id, "a task is left unwatched until it is stopped");
+        let (commands, asked) = mpsc::channel(1);
+        let reason = caretaker::UNWATCHED.to_owned();
+        let last_word = messages::last_word(arn.clone(), slot.cluster_arn.clone(), None, reason);
+        let care = caretaker::take_care(Arc::clone(&self.node), slot.task_id.clone(), last_word, asked);
+        (slot.commands, slot.running) = (commands, tokio::spawn(care));
+        self.tasks.insert(arn, slot);
     }
 
     fn network_file(&self) -> std::path::PathBuf {
@@ -297,9 +321,15 @@ impl NodeAgent {
         for slot in self.tasks.values() {
             let _ = slot.commands.send(Command::StopSoon { grace }).await;
         }
+        let latest = Instant::now() + grace + REMOVAL_TIMEOUT;
         for (_, mut slot) in self.tasks.drain() {
             // It ends by itself; a panic in it is as good as an end here, the sweep does the rest.
-            let _ = (&mut slot.running).await;
+            if tokio::time::timeout_at(latest, &mut slot.running).await.is_err() {
+                tracing::warn!(task = slot.task_id, "a task did not end in time and is swept away");
+                slot.running.abort();
+                // Cancelled, as it was asked to be.
+                let _ = (&mut slot.running).await;
+            }
         }
         if let Err(error) = self.node.machine.runtime.sweep(BTreeSet::new()).await {
             tracing::error!(%error, "sandboxes could not be removed");

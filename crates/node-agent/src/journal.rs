@@ -99,6 +99,15 @@ impl TaskJournal {
     pub(crate) fn remove(&self) -> io::Result<()> {
         remove_dir(&self.dir)
     }
+
+    /// The same, for a stopped task and beside the runtime's own threads. What is left of it the next agent removes.
+    pub(crate) async fn remove_in_background(&self, task: &str) {
+        let journal = self.clone();
+        let removed = tokio::task::spawn_blocking(move || journal.remove()).await;
+        if let Err(error) = removed.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+            tracing::warn!(task, %error, "the journal of a stopped task could not be removed");
+        }
+    }
 }
 
 /// The ids of all tasks that have a directory.

@@ -8,6 +8,7 @@ mod environment;
 mod etc_files;
 mod execute;
 mod recover;
+pub(crate) mod removal;
 pub(crate) mod shape;
 mod translate;
 pub(crate) mod volumes;
@@ -158,9 +159,7 @@ impl Task {
         }
         self.outbox.drained().await;
         self.node.directory.remove(&self.view);
-        if let Err(error) = self.journal.remove() {
-            tracing::warn!(task = self.id(), %error, "the journal of a stopped task could not be removed");
-        }
+        self.journal.remove_in_background(self.id()).await;
     }
 
     /// Plans and begins until there is nothing more to begin. Answers when to look again.

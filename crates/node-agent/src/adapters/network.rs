@@ -176,7 +176,8 @@ impl Network for RealNetwork {
 
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            let id = EniId::new(&interface.interface_id).map_err(text)?;
+            // What cannot be a name was never attached.
+            let Ok(id) = EniId::new(&interface.interface_id) else { return Ok(()) };
             self.network.detach(id).await.map_err(text)
         })
     }

@@ -135,22 +135,7 @@ impl NodeAgent {
     }
 
     fn report_last_word(&self, task: String, cluster: String, stop_code: Option<StopCode>, reason: String) {
-        let change = TaskStateChange {
-            cluster,
-            task,
-            sequence: TaskStateChange::LAST_WORD,
-            status: TaskStatus::Stopped,
-            reason: Some(reason),
-            stop_code,
-            connectivity_at: None,
-            pull_started_at: None,
-            pull_stopped_at: None,
-            started_at: None,
-            stopping_at: None,
-            execution_stopped_at: None,
-            health_status: HealthStatus::Unknown,
-            containers: Vec::new(),
-        };
+        let change = last_word(task, cluster, stop_code, reason);
         let outbox = Outbox::new(Arc::clone(&self.node.control));
         tokio::spawn(async move {
             outbox.task(change);
@@ -221,7 +206,9 @@ impl NodeAgent {
         for attempt in 1..=NETWORK_ATTEMPTS {
             match self.node.machine.network.apply(state.clone()).await {
                 Ok(()) => return,
-                Err(error) => tracing::error!(error, attempt, "the network could not be brought to its new state"),
+                Err(error) => {
+                    tracing::error!(error, attempt, "the network could not be brought to its new state");
+                }
             }
             backoff.wait().await;
         }
@@ -251,6 +238,31 @@ impl NodeAgent {
                 tracing::debug!(%error, "a message to the control plane was not taken");
             }
         });
+    }
+}
+
+/// That a task is stopped, without what its containers did.
+pub(super) fn last_word(
+    task: String,
+    cluster: String,
+    stop_code: Option<StopCode>,
+    reason: String,
+) -> TaskStateChange {
+    TaskStateChange {
+        cluster,
+        task,
+        sequence: TaskStateChange::LAST_WORD,
+        status: TaskStatus::Stopped,
+        reason: Some(reason),
+        stop_code,
+        connectivity_at: None,
+        pull_started_at: None,
+        pull_stopped_at: None,
+        started_at: None,
+        stopping_at: None,
+        execution_stopped_at: None,
+        health_status: HealthStatus::Unknown,
+        containers: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use agent_protocol::{
     spec::{NetworkMode, TaskSpec},
     state::{AttachmentStateChange, AttachmentStatus},
 };
-use container_runtime::{ExecConfig, RuntimeError};
+use container_runtime::ExecConfig;
 use task_lifecycle::{Action, Event};
 use tokio::{
     sync::mpsc,
@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     Happening,
     container::{parse_run_name, run_name, sandbox, signal_number},
+    removal,
     translate::translate,
     volumes::{VolumeDirs, make_volumes},
 };
@@ -28,12 +29,9 @@ use crate::{
     node::Node,
     outbox::Outbox,
     ports::{LocalImage, Sandbox},
-    retry::Backoff,
 };
 use start::ensure_image;
 
-/// How often a detachment is tried before the task is let go without it; what is left is found at the next start.
-const DETACH_ATTEMPTS: u32 = 8;
 /// How long the end of a task waits for a control plane that takes no logs.
 const LOG_DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long the process of a failed health check has beyond its timeout to be reported.
@@ -176,8 +174,10 @@ impl Executor {
         let (netns, dir, dirs) = (self.netns.clone(), self.journal.sandbox_dir(), self.volume_dirs());
         self.work.spawn(async move {
             let prepared = async {
-                make_volumes(&spec, &dirs)?;
                 let failed = |reason: String| format!("ResourceInitializationError: {reason}");
+                let of_volumes = Arc::clone(&spec);
+                let made = tokio::task::spawn_blocking(move || make_volumes(&of_volumes, &dirs)).await;
+                made.unwrap_or_else(|panic| Err(failed(panic.to_string())))?;
                 let netns = match (&spec.network_interface, netns) {
                     // After a restart of the agent: the interface is there and says where.
                     (Some(interface), None) => {
@@ -262,14 +262,10 @@ impl Executor {
     fn remove_sandbox(&mut self) {
         self.view.set_sandbox(None);
         let sandbox = self.sandbox.take();
-        let task = self.spec.task_id.clone();
+        let (node, task, dir) =
+            (Arc::clone(&self.node), self.spec.task_id.clone(), self.journal.sandbox_dir());
         self.event(async move {
-            if let Some(sandbox) = sandbox
-                && let Err(error) = sandbox.shutdown().await
-                && !matches!(error, RuntimeError::ShimGone { .. } | RuntimeError::ConnectionLost { .. })
-            {
-                tracing::warn!(task, %error, "the sandbox did not end in order");
-            }
+            removal::remove_sandbox(&node, &task, &dir, sandbox).await;
             Event::SandboxRemoved
         });
     }
@@ -284,20 +280,7 @@ impl Executor {
         };
         let node = Arc::clone(&self.node);
         self.event(async move {
-            let mut backoff = Backoff::default();
-            for _ in 0..DETACH_ATTEMPTS {
-                match node.machine.network.detach(&interface).await {
-                    Ok(()) => break,
-                    Err(error) => {
-                        tracing::warn!(
-                            interface = interface.interface_id,
-                            error,
-                            "an interface could not be detached"
-                        );
-                        backoff.wait().await;
-                    }
-                }
-            }
+            removal::detach_network(&node, &interface).await;
             Event::NetworkDetached
         });
     }

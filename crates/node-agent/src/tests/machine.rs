@@ -31,6 +31,10 @@ pub(crate) struct World {
     pub slow_images: Mutex<BTreeSet<String>>,
     /// Interfaces cannot be attached, for this reason.
     pub bad_network: Mutex<Option<String>>,
+    /// How often detaching an interface fails yet.
+    pub undetachable: Mutex<u32>,
+    /// Collecting garbage never ends.
+    pub slow_garbage: Mutex<bool>,
     /// How often garbage was collected.
     pub collections: Mutex<u32>,
     pub swept: Mutex<Vec<BTreeSet<String>>>,
@@ -101,7 +105,10 @@ impl Images for Fake {
 
     fn collect_garbage(&self) -> BoxFuture<'_, ()> {
         *self.0.collections.lock().unwrap() += 1;
-        Box::pin(std::future::ready(()))
+        match *self.0.slow_garbage.lock().unwrap() {
+            true => Box::pin(std::future::pending()),
+            false => Box::pin(std::future::ready(())),
+        }
     }
 }
 
@@ -120,6 +127,11 @@ impl Network for Fake {
     }
 
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>> {
+        let mut undetachable = self.0.undetachable.lock().unwrap();
+        if *undetachable > 0 {
+            *undetachable -= 1;
+            return Box::pin(std::future::ready(Err("busy".to_owned())));
+        }
         self.0.attached.lock().unwrap().remove(&interface.interface_id);
         Box::pin(std::future::ready(Ok(())))
     }
@@ -157,8 +169,10 @@ pub(crate) struct State {
     pub unstartable: BTreeMap<String, String>,
     /// Exit code of health checks.
     pub check: i32,
-    /// The next question about statuses is one too many.
-    pub panics: bool,
+    /// How many questions about statuses are one too many.
+    pub panics: u32,
+    /// How often shutting down fails yet.
+    pub unremovable: u32,
     /// Killed.
     pub dead: bool,
     /// Shut down in order.
@@ -296,8 +310,13 @@ impl Sandbox for FakeSandbox {
     }
 
     fn shutdown(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        if self.state().unremovable > 0 {
+            self.state().unremovable -= 1;
+            return refuse(FailureKind::Internal, "busy");
+        }
         self.change(|state| {
-            assert!(state.statuses.values().all(ContainerStatus::is_exited), "shut down in order");
+            let in_order = state.statuses.values().all(ContainerStatus::is_exited);
+            assert!(in_order || state.panics > 0, "shut down in order");
             state.over = true;
             state.outputs.values_mut().for_each(|output| output.ended = true);
         });
@@ -305,8 +324,9 @@ impl Sandbox for FakeSandbox {
     }
 
     fn statuses(&self) -> Statuses {
-        let panics = std::mem::take(&mut self.state().panics);
-        assert!(!panics, "as arranged");
+        let panics = self.state().panics;
+        self.state().panics = panics.saturating_sub(1);
+        assert_eq!(panics, 0, "as arranged");
         self.state().statuses.clone()
     }
 

@@ -76,6 +76,12 @@ async fn unused_images_are_looked_for_now_and_then() {
     let fixture = Fixture::running().await;
     tokio::time::sleep(Duration::from_secs(3 * 30 * 60 + 1)).await;
     assert_eq!(*fixture.world.collections.lock().unwrap(), 3);
+    // One that does not end keeps neither messages nor the next time waiting, and has no second beside it.
+    *fixture.world.slow_garbage.lock().unwrap() = true;
+    tokio::time::sleep(Duration::from_secs(3 * 30 * 60)).await;
+    assert_eq!(*fixture.world.collections.lock().unwrap(), 4);
+    fixture.stop(2).await;
+    fixture.control.status(TaskStatus::Stopped).await;
 }
 
 #[tokio::test(start_paused = true)]

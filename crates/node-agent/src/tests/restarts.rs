@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use agent_protocol::state::AttachmentStatus;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +103,7 @@ async fn what_was_not_taken_is_said_again_by_the_next_agent() {
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_actor_panics_is_taken_up_again() {
     let fixture = Fixture::running().await;
-    fixture.world.sandbox().state().panics = true;
+    fixture.world.sandbox().state().panics = 1;
     // The first is one too many for the actor, the second finds it gone and has it brought back.
     fixture.stop(2).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -109,6 +111,60 @@ async fn a_task_whose_actor_panics_is_taken_up_again() {
     let stopped = fixture.control.status(TaskStatus::Stopped).await;
     assert_eq!(stopped.containers[0].exit_code, Some(137), "the signal was lost with the actor");
     fixture.until_gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_actor_panics_for_good_is_kept_and_swept_when_stopped() {
+    let fixture = Fixture::running().await;
+    fixture.world.sandbox().state().panics = u32::MAX;
+    fixture.stop(2).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    // Neither begun again nor unknown.
+    fixture.run(task_spec(vec![container_spec("app")]), 3).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(fixture.world.sandbox().state().created["app"], 1);
+    assert_eq!(fixture.control.record().last_status, TaskStatus::Running);
+    assert!(fixture.disk.path().join("data/tasks/t1").exists());
+    fixture.stop(4).await;
+    let stopped = fixture.control.status(TaskStatus::Stopped).await;
+    assert!(stopped.reason.unwrap().starts_with("The agent failed to watch over the task"));
+    fixture.until_gone().await;
+    assert!(fixture.world.sandbox().state().over);
+    assert!(fixture.world.attached.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_go_is_tried_until_it_does_and_not_said_before() {
+    let fixture = Fixture::running().await;
+    // More than any bounded number of tries.
+    fixture.world.sandbox().state().unremovable = 40;
+    *fixture.world.undetachable.lock().unwrap() = 40;
+    fixture.stop(2).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(!fixture.world.sandbox().state().over);
+    assert_eq!(
+        *fixture.world.undetachable.lock().unwrap(),
+        40,
+        "the network is the sandbox's until it is gone"
+    );
+    let detached = |said: &control::Said| {
+        said.attachments.iter().any(|change| change.status == AttachmentStatus::Detached)
+    };
+    // Nearly three minutes each.
+    tokio::time::sleep(Duration::from_secs(80)).await;
+    assert!(fixture.world.sandbox().state().over);
+    assert!(!detached(&fixture.control.said.lock().unwrap()));
+    fixture.control.until("the detachment", |said| detached(said).then_some(())).await;
+    fixture.until_gone().await;
+    assert!(fixture.world.attached.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_everything_does_not_wait_for_what_does_not_go() {
+    let mut fixture = Fixture::running().await;
+    *fixture.world.undetachable.lock().unwrap() = u32::MAX;
+    fixture.end(ShutdownMode::RemoveEverything { grace: Duration::from_secs(1) }).await;
+    assert!(*fixture.world.network_removed.lock().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
