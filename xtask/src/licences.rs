@@ -42,7 +42,7 @@ pub fn check(metadata: &Metadata) -> Result<()> {
         match &package.license {
             Some(expression) if allowed(expression) => {}
             Some(expression) => {
-                wrong.push(format!("{} {}: licence {expression}", package.name, package.version))
+                wrong.push(format!("{} {}: licence {expression}", package.name, package.version));
             }
             None if READ.contains(&package.name.as_str()) => {}
             None => wrong.push(format!(

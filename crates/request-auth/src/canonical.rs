@@ -9,9 +9,9 @@ pub fn canonical_request(head: &Head<'_>, presented: &Presented, payload_hash: &
     text.push('\n');
     // S3 signs its path as it is sent; all others encode the sent path a second time.
     if presented.service == "s3" {
-        text.push_str(head.path)
+        text.push_str(head.path);
     } else {
-        text.push_str(&encode(head.path, true))
+        text.push_str(&encode(head.path, true));
     }
     text.push('\n');
     text.push_str(&canonical_query(head.query, presented.source));

@@ -165,7 +165,7 @@ fn payload(
         seq_num: Some(task.payload_sequence),
         tasks: Some(vec![acs::Task {
             arn: Some(task.arn(scope)),
-            task_cluster_arn: Some(cluster_arn.clone()),
+            task_cluster_arn: Some(cluster_arn),
             desired_status: Some(desired.to_owned()),
             family: Some(task.family.clone()),
             version: Some(task.revision.to_string()),

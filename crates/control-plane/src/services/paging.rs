@@ -116,7 +116,7 @@ mod tests {
             }
         }
         assert_eq!(seen, all);
-        let whole = tokens.page("list", all.clone(), String::clone, None, 25).unwrap();
+        let whole = tokens.page("list", all, String::clone, None, 25).unwrap();
         assert_eq!(whole.next_token, None);
     }
 

@@ -51,7 +51,7 @@ impl Steps {
 
     /// As [`Steps::run`], with text on its standard input.
     pub async fn run_with_input(&self, words: &[&str], input: Option<&str>) -> anyhow::Result<String> {
-        let shown: Vec<String> = without_endpoint(words).map(|word| quoted(word)).collect();
+        let shown: Vec<String> = without_endpoint(words).map(quoted).collect();
         self.print(&format!("   {} {}", self.painted("2", "$"), shown.join(" ")));
         let output = self.output(words, input).await?;
         if !output.status.success() {
