@@ -3,6 +3,9 @@
 mod caretaker;
 mod messages;
 
+#[cfg(test)]
+pub(crate) use messages::last_word;
+
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,

@@ -4,7 +4,8 @@
 //! actions begin; `logs/NAME.json` how far a container's output was shipped. Each is written beside its place
 //! and renamed over it, so that a reader sees the old or the new one.
 //!
-//! Nothing is fsynced: the journal has to survive the agent's death, which the page cache does. When the machine itself goes down the
+//! A new journal is flushed to the disk once, before anything is reported of its task ([`TaskJournal::flush`]): a control plane that has
+//! heard of a task finds it known after a crash of the machine. What is written later is not flushed: the journal has to survive the agent's death, which the page cache does. When the machine itself goes down the
 //! containers go with it, and the control plane, which is durable, says again what shall run. A file that such a crash tore is
 //! treated as absent.
 
@@ -52,6 +53,13 @@ impl TaskJournal {
         make_dir(&self.dir.join("logs"))?;
         write_json(&self.dir.join("task.json"), spec)?;
         self.save(record)
+    }
+
+    /// Waits until the journal as it is would survive a crash of the machine. Works on the disk.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let around = self.dir.parent().into_iter().map(Path::to_owned);
+        let own = [self.dir.join("task.json"), self.dir.join("facts.json"), self.dir.clone()];
+        own.into_iter().chain(around).try_for_each(|path| fs::File::open(path)?.sync_all())
     }
 
     pub(crate) fn save(&self, record: &Record) -> Result<(), JournalError> {

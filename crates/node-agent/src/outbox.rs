@@ -33,9 +33,17 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(control: Arc<dyn ControlPlane>) -> Outbox {
+        Outbox::after(std::future::ready(()), control)
+    }
+
+    /// Says nothing of the task's state before `ready`.
+    pub(crate) fn after(
+        ready: impl Future<Output = ()> + Send + 'static,
+        control: Arc<dyn ControlPlane>,
+    ) -> Outbox {
         let waiting = Arc::<Mutex<Waiting>>::default();
         let busy = watch::Sender::new(false);
-        let sender = tokio::spawn(send(Arc::clone(&waiting), busy.clone(), control)).abort_handle();
+        let sender = tokio::spawn(send(Arc::clone(&waiting), busy.clone(), ready, control)).abort_handle();
         Outbox { waiting, busy, sender }
     }
 
@@ -62,13 +70,24 @@ impl Drop for Outbox {
     }
 }
 
-async fn send(waiting: Arc<Mutex<Waiting>>, busy: watch::Sender<bool>, control: Arc<dyn ControlPlane>) {
+async fn send(
+    waiting: Arc<Mutex<Waiting>>,
+    busy: watch::Sender<bool>,
+    ready: impl Future<Output = ()>,
+    control: Arc<dyn ControlPlane>,
+) {
+    let mut ready = Some(Box::pin(ready));
     let mut changes = busy.subscribe();
     loop {
         if changes.wait_for(|busy| *busy).await.is_err() {
             return;
         }
         while let Some(message) = next(&waiting, &busy) {
+            if matches!(message, Message::Task(_))
+                && let Some(ready) = ready.take()
+            {
+                ready.await;
+            }
             submit(message, control.as_ref()).await;
         }
     }
@@ -115,4 +134,31 @@ async fn submit(message: Message, control: &dyn ControlPlane) {
 
 fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_protocol::state::{AttachmentStatus, TaskStatus};
+
+    use super::*;
+    use crate::tests::control::{FakeControl, Link};
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_said_of_a_task_before_it_is_ready() {
+        let control = Arc::<FakeControl>::default();
+        let (open, gate) = tokio::sync::oneshot::channel::<()>();
+        let ready = async { gate.await.unwrap() };
+        let outbox = Outbox::after(ready, Arc::new(Link(Arc::clone(&control))));
+        let (cluster, task) = ("web".to_owned(), "t1".to_owned());
+        outbox.task(crate::agent::last_word(task.clone(), cluster.clone(), None, String::new()));
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert!(control.said.lock().unwrap().changes.is_empty());
+        open.send(()).unwrap();
+        control.status(TaskStatus::Stopped).await;
+        // Once is enough.
+        let (attachment_arn, status) = ("a".to_owned(), AttachmentStatus::Detached);
+        outbox.attachment(AttachmentStateChange { cluster, task, attachment_arn, status });
+        outbox.drained().await;
+        assert_eq!(control.said.lock().unwrap().attachments.len(), 1);
+    }
 }

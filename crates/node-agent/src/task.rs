@@ -110,7 +110,16 @@ impl Task {
         let spec = Arc::new(spec);
         let view = Arc::new(TaskView::new(Arc::clone(&spec), record.facts.clone()));
         let executor = Executor::new(node, &spec, journal.clone(), Arc::clone(&view), happening);
-        let outbox = Outbox::new(Arc::clone(&node.control));
+        let (flushed, task_id) = (journal.clone(), spec.task_id.clone());
+        // Beside the start, which does not wait for it.
+        let flushing = tokio::task::spawn_blocking(move || flushed.flush());
+        let durable = async move {
+            if let Err(error) = flushing.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
+                // Going on is right: see [`Task::step`].
+                tracing::error!(task = task_id, %error, "the journal could not be flushed");
+            }
+        };
+        let outbox = Outbox::after(durable, Arc::clone(&node.control));
         let node = Arc::clone(node);
         (Task { node, spec, shape, record, journal, view, outbox, executor, happenings, commands }, command)
     }

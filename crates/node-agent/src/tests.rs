@@ -1,6 +1,6 @@
 //! The agent against a pretended machine and control plane, on paused time.
 
-mod control;
+pub(crate) mod control;
 mod course;
 pub(crate) mod fixtures;
 mod logs;

@@ -242,7 +242,7 @@ impl NodeAgent {
 }
 
 /// That a task is stopped, without what its containers did.
-pub(super) fn last_word(
+pub(crate) fn last_word(
     task: String,
     cluster: String,
     stop_code: Option<StopCode>,
