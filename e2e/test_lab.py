@@ -52,7 +52,7 @@ def test_the_lab_as_typed(platform, lab, cli):
     name = "two" if second else "one"
     # `longshore env` looks at the first CLI on the path. Version 1 reads the endpoint from the environment.
     function = "" if second else f'aws() {{ {program} "$@"; }}'
-    logs = "until aws logs tail /ecs/$NAME | grep serving; do :; done; timeout 4 aws logs tail /ecs/$NAME --follow || [ $? = 124 ]" if second else "until aws logs filter-log-events --log-group-name /ecs/$NAME | grep serving; do :; done"
+    logs = "until aws logs tail /ecs/$NAME | grep serving; do :; done; timeout 4 aws --endpoint-url $AWS_ENDPOINT_URL logs tail /ecs/$NAME --follow || [ $? = 124 ]" if second else "until aws logs filter-log-events --log-group-name /ecs/$NAME | grep serving; do :; done"
     script = LAB.format(name=name, port=platform.port, aws_function=function, logs=logs)
     output = platform.shell(script, timeout=240).stdout
     assert "page: hello" in output
