@@ -35,7 +35,14 @@ fn all_services() -> Vec<&'static ServiceTable> {
         aws_shapes_iam::SERVICE,
         aws_shapes_ec2::SERVICE,
         aws_shapes_logs::SERVICE,
-        extra::cloudwatch::SERVICE,
+        aws_shapes_elbv2::SERVICE,
+        aws_shapes_elb::SERVICE,
+        aws_shapes_acm::SERVICE,
+        aws_shapes_cloudwatch::SERVICE,
+        aws_shapes_secretsmanager::SERVICE,
+        aws_shapes_kms::SERVICE,
+        aws_shapes_ssm::SERVICE,
+        aws_shapes_cloudtrail::SERVICE,
         extra::eks::SERVICE,
         extra::lambda::SERVICE,
         extra::route53::SERVICE,
@@ -83,7 +90,14 @@ services! {
     iam: aws_shapes_iam::SERVICE;
     ec2: aws_shapes_ec2::SERVICE;
     logs: aws_shapes_logs::SERVICE;
-    cloudwatch_in_three_protocols: aws_wire_test_shapes::cloudwatch::SERVICE;
+    elbv2: aws_shapes_elbv2::SERVICE;
+    elb: aws_shapes_elb::SERVICE;
+    acm: aws_shapes_acm::SERVICE;
+    cloudwatch: aws_shapes_cloudwatch::SERVICE;
+    secretsmanager: aws_shapes_secretsmanager::SERVICE;
+    kms: aws_shapes_kms::SERVICE;
+    ssm: aws_shapes_ssm::SERVICE;
+    cloudtrail: aws_shapes_cloudtrail::SERVICE;
     eks_in_rest_json: aws_wire_test_shapes::eks::SERVICE;
     lambda_in_rest_json: aws_wire_test_shapes::lambda::SERVICE;
     route53_in_rest_xml: aws_wire_test_shapes::route53::SERVICE;

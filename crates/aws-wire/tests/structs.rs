@@ -59,4 +59,12 @@ services! { $
     iam: aws_shapes_iam, iam_operations;
     ec2: aws_shapes_ec2, ec2_operations;
     logs: aws_shapes_logs, logs_operations;
+    elbv2: aws_shapes_elbv2, elbv2_operations;
+    elb: aws_shapes_elb, elb_operations;
+    acm: aws_shapes_acm, acm_operations;
+    cloudwatch: aws_shapes_cloudwatch, cloudwatch_operations;
+    secretsmanager: aws_shapes_secretsmanager, secretsmanager_operations;
+    kms: aws_shapes_kms, kms_operations;
+    ssm: aws_shapes_ssm, ssm_operations;
+    cloudtrail: aws_shapes_cloudtrail, cloudtrail_operations;
 }

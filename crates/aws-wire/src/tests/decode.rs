@@ -158,7 +158,7 @@ fn errors_without_a_service() {
 
 #[test]
 fn query_compatible_services_send_the_old_code_in_a_header() {
-    let service = aws_wire_test_shapes::cloudwatch::SERVICE;
+    let service = aws_shapes_cloudwatch::SERVICE;
     let error = ErrorBody::declared(service.error("InvalidFormatFault").unwrap(), "odd");
     let answer = encode_error(aws_schema::Protocol::AwsJson10, Some(service), &error, "id");
     assert_eq!(answer.headers()["x-amzn-query-error"], "InvalidFormat;Sender");

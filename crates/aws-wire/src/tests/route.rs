@@ -92,7 +92,7 @@ fn by_cbor_path() {
         "cloudwatch.ListMetrics/RpcV2Cbor"
     );
     assert_eq!(
-        cbor("/prefix/service/GraniteServiceVersion20100801/operation/DeleteAlarms"),
+        cbor("/prefix/service/GraniteServiceVersion20100801/operation/DeleteAnomalyDetector"),
         "RpcV2Cbor: 501 NotImplemented"
     );
     assert_eq!(

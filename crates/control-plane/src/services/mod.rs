@@ -1,11 +1,19 @@
 //! The AWS services: one module each, and what they share.
 
+pub mod acm;
+pub mod cloudtrail;
+pub mod cloudwatch;
 pub mod ec2;
 pub mod ecr;
 pub mod ecs;
+pub mod elb;
+pub mod elbv2;
 pub mod iam;
+pub mod kms;
 pub mod logs;
 pub mod paging;
+pub mod secretsmanager;
+pub mod ssm;
 pub mod sts;
 pub mod tagging;
 #[cfg(test)]
@@ -88,7 +96,15 @@ pub fn tables() -> Tables {
     let tables = ec2::tables(tables);
     let tables = ecr::tables(tables);
     let tables = iam::tables(tables);
-    logs::tables(tables)
+    let tables = logs::tables(tables);
+    let tables = acm::tables(tables);
+    let tables = cloudtrail::tables(tables);
+    let tables = cloudwatch::tables(tables);
+    let tables = elb::tables(tables);
+    let tables = elbv2::tables(tables);
+    let tables = kms::tables(tables);
+    let tables = secretsmanager::tables(tables);
+    ssm::tables(tables)
 }
 
 /// Every operation that has a handler.
@@ -100,5 +116,13 @@ pub fn operations() -> Operations {
     iam::register(&mut operations);
     sts::register(&mut operations);
     logs::register(&mut operations);
+    acm::register(&mut operations);
+    cloudtrail::register(&mut operations);
+    cloudwatch::register(&mut operations);
+    elb::register(&mut operations);
+    elbv2::register(&mut operations);
+    kms::register(&mut operations);
+    secretsmanager::register(&mut operations);
+    ssm::register(&mut operations);
     operations
 }

@@ -1,0 +1,15 @@
+//! Elastic Load Balancing v2.
+
+use aws_shapes_elbv2 as elbv2;
+
+use crate::gateway::Operations;
+
+/// Registers the handlers.
+pub fn register(operations: &mut Operations) {
+    operations.service(elbv2::SERVICE);
+}
+
+/// Declares the service's records.
+pub fn tables(tables: state_store::Tables) -> state_store::Tables {
+    tables
+}

@@ -1,0 +1,1 @@
+//! Which deployment a service runs, and what happens next to it.
