@@ -20,8 +20,8 @@
 //! - an event of an earlier run of a container (before a restart by its policy) has no effect.
 //!
 //! On the other side, [`merge`] takes such a change into the control plane's record: forward only, idempotent, stale
-//! ones rejected. What the control plane alone decides (ACTIVATING and DEACTIVATING, stop codes like UserInitiated) is
-//! not decided here.
+//! ones rejected. [`Traffic`] holds a task behind load balancers at ACTIVATING until it is registered, and at DEACTIVATING
+//! until it is drained. Stop codes like UserInitiated are not decided here.
 
 mod apply;
 mod change;
@@ -35,6 +35,7 @@ mod shape;
 mod snapshot;
 mod status;
 mod stop;
+mod traffic;
 
 pub use change::{ContainerStateChange, NetworkBinding, TaskStateChange};
 pub use facts::{
@@ -50,6 +51,7 @@ pub use shape::{
 pub use snapshot::task_health;
 pub use status::{ContainerStatus, HealthStatus, StopCode, TaskStatus};
 pub use stop::{StopCause, reasons};
+pub use traffic::Traffic;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use vocabulary::Timestamp;
 
-use crate::{ContainerStatus, HealthStatus, NetworkBinding, TaskStateChange, TaskStatus};
+use crate::{ContainerStatus, HealthStatus, NetworkBinding, TaskStateChange, TaskStatus, Traffic};
 
 /// What the control plane knows of a task's course. A part of its task record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct TaskRecord {
     pub execution_stopped_at: Option<Timestamp>,
     #[serde(default)]
     pub stopped_at: Option<Timestamp>,
+    /// Whether load balancers send it requests; holds it at ACTIVATING and DEACTIVATING.
+    #[serde(default)]
+    pub traffic: Traffic,
     pub containers: Vec<ContainerRecord>,
 }
 
@@ -84,6 +87,7 @@ impl TaskRecord {
             stopping_at: None,
             execution_stopped_at: None,
             stopped_at: None,
+            traffic: Traffic::None,
             containers: container_names
                 .into_iter()
                 .map(|name| ContainerRecord { name, ..ContainerRecord::default() })
@@ -108,7 +112,7 @@ pub fn merge(record: &TaskRecord, change: &TaskStateChange, now: Timestamp) -> M
     }
     let mut merged = record.clone();
     merged.sequence = change.sequence;
-    merged.last_status = record.last_status.max(change.status);
+    merged.last_status = record.status_after(change.status);
     merged.health_status = change.health_status;
     merged.connectivity_at = record.connectivity_at.or(change.connectivity_at);
     merged.pull_started_at = record.pull_started_at.or(change.pull_started_at);

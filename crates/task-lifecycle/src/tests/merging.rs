@@ -125,3 +125,53 @@ fn only_a_restart_brings_a_container_back() {
     assert_eq!(merged.containers[0].last_status, ContainerStatus::Running);
     assert_eq!(merged.containers[0].exit_code, None);
 }
+
+/// What the node says of a task whose containers run.
+fn running(sequence: u64) -> TaskStateChange {
+    let mut node = Node::new(vec![container("app")]);
+    while let Some(action) = node.begun.pop() {
+        if let Some(event) = success(&action) {
+            node.happens(event);
+        }
+    }
+    let change = node.last().clone();
+    assert_eq!(change.status, TaskStatus::Running);
+    TaskStateChange { sequence, ..change }
+}
+
+#[test]
+fn behind_a_load_balancer_running_waits_for_the_targets() {
+    let mut task = changed(merge(&record().behind_load_balancer(), &running(5), T0));
+    assert_eq!((task.last_status, task.awaits_traffic()), (TaskStatus::Activating, true));
+    // The node says it again, with other health.
+    task = changed(merge(&task, &running(6), T0));
+    assert_eq!(task.last_status, TaskStatus::Activating);
+    task.open_traffic();
+    assert_eq!((task.last_status, task.traffic), (TaskStatus::Running, Traffic::Open));
+    assert!(task.begin_draining() && task.is_draining());
+    task = changed(merge(&task, &running(7), T0));
+    assert_eq!((task.last_status, task.is_draining()), (TaskStatus::Deactivating, true));
+    assert!(task.close_traffic());
+    assert!(!task.close_traffic() && !task.is_draining());
+    assert_eq!(task.last_status, TaskStatus::Deactivating);
+}
+
+#[test]
+fn a_task_that_never_got_traffic_stops_at_once() {
+    let mut task = record().behind_load_balancer();
+    assert!(!task.begin_draining() && !task.is_draining());
+    assert_eq!(task.traffic, Traffic::Closed);
+    let mut standalone = changed(merge(&record(), &running(5), T0));
+    assert_eq!(standalone.last_status, TaskStatus::Running);
+    assert!(!standalone.begin_draining() && !standalone.close_traffic());
+}
+
+#[test]
+fn a_task_that_ends_by_itself_while_draining_waits_for_nothing() {
+    let mut task = changed(merge(&record().behind_load_balancer(), &running(5), T0));
+    task.open_traffic();
+    assert!(task.begin_draining());
+    let ended = changes().pop().unwrap();
+    let task = changed(merge(&task, &TaskStateChange { sequence: 99, ..ended }, T0));
+    assert_eq!((task.last_status, task.is_draining()), (TaskStatus::Stopped, false));
+}
