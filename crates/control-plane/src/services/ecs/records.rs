@@ -105,6 +105,9 @@ pub struct Task {
     pub group: String,
     pub started_by: Option<String>,
     pub enable_execute_command: bool,
+    /// Whether targets are registered for it, so that it passes through ACTIVATING and DEACTIVATING.
+    #[serde(default)]
+    pub load_balanced: bool,
     pub cpu: Option<String>,
     pub memory: Option<String>,
     pub ephemeral_storage_gib: Option<u32>,
@@ -125,6 +128,19 @@ pub struct Task {
 
     /// Scale-in protection, and when it ends.
     pub protected_until: Option<Timestamp>,
+
+    /// Where load balancers send it requests, as long as they do.
+    #[serde(default)]
+    pub targets: Vec<TaskTarget>,
+}
+
+/// A place in a target group that a task was registered at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskTarget {
+    pub target_group_arn: String,
+    /// An address, or the id of an instance.
+    pub id: String,
+    pub port: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,9 +198,19 @@ impl Record for Task {
     const SERVICE: &'static str = "ecs";
     const KIND: &'static str = "task";
     const SCHEMA_VERSION: u32 = 1;
+
+    /// A service's tasks are found by `service`, `CLUSTER/NAME`.
+    fn indexes(&self) -> Vec<(&'static str, String)> {
+        self.service().map(|name| ("service", format!("{}/{name}", self.cluster))).into_iter().collect()
+    }
 }
 
 impl Task {
+    /// The name of the service that it belongs to.
+    pub fn service(&self) -> Option<&str> {
+        self.group.strip_prefix("service:")
+    }
+
     /// The key in the store.
     pub fn key(&self) -> String {
         task_key(&self.cluster, &self.id)
