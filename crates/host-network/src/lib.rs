@@ -75,6 +75,7 @@ mod reconcile;
 mod records;
 mod ruleset;
 mod slot;
+mod sockets;
 mod spec;
 mod state;
 mod sysctl;
@@ -88,6 +89,7 @@ pub use error::NetworkError;
 pub use netlink::NetlinkError;
 pub use network::Network;
 pub use probe::{Finding, Verdict, probe};
+pub use sockets::NamespaceSockets;
 pub use spec::{
     Attached, DesiredNetwork, EniId, GroupId, HostAddress, HostService, IdError, InterfaceSpec,
     METADATA_ADDRESS, NetworkConfig, Peer, Ports, RESOLVER_ADDRESS, Reconciled, Rule, SecurityGroupSpec,

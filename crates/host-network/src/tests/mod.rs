@@ -10,5 +10,6 @@ mod probe;
 mod public;
 mod rules;
 mod ruleset;
+mod sockets;
 mod spoofing;
 mod world;
