@@ -154,8 +154,12 @@ fn payload(
     message_id: String,
 ) -> Result<acs::PayloadMessage, String> {
     let cluster_arn = scope.arn("ecs", format_args!("cluster/{}", task.cluster)).to_string();
-    // A task that is to stop needs no specification, and must not fail for the lack of one.
+    // A task that is to stop needs no specification, and must not fail for the lack of one. While its targets are being
+    // drained it has to go on as it is.
     let (desired, specification) = match task.desired_status {
+        DesiredStatus::Stopped if task.state.is_draining() => {
+            ("RUNNING", Some(Box::new(specification(view, scope, task)?)))
+        }
         DesiredStatus::Running => ("RUNNING", Some(Box::new(specification(view, scope, task)?))),
         DesiredStatus::Stopped => ("STOPPED", None),
     };
