@@ -5,6 +5,7 @@ mod clusters;
 pub mod definitions;
 mod instances;
 pub mod names;
+pub mod placing;
 mod providers;
 pub mod records;
 mod settings;

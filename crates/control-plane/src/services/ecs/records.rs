@@ -105,9 +105,6 @@ pub struct Task {
     pub group: String,
     pub started_by: Option<String>,
     pub enable_execute_command: bool,
-    /// Whether targets are registered for it, so that it passes through ACTIVATING and DEACTIVATING.
-    #[serde(default)]
-    pub load_balanced: bool,
     pub cpu: Option<String>,
     pub memory: Option<String>,
     pub ephemeral_storage_gib: Option<u32>,

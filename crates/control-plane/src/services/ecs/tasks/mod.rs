@@ -1,6 +1,7 @@
 //! Tasks: run, stop, describe, list, protect; what a node is told of them and what it reports.
 
 pub mod describe;
+pub mod launch;
 pub mod protection;
 pub mod report;
 pub mod run;
