@@ -26,6 +26,7 @@ use crate::{
     journal::{self, JournalError, TaskJournal},
     node::{Machine, Node},
     task::{Command, Task},
+    trash::Trash,
 };
 
 /// Why an agent does not start.
@@ -98,7 +99,14 @@ pub struct NodeAgent {
     ended: VecDeque<String>,
     /// Ends with the agent.
     _server: Option<Server>,
+    emptying: JoinHandle<()>,
     network_generation: u64,
+}
+
+impl Drop for NodeAgent {
+    fn drop(&mut self) {
+        self.emptying.abort();
+    }
 }
 
 struct Slot {
@@ -162,13 +170,16 @@ impl NodeAgent {
             Some(address) => Some(Server::start(address, Arc::clone(&directory)).await?),
             None => None,
         };
+        let trash = Arc::new(Trash::open(&config.trash_dir())?);
+        let emptying = tokio::spawn(Arc::clone(&trash).keep_empty());
         let metadata_address = server.as_ref().map(|server| server.address);
-        let node = Arc::new(Node { config, machine, control, directory, clock });
+        let node = Arc::new(Node { config, machine, control, directory, clock, trash });
         let mut agent = NodeAgent {
             node,
             tasks: HashMap::new(),
             ended: VecDeque::new(),
             _server: server,
+            emptying,
             network_generation: 0,
         };
         agent.recover().await;
@@ -183,7 +194,7 @@ impl NodeAgent {
         let tasks_dir = self.node.config.tasks_dir();
         let (mut found, mut torn) = (Vec::new(), Vec::new());
         for id in journal::task_ids(&tasks_dir) {
-            let journal = TaskJournal::new(&tasks_dir, &id);
+            let journal = TaskJournal::new(&self.node, &id);
             match Task::recover(&self.node, journal.clone()).await {
                 Some(task) => found.push(task),
                 None => torn.push(journal),
@@ -279,7 +290,7 @@ impl NodeAgent {
     /// Takes a task up again whose actor panicked.
     async fn revive(&mut self, arn: String, slot: Slot, panic: &tokio::task::JoinError) {
         tracing::error!(task = slot.task_id, %panic, "the actor of a task ended in a panic");
-        let journal = TaskJournal::new(&self.node.config.tasks_dir(), &slot.task_id);
+        let journal = TaskJournal::new(&self.node, &slot.task_id);
         let recovered = match slot.revivals < MAX_REVIVALS {
             true => {
                 let node = Arc::clone(&self.node);
@@ -343,5 +354,7 @@ impl NodeAgent {
         if let Err(error) = self.node.machine.network.remove_everything().await {
             tracing::error!(error, "the network could not be removed");
         }
+        let trash = Arc::clone(&self.node.trash);
+        let _ = tokio::task::spawn_blocking(move || trash.empty()).await;
     }
 }

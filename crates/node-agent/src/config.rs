@@ -50,6 +50,11 @@ impl AgentConfig {
         self.data_dir.join("tasks")
     }
 
+    /// What stopped tasks left, until it is deleted.
+    pub fn trash_dir(&self) -> PathBuf {
+        self.data_dir.join("trash")
+    }
+
     /// Named volumes that outlive tasks.
     pub fn shared_volumes_dir(&self) -> PathBuf {
         self.data_dir.join("volumes")

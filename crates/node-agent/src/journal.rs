@@ -13,12 +13,15 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use agent_protocol::spec::TaskSpec;
 use container_runtime::LogPosition;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use task_lifecycle::TaskFacts;
+
+use crate::{node::Node, trash::Trash};
 
 /// A file of the journal that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +43,12 @@ pub(crate) struct Record {
 #[derive(Debug, Clone)]
 pub(crate) struct TaskJournal {
     dir: PathBuf,
+    trash: Arc<Trash>,
 }
 
 impl TaskJournal {
-    pub(crate) fn new(tasks_dir: &Path, task_id: &str) -> TaskJournal {
-        TaskJournal { dir: tasks_dir.join(task_id) }
+    pub(crate) fn new(node: &Node, task_id: &str) -> TaskJournal {
+        TaskJournal { dir: node.config.tasks_dir().join(task_id), trash: Arc::clone(&node.trash) }
     }
 
     /// Takes a new task in: after this, a restarted agent knows it.
@@ -97,15 +101,15 @@ impl TaskJournal {
     /// Removes what the task's containers had, but not the journal itself.
     pub(crate) fn remove_contents(&self) -> io::Result<()> {
         self.remove_sandbox_dir()?;
-        remove_dir(&self.volumes_dir())
+        self.trash.throw(&self.volumes_dir())
     }
 
     pub(crate) fn remove_sandbox_dir(&self) -> io::Result<()> {
-        remove_dir(&self.sandbox_dir())
+        self.trash.throw(&self.sandbox_dir())
     }
 
     pub(crate) fn remove(&self) -> io::Result<()> {
-        remove_dir(&self.dir)
+        self.trash.throw(&self.dir)
     }
 
     /// The same, for a stopped task and beside the runtime's own threads. What is left of it the next agent removes.
@@ -140,9 +144,20 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Jour
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         io::Write::write_all(&mut file, &text)?;
-        fs::rename(&temporary, path)
+        put_in_place(&temporary, path)
     };
     write().map_err(|source| JournalError { path: path.to_owned(), source })
+}
+
+/// Renames, and keeps the file that was there under the temporary name: the next change writes into it. Making and
+/// removing a file for every change costs most of what a start costs on a file system without a journal.
+fn put_in_place(temporary: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        // None there yet, or a file system that cannot exchange.
+        Err(_) => fs::rename(temporary, path),
+    }
 }
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -150,11 +165,4 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&text)
         .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a torn journal file is ignored"))
         .ok()
-}
-
-fn remove_dir(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

@@ -22,6 +22,7 @@ mod outbox;
 mod ports;
 mod retry;
 mod task;
+mod trash;
 
 pub use agent::{AgentError, AgentHandle, NodeAgent, ShutdownMode};
 pub use config::{AgentConfig, METADATA_ADDRESS};

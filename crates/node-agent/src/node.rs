@@ -9,6 +9,7 @@ use crate::{
     config::AgentConfig,
     endpoint::Directory,
     ports::{Images, Network, Runtime},
+    trash::Trash,
 };
 
 /// The machine that the agent works with.
@@ -26,4 +27,5 @@ pub(crate) struct Node {
     /// The tasks that the metadata endpoint answers.
     pub directory: Arc<Directory>,
     pub clock: Clock,
+    pub trash: Arc<Trash>,
 }

@@ -92,8 +92,9 @@ impl Task {
         check_names(&spec)?;
         let id = &spec.task_id;
         let shape = shape::shape(&spec)?;
-        let journal = TaskJournal::new(&node.config.tasks_dir(), id);
+        let journal = TaskJournal::new(node, id);
         let record = Record { sequence, facts: TaskFacts::new(&shape) };
+        node.trash.a_task_starts();
         journal.begin(&spec, &record)?;
         Ok(Task::new(node, spec, shape, record, journal))
     }

@@ -1,6 +1,6 @@
 //! Finds tasks again: connects to a shim that still runs, or buries one that does not.
 //!
-//! The shim holds a lock on `TASK_DIR/lock` for as long as it lives; the kernel lets go of it however the shim ends. That, not a
+//! The shim holds a lock on `TASK_DIR` for as long as it lives; the kernel lets go of it however the shim ends. That, not a
 //! process id, decides whether it is alive.
 
 use super::task::{TaskHandle, container_dir, output_dir};

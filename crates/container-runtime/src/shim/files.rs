@@ -5,6 +5,7 @@
 
 use crate::config::TaskSandbox;
 use crate::status::{ContainerStatus, Statuses};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File};
@@ -48,7 +49,6 @@ pub(crate) const SANDBOX: &str = "sandbox.json";
 /// The [`crate::ContainerConfig`], beside the container's other files.
 pub(crate) const CONFIG: &str = "config.json";
 const STATUS: &str = "status.json";
-const LOCK: &str = "lock";
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     serde_json::from_slice(&fs::read(path)?).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
@@ -60,7 +60,13 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()>
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(&bytes)?;
-    fs::rename(temporary, path)
+    // The file that was there is kept under the temporary name, for the next change to write into: files are not made and
+    // removed for every change, which is dear on some file systems.
+    match renameat_with(CWD, &temporary, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        // None there yet, or a file system that cannot exchange.
+        Err(_) => fs::rename(temporary, path),
+    }
 }
 
 pub(crate) fn write_status(container_dir: &Path, status: &ContainerStatus) -> io::Result<()> {
@@ -85,14 +91,9 @@ pub(crate) fn read_statuses(task_dir: &Path) -> io::Result<Statuses> {
     Ok(statuses)
 }
 
-/// Takes the lock that says "this task's shim lives", for as long as the file is open. `None` when another holds it.
+/// Takes the lock that says "this task's shim lives", on the directory itself, for as long as the file is open. `None` when another holds it.
 pub(crate) fn lock(task_dir: &Path) -> io::Result<Option<File>> {
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(task_dir.join(LOCK))?;
+    let file = File::open(task_dir)?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

@@ -34,7 +34,7 @@ pub(super) async fn take_care(
             None => return,
         }
     }
-    let journal = TaskJournal::new(&node.config.tasks_dir(), &task_id);
+    let journal = TaskJournal::new(&node, &task_id);
     removal::remove_sandbox(&node, &task_id, &journal.sandbox_dir(), None).await;
     if let Some((spec, _)) = journal.load()
         && let Some(interface) = &spec.network_interface
