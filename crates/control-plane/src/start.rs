@@ -142,6 +142,7 @@ impl ControlPlane {
                 public_pool: config.public_pool,
             },
             host_ranges: config.host_ranges,
+            target_health: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         });
         let gateway = Arc::new(Gateway::new(Arc::clone(&services), services::operations()));

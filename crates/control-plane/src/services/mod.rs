@@ -38,6 +38,8 @@ pub struct Services {
     pub settings: Settings,
     /// Ranges that the machine itself routes; default networks keep clear of them.
     pub host_ranges: Vec<Cidr>,
+    /// What is measured of load balancers' targets.
+    pub target_health: elbv2::health::Board,
     /// Wakes the removal of task definitions that are marked for deletion.
     pub purge_definitions: Notify,
 }

@@ -76,6 +76,7 @@ impl Fixture {
                 public_pool: "198.18.0.0/16".parse().unwrap(),
             },
             host_ranges: Vec::new(),
+            target_health: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         });
         Fixture { services, now: NOW.into(), _folder: folder }

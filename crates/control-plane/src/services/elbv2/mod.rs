@@ -1,5 +1,12 @@
 //! Elastic Load Balancing v2.
 
+mod arns;
+mod errors;
+pub mod health;
+pub mod instances;
+pub mod records;
+pub mod targets;
+
 use aws_shapes_elbv2 as elbv2;
 
 use crate::gateway::Operations;
@@ -12,4 +19,9 @@ pub fn register(operations: &mut Operations) {
 /// Declares the service's records.
 pub fn tables(tables: state_store::Tables) -> state_store::Tables {
     tables
+        .with::<records::LoadBalancer>()
+        .with::<records::Listener>()
+        .with::<records::TargetGroup>()
+        .with::<records::Target>()
+        .with::<instances::InstanceAddress>()
 }
