@@ -48,6 +48,12 @@ pub struct TaskSandbox {
     pub share_pid: bool,
     /// One IPC namespace for all containers of the task (`ipcMode: task`).
     pub share_ipc: bool,
+    /// The machine's own process ids (`pidMode: host`); not together with `share_pid`.
+    #[serde(default)]
+    pub host_pid: bool,
+    /// The machine's own IPC and its `/dev/shm` (`ipcMode: host`); not together with `share_ipc`.
+    #[serde(default)]
+    pub host_ipc: bool,
     /// Also `RUN_DIR`, so that the shim finds where to listen; filled in by [`crate::Runtime::launch`].
     #[serde(default)]
     pub run_dir: PathBuf,
@@ -66,6 +72,8 @@ impl TaskSandbox {
             limits: TaskLimits::default(),
             share_pid: false,
             share_ipc: false,
+            host_pid: false,
+            host_ipc: false,
             run_dir: PathBuf::new(),
             cgroup_root: String::new(),
         }
@@ -100,6 +108,12 @@ pub struct ContainerConfig {
     pub user: String,
     /// Further numeric groups for the process, beside those that the image's `/etc/group` gives the user.
     pub additional_gids: Vec<u32>,
+    /// A network namespace of the container's own, made by someone else, in place of its task's.
+    #[serde(default)]
+    pub network: Option<PathBuf>,
+    /// No `/dev/shm` at all (`ipcMode: none`).
+    #[serde(default)]
+    pub no_shm: bool,
     /// Host name in a UTS namespace of the container's own; `None` is the machine's own name.
     pub hostname: Option<String>,
     pub mounts: Vec<Mount>,
@@ -146,6 +160,8 @@ impl ContainerConfig {
             cwd: PathBuf::from("/"),
             user: String::new(),
             additional_gids: Vec::new(),
+            network: None,
+            no_shm: false,
             hostname: None,
             mounts: Vec::new(),
             etc: EtcFiles::default(),

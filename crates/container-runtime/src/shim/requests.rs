@@ -12,6 +12,7 @@ use crate::protocol::{Answer, Op, Refusal};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io;
+use std::os::fd::AsRawFd;
 
 /// Everything that needs the task and nothing else. `None`: the answer comes later.
 pub(super) fn answer(task: &mut Task, asker: Asker, op: Op) -> Result<Option<Answer>, Refusal> {
@@ -25,8 +26,18 @@ pub(super) fn answer(task: &mut Task, asker: Asker, op: Op) -> Result<Option<Ans
                 let message = format!("container {} already exists", config.name);
                 return Err(Refusal::new(FailureKind::AlreadyExists, message));
             }
-            task.find_network()?;
-            let container = Container::create(&task.places, *config, &task.around, &task.kept(), asker)?;
+            let container = match config.network.clone() {
+                Some(network) => {
+                    let (around, file) = task.around_in(&network)?;
+                    let mut kept = task.kept();
+                    kept.push(file.as_raw_fd());
+                    Container::create(&task.places, *config, &around, &kept, asker)?
+                }
+                None => {
+                    task.find_network()?;
+                    Container::create(&task.places, *config, &task.around, &task.kept(), asker)?
+                }
+            };
             task.containers.insert(container.status.name.clone(), container);
             Ok(None)
         }

@@ -326,7 +326,7 @@ impl Shim {
 
     fn container_ended(&mut self, name: &str, end: WaitStatus) {
         let Some(task) = &mut self.task else { return };
-        let shares_pids = task.sandbox.share_pid;
+        let shares_pids = task.sandbox.share_pid || task.sandbox.host_pid;
         let Some(container) = task.containers.get_mut(name) else { return };
         container.ended(end);
         if shares_pids {

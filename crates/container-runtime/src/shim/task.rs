@@ -11,7 +11,7 @@ use crate::config::{Network, TaskSandbox, valid_name};
 use crate::error::FailureKind;
 use crate::protocol::Refusal;
 use crate::spec::capabilities;
-use crate::spec::oci::Surroundings;
+use crate::spec::oci::{Isolation, Surroundings};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -22,7 +22,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub(super) struct Task {
@@ -118,8 +118,16 @@ impl Task {
         let own = |kind: &str| PathBuf::from(format!("/proc/{}/ns/{kind}", std::process::id()));
         let around = Surroundings {
             network: (sandbox.network == Network::Loopback).then(|| own("net")),
-            pid: pause.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/pid"))),
-            ipc: sandbox.share_ipc.then(|| own("ipc")),
+            pid: match pause {
+                Some(pid) => Isolation::Joined(PathBuf::from(format!("/proc/{pid}/ns/pid"))),
+                None if sandbox.host_pid => Isolation::Machine,
+                None => Isolation::Own,
+            },
+            ipc: match sandbox.share_ipc {
+                true => Isolation::Joined(own("ipc")),
+                false if sandbox.host_ipc => Isolation::Machine,
+                false => Isolation::Own,
+            },
             cgroup: group.to_owned(),
             own_capabilities,
             alive: alive.as_raw_fd(),
@@ -149,6 +157,20 @@ impl Task {
         if self.network.is_some() {
             return Ok(());
         }
+        let file = self.open_network(path)?;
+        self.around.network = Some(descriptor_path(&file));
+        self.network = Some(file);
+        Ok(())
+    }
+
+    /// What is around a container that has a network namespace of its own. The file has to stay open until the set-up runs.
+    pub(super) fn around_in(&self, network: &Path) -> Result<(Surroundings, File), Refusal> {
+        let file = self.open_network(network)?;
+        let around = Surroundings { network: Some(descriptor_path(&file)), ..self.around.clone() };
+        Ok((around, file))
+    }
+
+    fn open_network(&self, path: &Path) -> Result<File, Refusal> {
         use rustix::fs::{Mode, OFlags, openat};
         let inside = path.strip_prefix("/").unwrap_or(path);
         let file = openat(&self.machine_root, inside, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -156,9 +178,7 @@ impl Task {
                 let message = format!("network namespace {}: {}", path.display(), io::Error::from(e));
                 Refusal::new(FailureKind::CannotCreate, message)
             })?;
-        self.around.network = Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
-        self.network = Some(File::from(file));
-        Ok(())
+        Ok(File::from(file))
     }
 
     /// Descriptors that a set-up needs beside its own.
@@ -204,6 +224,10 @@ impl Task {
         }
         first_error.map_or(Ok(()), Err)
     }
+}
+
+fn descriptor_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn internal(what: &str, sandbox: &TaskSandbox, e: io::Error) -> Refusal {

@@ -18,14 +18,24 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Surroundings {
     /// `None` is the machine's own network.
     pub(crate) network: Option<PathBuf>,
-    /// `None` is a namespace of the container's own.
-    pub(crate) pid: Option<PathBuf>,
-    pub(crate) ipc: Option<PathBuf>,
+    pub(crate) pid: Isolation,
+    pub(crate) ipc: Isolation,
     pub(crate) cgroup: String,
     /// What this process may do.
     pub(crate) own_capabilities: u64,
     /// A pipe that hangs up when the shim is gone.
     pub(crate) alive: RawFd,
+}
+
+/// Whose process ids, or whose IPC, a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// A namespace of the container's own.
+    Own,
+    /// One that stands already.
+    Joined(PathBuf),
+    /// The machine's.
+    Machine,
 }
 
 /// Masked and read-only paths: Docker's lists.
@@ -89,7 +99,7 @@ pub(crate) fn specification(
             "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
         },
         "root": {"path": bundle.join("rootfs"), "readonly": config.readonly_rootfs},
-        "mounts": mounts(config, bundle),
+        "mounts": mounts(config, around, bundle),
         "linux": linux,
     });
     if let Some(hostname) = &config.hostname {
@@ -99,18 +109,17 @@ pub(crate) fn specification(
 }
 
 fn namespaces(config: &ContainerConfig, around: &Surroundings) -> Vec<Value> {
-    let joined = |kind: &str, path: &Option<PathBuf>| match path {
-        Some(path) => json!({"type": kind, "path": path}),
-        None => json!({"type": kind}),
-    };
-    let mut namespaces = vec![
-        joined("pid", &around.pid),
-        joined("ipc", &around.ipc),
-        json!({"type": "mount"}),
-        json!({"type": "cgroup"}),
-    ];
-    if around.network.is_some() {
-        namespaces.push(joined("network", &around.network));
+    let mut namespaces = vec![];
+    for (kind, isolation) in [("pid", &around.pid), ("ipc", &around.ipc)] {
+        match isolation {
+            Isolation::Own => namespaces.push(json!({"type": kind})),
+            Isolation::Joined(path) => namespaces.push(json!({"type": kind, "path": path})),
+            Isolation::Machine => {}
+        }
+    }
+    namespaces.extend([json!({"type": "mount"}), json!({"type": "cgroup"})]);
+    if let Some(path) = &around.network {
+        namespaces.push(json!({"type": "network", "path": path}));
     }
     if config.hostname.is_some() {
         namespaces.push(json!({"type": "uts"}));
@@ -118,7 +127,7 @@ fn namespaces(config: &ContainerConfig, around: &Surroundings) -> Vec<Value> {
     namespaces
 }
 
-fn mounts(config: &ContainerConfig, bundle: &Path) -> Vec<Value> {
+fn mounts(config: &ContainerConfig, around: &Surroundings, bundle: &Path) -> Vec<Value> {
     let sys = if config.privileged { "rw" } else { "ro" };
     let shm = config.shm_size_bytes.unwrap_or(DEFAULT_SHM_BYTES);
     let mut mounts = vec![
@@ -129,10 +138,17 @@ fn mounts(config: &ContainerConfig, bundle: &Path) -> Vec<Value> {
             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]}),
         json!({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
             "options": ["nosuid", "noexec", "nodev"]}),
-        json!({"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
-            "options": ["nosuid", "noexec", "nodev", "mode=1777", format!("size={shm}")]}),
         json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", sys]}),
     ];
+    match around.ipc {
+        _ if config.no_shm => {}
+        // Shared memory by name is part of what is shared.
+        Isolation::Machine => mounts.push(
+            json!({"destination": "/dev/shm", "type": "bind", "source": "/dev/shm", "options": ["rbind", "rprivate"]}),
+        ),
+        _ => mounts.push(json!({"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+            "options": ["nosuid", "noexec", "nodev", "mode=1777", format!("size={shm}")]})),
+    }
     mounts.push(cgroup_mount(bundle));
     for (name, destination) in ETC {
         let source = bundle.join(name);
