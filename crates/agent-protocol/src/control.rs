@@ -3,6 +3,8 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
+use routing::report::TargetReport;
+use serde::{Deserialize, Serialize};
 use vocabulary::{AccountId, Region, Timestamp};
 
 use crate::{
@@ -39,6 +41,25 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// PublishMetrics of TCS.
     fn publish_metrics(&self, request: PublishMetricsRequest) -> Answer<'_, ()>;
+
+    /// Ours: how the targets of the node's load balancers do. Each report is whole and replaces the one before it; it is kept in
+    /// memory, except that a target which has drained is let go durably. Refused by a control plane that gave the node none.
+    fn report_target_health(&self, report: TargetHealthReport) -> Answer<'_, ()> {
+        let message = format!("{} reports of targets have no receiver here.", report.targets.len());
+        let refused = ControlError::Refused { code: "UnsupportedOperation".to_owned(), message };
+        Box::pin(std::future::ready(Err(refused)))
+    }
+}
+
+/// The state of every target of the node's load balancers, and which of these take connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetHealthReport {
+    /// Of the configuration that it is about.
+    pub generation: u64,
+    pub targets: Vec<TargetReport>,
+    /// ARNs of the load balancers whose interfaces are there and whose listeners listen, each on every interface.
+    pub listening: Vec<String>,
 }
 
 /// Why a call up failed.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{acs, spec::NetworkState};
+use crate::{acs, spec::{LoadBalancers, NetworkState}};
 
 /// Everything that the control plane says to an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub enum AcsMessage {
     /// leaves security groups to EC2 and ignores this type.
     #[serde(rename = "LongshoreNetworkStateMessage")]
     NetworkState(NetworkState),
+    /// Ours: the load balancers whose listeners this node holds. The private keys of their certificates are in it.
+    #[serde(rename = "LongshoreLoadBalancersMessage")]
+    LoadBalancers(LoadBalancers),
 }
 
 /// Everything that an agent answers over the same connection.
@@ -86,6 +89,7 @@ const ACS_TYPES: &[&str] = &[
     "ErrorMessage",
     "CloseMessage",
     "LongshoreNetworkStateMessage",
+    "LongshoreLoadBalancersMessage",
 ];
 
 const AGENT_TYPES: &[&str] = &[

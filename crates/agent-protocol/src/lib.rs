@@ -27,6 +27,7 @@ pub mod tcs;
 pub use control::{
     Answer, ControlError, ControlPlane, LogBatch, LogDestination, LogEvent, RegistryLogin,
     RegistryLoginRequest,
+    TargetHealthReport,
 };
 pub use envelope::{AcsMessage, AgentMessage, DecodeError};
 pub use sensitive::Sensitive;

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 pub use addressing::{Cidr, MacAddress};
+use routing::config::Configuration;
 use serde::{Deserialize, Serialize};
 
 /// The elastic network interface of an `awsvpc` task.
@@ -97,4 +98,15 @@ pub enum RulePeer {
     Cidr(Cidr),
     /// Members of another (or the same) group.
     SecurityGroup(String),
+}
+
+/// The load balancers of the node, always all of them: a message replaces the one before it. It goes behind the
+/// [`NetworkState`] that has their networks and groups.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadBalancers {
+    /// Its generation orders the messages.
+    pub configuration: Configuration,
+    /// The interfaces that the configuration names, as the network needs them.
+    pub interfaces: Vec<NetworkInterface>,
 }

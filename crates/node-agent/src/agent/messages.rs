@@ -35,6 +35,9 @@ impl NodeAgent {
                 self.node.machine.runtime.nudge();
                 self.apply_network(state).await;
             }
+            AcsMessage::LoadBalancers(state) => {
+                tracing::error!(count = state.interfaces.len(), "this agent cannot hold load balancers");
+            }
             AcsMessage::Heartbeat(heartbeat) => {
                 let ack = acs::HeartbeatAckRequest { message_id: heartbeat.message_id };
                 self.send(AgentMessage::HeartbeatAck(ack));
