@@ -1,4 +1,7 @@
-//! What the name server answers by itself, derived from the tables: the private names of every VPC.
+//! What the name server answers by itself, derived from the tables: the private names of every VPC, and load balancers' names.
+//!
+//! A load balancer's name leads to its public addresses when it faces the internet, to its private ones otherwise, wherever it is asked
+//! from, as on AWS: who has no way outside does not reach the former.
 //!
 //! A VPC sees its own names only, as EC2 has it: what cannot be reached has no name. The machine itself sees all of them.
 //! A VPC whose range another one holds at the moment is left out: nobody asks from there.
@@ -6,16 +9,31 @@
 use std::{collections::HashSet, net::Ipv4Addr, sync::Arc};
 
 use addressing::Cidr;
-use name_server::{Name, PrivateNames, RESOLVER_ADDRESS, ZoneTable, Zones};
+use name_server::{Data, Name, PrivateNames, RESOLVER_ADDRESS, Zone, ZoneTable, Zones};
 use state_store::{Notice, Record, State, StateError, View};
 use tokio::sync::watch;
 use vocabulary::Scope;
 
-use crate::services::ec2::{
-    networks::domain,
-    records::{RangeHolders, Vpc},
-    state::vpcs,
+use crate::services::{
+    ec2::{
+        networks::domain,
+        records::{NetworkInterface, RangeHolders, Vpc},
+        state::vpcs,
+    },
+    elbv2::records::LoadBalancer,
 };
+
+/// What all load balancers' names are in: `NAME-ID.REGION.elb.localhost`.
+const BALANCERS: &str = "elb.localhost";
+/// As AWS gives with load balancers' addresses.
+const BALANCER_TTL_SECONDS: u32 = 60;
+
+/// Kinds of records that names follow from.
+const KINDS: [(&str, &str); 3] = [
+    (Vpc::SERVICE, Vpc::KIND),
+    (RangeHolders::SERVICE, RangeHolders::KIND),
+    (LoadBalancer::SERVICE, LoadBalancer::KIND),
+];
 
 /// Publishes a table whenever a VPC changes, until nobody reads any more.
 ///
@@ -25,10 +43,7 @@ pub async fn follow(state: State, publish: watch::Sender<Arc<ZoneTable>>) -> Res
     let mut changes = state.changes();
     while publish.send(Arc::new(table(&state.view()))).is_ok() {
         while let Notice::Changes(touched) = changes.next().await? {
-            if touched
-                .iter()
-                .any(|one| one.service == Vpc::SERVICE && [Vpc::KIND, RangeHolders::KIND].contains(&one.kind))
-            {
+            if touched.iter().any(|one| KINDS.contains(&(one.service, one.kind))) {
                 break;
             }
         }
@@ -40,6 +55,7 @@ pub async fn follow(state: State, publish: watch::Sender<Arc<ZoneTable>>) -> Res
 pub fn table(view: &View) -> ZoneTable {
     let mut all = Vec::new();
     let mut views = Vec::new();
+    let zones: Zones = balancers(view).into_iter().collect();
     let reached: HashSet<String> = vpcs(view).into_iter().map(|vpc| vpc.vpc_id).collect();
     for found in view.scan_all::<Vpc>().filter(|found| reached.contains(&found.id)) {
         let vpc = found.value;
@@ -49,7 +65,7 @@ pub fn table(view: &View) -> ZoneTable {
             sources: vec![vpc.cidr],
             dns_support: vpc.enable_dns_support,
             private_names: vec![names],
-            zones: Zones::default(),
+            zones: zones.clone(),
         });
     }
     views.push(name_server::View {
@@ -57,9 +73,30 @@ pub fn table(view: &View) -> ZoneTable {
         sources: vec![Cidr::host(RESOLVER_ADDRESS), Cidr::host(Ipv4Addr::LOCALHOST)],
         dns_support: true,
         private_names: all,
-        zones: Zones::default(),
+        zones,
     });
     ZoneTable::new(u64::try_from(view.revision()).unwrap_or(0), views)
+}
+
+/// The zone of all load balancers; none where its name cannot be read, which it can.
+fn balancers(view: &View) -> Option<Arc<Zone>> {
+    // Serials wrap (RFC 1982).
+    let mut zone = Zone::new(Name::parse(BALANCERS).ok()?, view.revision() as u32);
+    for found in view.scan_all::<LoadBalancer>() {
+        let Ok(name) = Name::parse(&found.value.dns_name) else { continue };
+        for node in &found.value.nodes {
+            let Some(interface) = view.get::<NetworkInterface>(&found.scope, &node.interface_id) else {
+                continue;
+            };
+            let public =
+                interface.public.as_ref().map(|public| public.address).filter(|_| !found.value.internal);
+            let address = Data::A(public.unwrap_or(interface.private_address));
+            if let Err(error) = zone.add(name.clone(), BALANCER_TTL_SECONDS, &address) {
+                tracing::warn!(%error, name = found.value.dns_name, "a load balancer's address has no name");
+            }
+        }
+    }
+    Some(Arc::new(zone))
 }
 
 /// Names need both of a VPC's DNS attributes.
