@@ -9,7 +9,7 @@
 //! What is where:
 //! - [`Runtime`] and [`TaskHandle`]: the agent's side (tokio). [`LogTail`]: a container's output from a remembered position.
 //! - [`shim_main`]: the shim's side; call it before any thread exists.
-//! - `TASK_DIR/containers/NAME/`: `config.json`, `status.json`, `output/`, the overlay's `upper` and `work`.
+//! - `TASK_DIR/containers/NAME/`: `status.json`, `output/`, the overlay's `upper` and `work`.
 //! - `RUN_DIR/TASK/bundles/NAME/`: the OCI bundle with its `rootfs`, mounted only in the shim's mount namespace, so that nothing stays mounted
 //!   however the shim ends; from outside it is `/proc/SHIM/root/RUN_DIR/TASK/bundles/NAME/rootfs`.
 //! - cgroups: `ROOT/TASK/NAME` below each hierarchy, limits of the task on `ROOT/TASK`; the shims themselves in `ROOT/shims`.

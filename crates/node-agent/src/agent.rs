@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     config::AgentConfig,
     endpoint::{Directory, Server, ServerError},
-    journal::{self, JournalError, TaskJournal},
+    journal::{self, Journal, JournalError, TaskJournal},
     node::{Machine, Node},
     task::{Command, Task},
     trash::Trash,
@@ -170,10 +170,11 @@ impl NodeAgent {
             Some(address) => Some(Server::start(address, Arc::clone(&directory)).await?),
             None => None,
         };
+        let journal = Arc::new(Journal::open(config.journal_file())?);
         let trash = Arc::new(Trash::open(&config.trash_dir())?);
         let emptying = tokio::spawn(Arc::clone(&trash).keep_empty());
         let metadata_address = server.as_ref().map(|server| server.address);
-        let node = Arc::new(Node { config, machine, control, directory, clock, trash });
+        let node = Arc::new(Node { config, machine, control, directory, clock, trash, journal });
         let mut agent = NodeAgent {
             node,
             tasks: HashMap::new(),
@@ -193,7 +194,9 @@ impl NodeAgent {
     async fn recover(&mut self) {
         let tasks_dir = self.node.config.tasks_dir();
         let (mut found, mut torn) = (Vec::new(), Vec::new());
-        for id in journal::task_ids(&tasks_dir) {
+        let mut ids = self.node.journal.tasks();
+        ids.append(&mut journal::task_dirs(&tasks_dir));
+        for id in ids {
             let journal = TaskJournal::new(&self.node, &id);
             match Task::recover(&self.node, journal.clone()).await {
                 Some(task) => found.push(task),

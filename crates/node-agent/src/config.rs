@@ -50,6 +50,11 @@ impl AgentConfig {
         self.data_dir.join("tasks")
     }
 
+    /// What the agent was told and observed.
+    pub fn journal_file(&self) -> PathBuf {
+        self.data_dir.join("journal")
+    }
+
     /// What stopped tasks left, until it is deleted.
     pub fn trash_dir(&self) -> PathBuf {
         self.data_dir.join("trash")

@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     config::AgentConfig,
     endpoint::Directory,
+    journal::Journal,
     ports::{Images, Network, Runtime},
     trash::Trash,
 };
@@ -28,4 +29,5 @@ pub(crate) struct Node {
     pub directory: Arc<Directory>,
     pub clock: Clock,
     pub trash: Arc<Trash>,
+    pub journal: Arc<Journal>,
 }

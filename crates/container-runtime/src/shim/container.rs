@@ -156,7 +156,6 @@ impl Container {
         let bytes =
             serde_json::to_vec(&specification).map_err(|e| refuse(FailureKind::Internal, e.to_string()))?;
         fs::write(bundle.join("config.json"), bytes).map_err(cannot("writing the bundle"))?;
-        files::write_json(&dir.join(files::CONFIG), &config).map_err(cannot("writing the configuration"))?;
         let writer = OutputWriter::create(&dir.join("output"), config.output.clone())
             .map_err(cannot("making the output directory"))?;
 

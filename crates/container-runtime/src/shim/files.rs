@@ -28,7 +28,7 @@ impl Places {
         Places { task: sandbox.dir.clone(), run: sandbox.run_dir.join(&sandbox.task_id) }
     }
 
-    /// Configuration, status, output, and the layers that the container writes.
+    /// Status, output, and the layers that the container writes.
     pub(crate) fn lasting(&self, name: &str) -> PathBuf {
         self.task.join("containers").join(name)
     }
@@ -46,8 +46,6 @@ impl Places {
 
 /// The [`crate::TaskSandbox`].
 pub(crate) const SANDBOX: &str = "sandbox.json";
-/// The [`crate::ContainerConfig`], beside the container's other files.
-pub(crate) const CONFIG: &str = "config.json";
 const STATUS: &str = "status.json";
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {

@@ -5,7 +5,7 @@
 //! plane does not answer, a blocking container's output waits on disk (and in the end the container waits), a non-blocking one's is
 //! dropped beyond its buffer.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use agent_protocol::{
     ControlError, ControlPlane, LogBatch, LogDestination,
@@ -15,7 +15,7 @@ use container_runtime::{LogPosition, LogRecord};
 use tokio::time::Instant;
 
 use super::{Assembler, Batch, MAX_BATCH_BYTES, events::position_after};
-use crate::{journal, ports::Tail, retry::Backoff};
+use crate::{journal::TaskJournal, ports::Tail, retry::Backoff};
 
 /// Between two calls for one stream.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
@@ -42,14 +42,14 @@ pub(crate) enum Destination {
 
 pub(crate) struct Shipper {
     pub destination: Destination,
-    /// Remembers the position.
-    pub position_file: PathBuf,
+    /// Remembers the position, under the run's name.
+    pub journal: TaskJournal,
+    pub name: String,
 }
 
 /// Ships everything that `tail` gives until its end. What was sent before is not in it: the caller began it at the
 /// remembered position.
 pub(crate) async fn ship(shipper: Shipper, tail: Box<dyn Tail>) {
-    let position_file = shipper.position_file;
     match shipper.destination {
         Destination::Node => discard(tail, KEPT_SEGMENTS).await,
         Destination::Nowhere => discard(tail, 0).await,
@@ -62,7 +62,8 @@ pub(crate) async fn ship(shipper: Shipper, tail: Box<dyn Tail>) {
             let cloud = CloudWatch {
                 control,
                 stream,
-                position_file,
+                journal: shipper.journal,
+                name: shipper.name,
                 tail,
                 assembler,
                 batch: Batch::default(),
@@ -92,7 +93,8 @@ async fn discard(mut tail: Box<dyn Tail>, keep: u64) {
 struct CloudWatch {
     control: Arc<dyn ControlPlane>,
     stream: LogDestination,
-    position_file: PathBuf,
+    journal: TaskJournal,
+    name: String,
     tail: Box<dyn Tail>,
     assembler: Assembler,
     batch: Batch,
@@ -191,7 +193,7 @@ impl CloudWatch {
             self.dropped = 0;
         }
         if position != LogPosition::default() {
-            match journal::write_json(&self.position_file, &position) {
+            match self.journal.save_position(&self.name, position) {
                 Ok(()) => self.tail.acknowledge(position),
                 Err(error) => tracing::warn!(%error, "a log position could not be remembered"),
             }

@@ -185,7 +185,7 @@ async fn fresh_credentials_are_acknowledged_and_survive_a_restart() {
     assert_eq!(acked.await, "cred-2");
     tokio::time::sleep(Duration::from_millis(1)).await;
     fixture.restart().await;
-    let path = fixture.disk.path().join("data/tasks/t1/task.json");
+    let path = fixture.disk.path().join("data/journal");
     assert!(std::fs::read_to_string(path).unwrap().contains("ASIANEW"));
 }
 

@@ -1,6 +1,6 @@
 //! The agent dies and comes back; the sandboxes do not notice.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use agent_protocol::state::AttachmentStatus;
 
@@ -172,7 +172,12 @@ async fn a_torn_journal_is_as_good_as_none() {
     let mut fixture = Fixture::new().await;
     let dir = fixture.disk.path().join("data/tasks/torn");
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join("task.json"), "{\"taskArn\": ").unwrap();
+    let journal = fixture.disk.path().join("data/journal");
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(journal)
+        .and_then(|mut file| file.write_all(b"{\"spec\":[\"torn\",{\"taskArn\": "))
+        .unwrap();
     fixture.restart().await;
     assert!(!dir.exists());
 }

@@ -141,7 +141,7 @@ impl Executor {
             (LogConfiguration::None, _) => Destination::Nowhere,
             _ => Destination::Node,
         };
-        let shipper = Shipper { destination, position_file: self.journal.position_file(name) };
+        let shipper = Shipper { destination, journal: self.journal.clone(), name: name.to_owned() };
         let tail = outputs.tail(name, self.journal.position(name));
         self.shippers.insert(name.to_owned(), tokio::spawn(ship(shipper, tail)));
     }

@@ -1,0 +1,76 @@
+use std::{fs, io::Write};
+
+use super::*;
+
+fn raw(text: &str) -> Box<serde_json::value::RawValue> {
+    serde_json::value::to_raw_value(text).unwrap()
+}
+
+fn position(offset: u64) -> LogPosition {
+    LogPosition { segment: 1, offset }
+}
+
+/// What is held of a task: specification, record, positions.
+fn held(journal: &Journal, task: &str) -> Option<(String, String, Vec<(String, u64)>)> {
+    let held = journal.read().remove(task)?;
+    let positions = held.positions.into_iter().map(|(name, at)| (name, at.offset)).collect();
+    Some((held.spec?.get().to_owned(), held.record?.get().to_owned(), positions))
+}
+
+fn fill(journal: &Journal) {
+    journal.append(&[Line::Spec("a".into(), raw("spec a")), Line::Record("a".into(), raw("one"))]).unwrap();
+    journal.append(&[Line::Spec("b".into(), raw("spec b")), Line::Record("b".into(), raw("one"))]).unwrap();
+    journal.append(&[Line::Record("a".into(), raw("two"))]).unwrap();
+    journal.append(&[Line::Position("a".into(), "app".into(), position(7))]).unwrap();
+    journal.append(&[Line::Position("a".into(), "app".into(), position(9))]).unwrap();
+    journal.append(&[Line::Gone("b".into())]).unwrap();
+}
+
+#[test]
+fn the_last_word_counts_before_and_after_the_file_is_opened_anew() {
+    let disk = tempfile::tempdir().unwrap();
+    let path = disk.path().join("journal");
+    let journal = Journal::open(path.clone()).unwrap();
+    fill(&journal);
+    let expected = Some(("\"spec a\"".to_owned(), "\"two\"".to_owned(), vec![("app".to_owned(), 9)]));
+    assert_eq!(held(&journal, "a"), expected);
+    assert_eq!(journal.tasks(), ["a".to_owned()].into());
+    drop(journal);
+    let before = fs::metadata(&path).unwrap().len();
+    let journal = Journal::open(path.clone()).unwrap();
+    assert_eq!(held(&journal, "a"), expected);
+    assert_eq!(journal.positions.lock().unwrap()["a"]["app"], position(9));
+    assert!(fs::metadata(&path).unwrap().len() < before, "what is past is left out");
+}
+
+#[test]
+fn a_torn_end_takes_nothing_with_it() {
+    let disk = tempfile::tempdir().unwrap();
+    let path = disk.path().join("journal");
+    fill(&Journal::open(path.clone()).unwrap());
+    let whole = fs::read(&path).unwrap();
+    let last_line = br#"{"record":["a","three"]}"#;
+    for length in 0..last_line.len() {
+        fs::write(&path, &whole).unwrap();
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&last_line[..length]).unwrap();
+        let journal = Journal::open(path.clone()).unwrap();
+        assert_eq!(held(&journal, "a").unwrap().1, "\"two\"");
+        journal.append(&[Line::Record("a".into(), raw("four"))]).unwrap();
+        assert_eq!(held(&journal, "a").unwrap().1, "\"four\"", "what follows a torn line is read");
+    }
+}
+
+#[test]
+fn the_file_stays_in_proportion_to_what_counts() {
+    let disk = tempfile::tempdir().unwrap();
+    let path = disk.path().join("journal");
+    let journal = Journal::open(path.clone()).unwrap();
+    let large = "x".repeat(100_000);
+    for _ in 0..200 {
+        journal.append(&[Line::Record("a".into(), raw(&large))]).unwrap();
+    }
+    assert!(fs::metadata(&path).unwrap().len() < SMALLEST_REWRITE + 200_000);
+    journal.append(&[Line::Spec("a".into(), raw("spec"))]).unwrap();
+    assert_eq!(held(&journal, "a").unwrap().1.len(), large.len() + 2);
+    journal.flush().unwrap();
+}
