@@ -1,1 +1,5 @@
 //! The data planes of the load balancers.
+
+mod sockets;
+
+pub use sockets::{HostSockets, Sockets};
