@@ -24,16 +24,26 @@
 //! It never places a task, never touches a load balancer (it says which weights each deployment is to have) and does not
 //! keep the texts' history: the caller stores events and numbers them.
 
+mod accounting;
+mod choose;
+mod daemon;
 pub mod events;
+mod hooks;
 mod limits;
 mod plan;
+mod rebalance;
+mod replica;
 mod requests;
+mod rollout;
+mod round;
 mod service;
+mod stages;
 mod state;
 mod task;
+mod task_sets;
 
 pub use limits::{Bounds, circuit_breaker_threshold};
-pub use plan::{Limits, Plan, Report, Start, Stop, Waiting};
+pub use plan::{Limits, Plan, Report, Start, Stop, Waiting, plan};
 pub use service::{
     Alarms, Canary, CircuitBreaker, Configuration, Controller, EarlySuccess, Hook, HookStage, HookTarget,
     Linear, Scheduling, Service, ServiceStatus, SourceCleanup, Strategy, Threshold,

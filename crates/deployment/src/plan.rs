@@ -1,8 +1,11 @@
 //! The one entry: from a snapshot to a plan and a report.
 
-use vocabulary::Timestamp;
+use vocabulary::{Ids, Timestamp};
 
-use crate::{Deployment, HookRun, Noted, Rollout, State};
+use crate::{
+    Controller, Deployment, HookRun, Noted, Phase, Rollout, Scheduling, Service, ServiceStatus, State, Task,
+    accounting, daemon, events, replica, rollout, round::Round, stages, task_sets,
+};
 
 /// What bounds one plan. What did not fit comes with the next, which is due at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,4 +88,57 @@ pub enum Waiting {
     Failed { deployment: String },
     /// What is left did not fit into this plan.
     Limit,
+}
+
+/// Plans for one service.
+///
+/// `tasks` are all tasks of the service that are not [`Noted::Accounted`] *and* stopped; passing those too changes nothing.
+pub fn plan(
+    service: &Service,
+    state: &State,
+    tasks: &[Task],
+    limits: Limits,
+    now: Timestamp,
+    ids: &mut dyn Ids,
+) -> (Plan, Report) {
+    let mut round = Round::new(service, state, tasks, limits, now, ids);
+    accounting::account(&mut round);
+    match (service.status, service.controller) {
+        (ServiceStatus::Draining, _) => drain(&mut round),
+        (ServiceStatus::Active, Controller::Ecs) => deploy(&mut round),
+        (ServiceStatus::Active, Controller::External | Controller::CodeDeploy) => task_sets::plan(&mut round),
+    }
+    round.finish()
+}
+
+/// Everything goes, protected or not.
+fn drain(round: &mut Round<'_>) {
+    let living: Vec<&Task> = round.tasks.iter().copied().filter(|task| task.is_living()).collect();
+    for task in living {
+        let reason = events::scaling_reason(&task.deployment);
+        round.stop(task, reason);
+    }
+    if round.tasks.iter().all(|task| task.phase == Phase::Stopped) {
+        round.plan.service_inactive = true;
+        round.plan.inactive = std::mem::take(&mut round.state.deployments);
+        round.plan.drained_task_sets = round.state.task_sets.drain(..).map(|set| set.id).collect();
+        rollout::end_with_service(round);
+    }
+}
+
+fn deploy(round: &mut Round<'_>) {
+    if round.state.primary().is_none() {
+        return;
+    }
+    rollout::begin(round);
+    rollout::watch(round);
+    rollout::obey(round);
+    stages::advance(round);
+    rollout::forget_drained(round);
+    match &round.service.scheduling {
+        Scheduling::Replica => replica::plan(round),
+        Scheduling::Daemon { eligible } => daemon::plan(round, eligible),
+    }
+    rollout::complete(round);
+    rollout::tell_steady(round);
 }

@@ -105,7 +105,7 @@ impl State {
     /// StopServiceDeployment: ROLLBACK takes the rollout back to the last completed deployment, ABORT leaves everything as it is.
     ///
     /// # Errors
-    /// When nothing is in progress, or there is nothing to go back to.
+    /// When nothing is in progress (the clean-up of a staged rollout is past that), or there is nothing to go back to.
     pub fn request_stop(&mut self, stop: StopType, now: Timestamp) -> Result<(), Refused> {
         let primary = self.primary().map(|deployment| deployment.id.clone());
         let goes_back =
@@ -114,6 +114,7 @@ impl State {
             .rollout
             .as_mut()
             .filter(|rollout| matches!(rollout.status, RolloutStatus::Pending | RolloutStatus::InProgress))
+            .filter(|rollout| rollout.stage != Some(Stage::CleanUp))
             .ok_or(Refused::NotInProgress)?;
         match stop {
             StopType::Rollback if !goes_back => return Err(Refused::NothingToRollBackTo),

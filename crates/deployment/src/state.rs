@@ -84,6 +84,8 @@ pub enum RolloutState {
 pub struct StartBackOff {
     /// Failed rounds of starts in a row.
     pub rounds: u32,
+    /// When the last such round was counted. Tasks made before belong to it.
+    pub failed_at: Option<Timestamp>,
     /// No start before this.
     pub until: Option<Timestamp>,
 }
@@ -302,8 +304,8 @@ pub struct Rebalance {
     pub fruitless: u32,
     /// No move before this.
     pub not_before: Option<Timestamp>,
-    /// The greatest difference between zones when the move began.
-    pub spread: u32,
+    /// How unevenly the zones were filled when the move began.
+    pub unevenness: u64,
 }
 
 /// Why a request about a rollout was refused.

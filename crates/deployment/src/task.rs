@@ -16,6 +16,7 @@ pub struct Task {
     /// The deployment (or task set) that started it: `ecs-svc/DIGITS`.
     pub deployment: String,
     pub phase: Phase,
+    pub created_at: Timestamp,
     /// When it reached RUNNING, also when it no longer is.
     pub running_since: Option<Timestamp>,
     /// The containers' own health checks; [`Check::None`] when no essential container has one.
@@ -87,8 +88,6 @@ pub enum EndedBy {
 pub enum Noted {
     #[default]
     Nothing,
-    /// It was RUNNING.
-    Running,
     /// It was in good health once.
     Healthy,
     /// Its end or its bad health was counted, or needs no count.
