@@ -6,8 +6,9 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use addressing::{Cidr, MacAddress};
 
 use crate::{
+    bridge::HostPorts,
     error::{During, NetworkError},
-    netlink::{NextHop, Nftables, ROUTE_PROTOCOL, Rtnetlink, route},
+    netlink::{NextHop, Nftables, Rtnetlink, route},
     nft::Nft,
     records::{Frame, Records},
     ruleset,
@@ -36,6 +37,8 @@ pub(crate) struct Engine {
     pub(super) held: BTreeSet<Ipv4Addr>,
     /// Ranges with an unreachable route.
     pub(super) covered: BTreeSet<Cidr>,
+    /// Ports of the node that are kept from everyone else.
+    pub(super) ports: HostPorts,
     /// A change broke off: the kernel may not have what the state says until everything is loaded again.
     pub(super) dirty: bool,
 }
@@ -62,7 +65,7 @@ impl Engine {
                 .collect(),
             covered: routes
                 .iter()
-                .filter(|route| route.protocol == ROUTE_PROTOCOL && route.unreachable)
+                .filter(|route| route.protocol == config.route_protocol && route.unreachable)
                 .map(|route| route.destination)
                 .collect(),
             uplinks: Uplinks::new(gated),
@@ -73,10 +76,12 @@ impl Engine {
             records,
             slots,
             bridge,
+            ports: HostPorts::default(),
             dirty: true,
         };
         let begun = engine
-            .converge_addresses()
+            .begin_bridge(&routes)
+            .and_then(|()| engine.converge_addresses())
             .and_then(|()| engine.converge_routes(&routes))
             .and_then(|()| engine.load_and_open());
         match begun {
@@ -137,7 +142,8 @@ impl Engine {
         results.push(self.uplinks.close());
         let nowhere = NextHop::Unreachable { metric: LAST_METRIC };
         for range in std::mem::take(&mut self.covered) {
-            let gone = self.host.request_gone(route::delete_route(range, nowhere));
+            let gone =
+                self.host.request_gone(route::delete_route(range, nowhere, self.config.route_protocol));
             results.push(gone.during(|| format!("cannot remove the route of {range}")));
         }
         let gone = self.host.request_gone(route::delete_link(self.bridge));

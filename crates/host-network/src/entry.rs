@@ -9,7 +9,7 @@ use addressing::MacAddress;
 
 use crate::{
     netlink::{Data, Element},
-    spec::{GroupId, InterfaceSpec},
+    spec::{GroupId, InterfaceSpec, Published, Transport},
     state::{Interface, Unions},
 };
 
@@ -28,6 +28,8 @@ pub(crate) enum Entry {
     Public { public: Ipv4Addr, private: Ipv4Addr },
     /// The private address appears outside as this public one.
     Holder { private: Ipv4Addr, public: Ipv4Addr },
+    /// The node's port leads to this one.
+    Published { port: Published, address: Ipv4Addr },
 }
 
 impl Entry {
@@ -46,6 +48,7 @@ impl Entry {
             entries.insert(Entry::Public { public, private: address });
             entries.insert(Entry::Holder { private: address, public });
         }
+        entries.extend(spec.published.iter().map(|port| Entry::Published { port: *port, address }));
         entries
     }
 
@@ -57,6 +60,10 @@ impl Entry {
             Entry::Member { group, .. } => members_set(group),
             Entry::Public { .. } => "public-to-private".to_owned(),
             Entry::Holder { .. } => "private-to-public".to_owned(),
+            Entry::Published { port, .. } => match port.protocol {
+                Transport::Tcp => "published-tcp".to_owned(),
+                Transport::Udp => "published-udp".to_owned(),
+            },
         }
     }
 
@@ -69,6 +76,9 @@ impl Entry {
             Entry::Member { address, .. } => address.to_string(),
             Entry::Public { public, private } => format!("{public} : {private}"),
             Entry::Holder { private, public } => format!("{private} : {public}"),
+            Entry::Published { port, address } => {
+                format!("{} : {address} . {}", port.host_port, port.container_port)
+            }
         }
     }
 
@@ -92,6 +102,13 @@ impl Entry {
             }
             Entry::Holder { private, public } => {
                 (private.octets().to_vec(), Data::Value(public.octets().to_vec()))
+            }
+            Entry::Published { port, address } => {
+                // ipv4_addr (4) . inet_service (2, padded to 4)
+                let mut value = address.octets().to_vec();
+                value.extend(port.container_port.to_be_bytes());
+                value.extend([0, 0]);
+                (port.host_port.to_be_bytes().to_vec(), Data::Value(value))
             }
         };
         Element { set: self.set(), key, data }

@@ -52,7 +52,11 @@ impl Engine {
                 route::set_link_mac_up(inner, spec.mac),
                 route::add_address(inner, spec.address, spec.subnet.prefix_len()),
                 route::add_neighbour(inner, router, host_mac),
-                route::add_route(Cidr::ANYWHERE, NextHop::Gateway { index: inner, router }),
+                route::add_route(
+                    Cidr::ANYWHERE,
+                    NextHop::Gateway { index: inner, router },
+                    self.config.route_protocol,
+                ),
             ])
             .during(|| format!("cannot set up eth0 of {}", spec.eni_id))?;
         self.connect_host(interface)?;
@@ -71,11 +75,11 @@ impl Engine {
         let hop = NextHop::Link { index, source };
         let mut requests = vec![
             route::add_neighbour(index, spec.address, spec.mac),
-            route::add_route(Cidr::host(spec.address), hop),
+            route::add_route(Cidr::host(spec.address), hop, self.config.route_protocol),
             route::set_link_alias(index, &format!("longshore {} {}", spec.eni_id, spec.address)),
         ];
         if let Some(public) = spec.public_address {
-            requests.push(route::add_route(Cidr::host(public), hop));
+            requests.push(route::add_route(Cidr::host(public), hop, self.config.route_protocol));
         }
         self.host.request_all(requests).during(|| format!("cannot route to {}", spec.eni_id))
     }
@@ -105,6 +109,7 @@ impl Engine {
         let removed = self.entries(&interface);
         self.change_elements(&removed, &BTreeSet::new())?;
         self.state.interfaces.remove(eni_id);
+        self.ports.release(eni_id);
         self.records.remove_interface(&interface.slot)?;
         let mut addresses = vec![interface.spec.address];
         addresses.extend(interface.spec.public_address);
@@ -178,7 +183,7 @@ impl Engine {
     ) -> Result<(), NetworkError> {
         let hop = NextHop::Link { index: interface.host_index, source: None };
         self.host
-            .request_gone(route::delete_route(Cidr::host(public), hop))
+            .request_gone(route::delete_route(Cidr::host(public), hop, self.config.route_protocol))
             .during(|| format!("cannot remove the route to {public}"))?;
         self.slots.doom(Doomed { host_index: None, netns: None, addresses: vec![public], done: None });
         Ok(())
@@ -188,7 +193,7 @@ impl Engine {
         self.state.interfaces.values().map(|interface| self.attached(interface)).collect()
     }
 
-    fn attached(&self, interface: &Interface) -> Attached {
+    pub(super) fn attached(&self, interface: &Interface) -> Attached {
         Attached {
             spec: interface.spec.clone(),
             netns_path: self.slots.names().netns(&interface.slot),

@@ -12,6 +12,7 @@
 //! - A change that breaks off leaves an interface closed, never open.
 //! - Nothing of the host's own is changed but the forwarding setting of its default route's link, which is put back
 //!   and confined meanwhile (see `uplink`). Everything made carries the prefix, table or route protocol given to it.
+//! - A container on the node's bridge is reached through the ports that are published for it, and by its neighbours.
 //! - Tasks and their network outlive the process; the next start adopts them.
 //!
 //! It does not choose addresses (`addressing` does), resolve names, or know tasks and accounts.
@@ -49,6 +50,7 @@
 //!         mac: "02:11:22:33:44:55".parse()?,
 //!         security_groups: BTreeSet::from([web]),
 //!         public_address: Some("198.18.0.7".parse()?),
+//!         published: vec![],
 //!     })
 //!     .await?;
 //! println!("run the task in {}", attached.netns_path.display());
@@ -60,6 +62,7 @@
 //! ```
 
 mod adopt;
+mod bridge;
 mod engine;
 mod entry;
 mod error;
@@ -92,6 +95,6 @@ pub use probe::{Finding, Verdict, probe};
 pub use sockets::NamespaceSockets;
 pub use spec::{
     Attached, DesiredNetwork, EniId, GroupId, HostAddress, HostService, IdError, InterfaceSpec,
-    METADATA_ADDRESS, NetworkConfig, Peer, Ports, RESOLVER_ADDRESS, Reconciled, Rule, SecurityGroupSpec,
-    Traffic, Transport, VpcId, VpcSpec,
+    METADATA_ADDRESS, NetworkConfig, Peer, Ports, Publish, Published, RESOLVER_ADDRESS, Reconciled, Rule,
+    SecurityGroupSpec, Traffic, Transport, VpcId, VpcSpec,
 };

@@ -23,7 +23,7 @@ use crate::{
     engine::Engine,
     error::NetworkError,
     spec::{
-        Attached, DesiredNetwork, EniId, GroupId, InterfaceSpec, NetworkConfig, Reconciled,
+        Attached, DesiredNetwork, EniId, GroupId, InterfaceSpec, NetworkConfig, Publish, Reconciled,
         SecurityGroupSpec, VpcId, VpcSpec,
     },
 };
@@ -123,6 +123,18 @@ impl Network {
     /// Attaching the same again returns what is there.
     pub async fn attach(&self, spec: InterfaceSpec) -> Result<Attached, NetworkError> {
         self.call(move |engine| engine.attach(spec)).await
+    }
+
+    /// Makes an interface on the node's bridge, in a namespace of its own, and publishes `ports` at the node's addresses. Address and
+    /// ephemeral ports are chosen. One that is there already is answered as it is. Detached like any other.
+    pub async fn attach_bridged(&self, id: EniId, ports: Vec<Publish>) -> Result<Attached, NetworkError> {
+        self.call(move |engine| engine.attach_bridged(id, &ports)).await
+    }
+
+    /// The bridge's range, and the node's address on it, which stands for the node inside of it.
+    pub async fn bridge(&self) -> Result<Option<(Cidr, Ipv4Addr)>, NetworkError> {
+        self.call(|engine| Ok(engine.state.bridge().map(|range| (range, addressing::vpc::router(range)))))
+            .await
     }
 
     /// Removes the interface, and its namespace as far as no process is left in it. Returns when link, namespace file
@@ -263,8 +275,10 @@ fn check(config: &NetworkConfig) -> Result<(), NetworkError> {
     if !run_dir.is_absolute() {
         return refused(format!("the run directory {} is not absolute", run_dir.display()));
     }
-    if !(8..=28).contains(&public_range.prefix_len()) {
-        return refused(format!("the public range {public_range} is not between /8 and /28"));
+    if let Some(range) = public_range
+        && !(8..=28).contains(&range.prefix_len())
+    {
+        return refused(format!("the public range {range} is not between /8 and /28"));
     }
     if *warm_namespaces > 256 {
         return refused(format!("{warm_namespaces} prepared namespaces are more than 256"));

@@ -196,12 +196,15 @@ fn look_at_routes(config: &NetworkConfig) -> Vec<Finding> {
             "Tasks reach each other and this machine only. Add a default route if they shall reach more.",
         ),
     };
-    let taken = ranges.iter().find(|range| **range != Cidr::ANYWHERE && range.overlaps(config.public_range));
+    let Some(public) = config.public_range else {
+        return vec![outside];
+    };
+    let taken = ranges.iter().find(|range| **range != Cidr::ANYWHERE && range.overlaps(public));
     let public = match taken {
-        None => finding::<_, NetworkError>("public addresses", Ok(config.public_range.to_string()), ""),
+        None => finding::<_, NetworkError>("public addresses", Ok(public.to_string()), ""),
         Some(range) => limited(
             "public addresses",
-            format!("{} overlaps {range}, which this machine routes elsewhere", config.public_range),
+            format!("{public} overlaps {range}, which this machine routes elsewhere"),
             "Configure another range for public addresses.",
         ),
     };

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 use crate::{
+    bridge::BRIDGE_VPC,
     engine::Engine,
     error::NetworkError,
     spec::{DesiredNetwork, InterfaceSpec, Reconciled},
-    state::{State, Unions, check_rules},
+    state::{Interface, State, Unions, check_rules},
 };
 
 type Gone = oneshot::Receiver<Result<(), NetworkError>>;
@@ -36,6 +37,7 @@ impl Engine {
             next.groups.insert(group.id.clone(), group);
         }
         next.remote_members = desired.remote_members;
+        self.keep_bridge(&mut next);
 
         let mut report = Reconciled::default();
         let mut gone = vec![];
@@ -49,7 +51,9 @@ impl Engine {
             }
         }
         let stay: BTreeSet<_> = kept.iter().map(|spec| spec.eni_id.clone()).collect();
-        let leave: Vec<_> = self.state.interfaces.keys().filter(|id| !stay.contains(id)).cloned().collect();
+        let bridged = |one: &Interface| one.spec.vpc_id.as_str() == BRIDGE_VPC;
+        let others = self.state.interfaces.iter().filter(|(_, interface)| !bridged(interface));
+        let leave: Vec<_> = others.map(|(id, _)| id).filter(|id| !stay.contains(id)).cloned().collect();
         for eni_id in leave {
             gone.push(self.detach(&eni_id)?);
             if !desired_ids.contains(&eni_id) {

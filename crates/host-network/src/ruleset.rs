@@ -11,6 +11,8 @@
 //! | task → host | `from-tasks`: services | local | `to-host`: services | |
 //! | host → task, public | (output: translated) | /32 | | `to-tasks`: ingress |
 //! | outside → public address | translated | /32 | `between`: translated | `to-tasks`: ingress |
+//! | anyone → published port | translated | /32 | `between`: translated | source translated where need be |
+//! | bridged → anywhere | `from-tasks` | any | `between` | masqueraded |
 //!
 //! Egress is judged before and ingress after address translation: like on AWS, rules see public addresses where a
 //! connection goes by way of them, and a rule naming a group matches private addresses only.
@@ -19,7 +21,7 @@
 //! stated at `gated`. Verdicts by group are looked up by address in maps, so that the number of interfaces does
 //! not matter to a packet and attaching one adds elements, not rules.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write, net::Ipv4Addr};
 
 use addressing::{Cidr, vpc};
 
@@ -32,9 +34,13 @@ use crate::{
     state::{State, peers_named},
 };
 
+/// Links of every network that Longshore keeps on a machine: a platform and a container instance's agent may stand side by side. What
+/// goes to the other's is let through here and judged there.
+const KIN: &str = "lsh*";
+
 /// The whole table, in place of whatever stood there. `gated` are links that forward only because we made them.
 pub(crate) fn whole(state: &State, config: &NetworkConfig, gated: &[String]) -> String {
-    let NetworkConfig { table, prefix, .. } = config;
+    let table = &config.table;
     let mut sets = BTreeMap::<String, Vec<String>>::new();
     for entry in state.interfaces.values().flat_map(|interface| Entry::of(interface, &state.unions)) {
         sets.entry(entry.set()).or_default().push(entry.text());
@@ -44,10 +50,11 @@ pub(crate) fn whole(state: &State, config: &NetworkConfig, gated: &[String]) -> 
         sets.entry(members_set(group)).or_default().extend(remote.map(ToString::to_string));
     }
     sets.insert("services".to_owned(), services(state, config));
-    sets.insert(
-        "resolvers".to_owned(),
-        state.vpcs.values().map(|vpc| vpc::resolver(vpc.cidr).to_string()).collect(),
-    );
+    let mut resolvers: Vec<String> =
+        state.vpcs.values().map(|vpc| vpc::resolver(vpc.cidr).to_string()).collect();
+    resolvers.extend((config.resolver != RESOLVER_ADDRESS).then(|| RESOLVER_ADDRESS.to_string()));
+    sets.insert("resolvers".to_owned(), resolvers);
+    sets.insert("bridged".to_owned(), state.bridge().iter().map(Cidr::to_string).collect());
     sets.insert(
         "same-vpc".to_owned(),
         state.vpcs.values().map(|vpc| format!("{0} . {0}", vpc.cidr)).collect(),
@@ -71,6 +78,9 @@ pub(crate) fn whole(state: &State, config: &NetworkConfig, gated: &[String]) -> 
     set("set", "resolvers", "type ipv4_addr");
     set("set", "same-vpc", "type ipv4_addr . ipv4_addr; flags interval");
     set("set", "gated", "type ifname");
+    set("set", "bridged", "type ipv4_addr; flags interval");
+    set("map", "published-tcp", "type inet_service : ipv4_addr . inet_service");
+    set("map", "published-udp", "type inet_service : ipv4_addr . inet_service");
     for group in state.groups_with_members() {
         set("set", &members_set(group), "type ipv4_addr");
     }
@@ -86,13 +96,31 @@ pub(crate) fn whole(state: &State, config: &NetworkConfig, gated: &[String]) -> 
                 .expect("writing to a string");
         }
     }
-    text.push_str(&base_chains(prefix));
+    text.push_str(&base_chains(config, state.bridge().map(vpc::router)));
     text.push_str("}\n");
     text
 }
 
-fn base_chains(prefix: &str) -> String {
+/// `node`: its address on the bridge.
+fn base_chains(config: &NetworkConfig, node: Option<Ipv4Addr>) -> String {
     let link_local = Cidr::LINK_LOCAL;
+    let NetworkConfig { prefix, metadata, resolver, .. } = config;
+    // Where another network holds the well-known address: tasks ask it all the same.
+    let translate_metadata = match *metadata == METADATA_ADDRESS {
+        true => String::new(),
+        false => format!(
+            "iifname \"{prefix}-*\" ip daddr {METADATA_ADDRESS} tcp dport 80 dnat ip to {metadata}\n    "
+        ),
+    };
+    // What was sent to the node and led to a container comes back by way of the node: from its loopback address, and from a
+    // neighbour (or itself) that would be answered past the translation.
+    let through_the_node = node.map_or_else(String::new, |node| {
+        format!(
+            "oifname \"{prefix}-*\" ct status dnat fib saddr type local snat ip to {node}
+    oifname \"{prefix}-*\" ct status dnat ip saddr @bridged snat ip to {node}
+    "
+        )
+    });
     format!(
         r#"chain from-tasks {{
     type filter hook prerouting priority mangle; policy accept;
@@ -108,16 +136,20 @@ fn base_chains(prefix: &str) -> String {
 }}
 chain translate-destination {{
     type nat hook prerouting priority dstnat; policy accept;
-    ip daddr @resolvers meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {RESOLVER_ADDRESS}
-    dnat ip to ip daddr map @public-to-private
+    iifname "{prefix}-*" ip daddr @resolvers meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {resolver}
+    {translate_metadata}dnat ip to ip daddr map @public-to-private
+    ip daddr != {link_local} fib daddr type local dnat ip to tcp dport map @published-tcp
+    ip daddr != {link_local} fib daddr type local dnat ip to udp dport map @published-udp
 }}
 chain translate-own-destination {{
     type nat hook output priority -100; policy accept;
     dnat ip to ip daddr map @public-to-private
+    ip daddr != {link_local} fib daddr type local dnat ip to tcp dport map @published-tcp
+    ip daddr != {link_local} fib daddr type local dnat ip to udp dport map @published-udp
 }}
 chain to-host {{
     type filter hook input priority filter; policy accept;
-    iifname != "lo" iifname != "{prefix}-*" ip daddr {{ {METADATA_ADDRESS}, {RESOLVER_ADDRESS} }} drop
+    iifname != "lo" iifname != "{KIN}" ip daddr {{ {metadata}, {resolver} }} drop
     iifname != "{prefix}-*" accept
     ct state established,related accept
     ip daddr . meta l4proto . th dport @services accept
@@ -127,19 +159,22 @@ chain between {{
     type filter hook forward priority filter; policy accept;
     iifname "{prefix}-*" jump from-task
     oifname "{prefix}-*" jump outside-to-task
+    oifname "{KIN}" accept
     iifname @gated drop
 }}
 chain from-task {{
     ct state established,related accept
+    ip saddr @bridged accept
     oifname "{prefix}-*" ct status dnat ip saddr @private-to-public accept
     oifname "{prefix}-*" ct status dnat drop
     oifname "{prefix}-*" ip saddr . ip daddr @same-vpc accept
     oifname "{prefix}-*" drop
+    oifname "{KIN}" accept
     ip saddr @private-to-public accept
     drop
 }}
 chain outside-to-task {{
-    iifname "{prefix}-*" accept
+    iifname "{KIN}" accept
     ct state established,related accept
     ct status dnat accept
     drop
@@ -147,7 +182,8 @@ chain outside-to-task {{
 chain translate-source {{
     type nat hook postrouting priority srcnat; policy accept;
     oifname "{prefix}-*" ct status dnat snat ip to ip saddr map @private-to-public
-    oifname != "{prefix}-*" ip saddr @private-to-public masquerade
+    {through_the_node}oifname != "{prefix}-*" ip saddr @private-to-public masquerade
+    oifname != "{prefix}-*" ip saddr @bridged masquerade
 }}
 chain to-tasks {{
     type filter hook postrouting priority 150; policy accept;
@@ -227,10 +263,13 @@ fn services(state: &State, config: &NetworkConfig) -> Vec<String> {
     let mut elements: Vec<String> = vec![];
     for HostService { address, protocol, port } in &config.services {
         let addresses = match address {
-            HostAddress::Metadata => vec![METADATA_ADDRESS],
-            HostAddress::Resolver => {
-                state.vpcs.values().map(|vpc| vpc::resolver(vpc.cidr)).chain([RESOLVER_ADDRESS]).collect()
-            }
+            HostAddress::Metadata => vec![METADATA_ADDRESS, config.metadata],
+            HostAddress::Resolver => state
+                .vpcs
+                .values()
+                .map(|vpc| vpc::resolver(vpc.cidr))
+                .chain([RESOLVER_ADDRESS, config.resolver])
+                .collect(),
             HostAddress::Router => {
                 state.vpcs.values().flat_map(|vpc| &vpc.subnets).copied().map(vpc::router).collect()
             }

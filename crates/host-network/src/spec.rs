@@ -11,6 +11,8 @@ use std::{
 use addressing::{Cidr, DEFAULT_PUBLIC_RANGE, MacAddress};
 use serde::{Deserialize, Serialize};
 
+use crate::netlink::ROUTE_PROTOCOL;
+
 /// Where tasks find credentials and task metadata, as on AWS.
 pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 /// Where tasks find the name server, besides their VPC's base + 2.
@@ -26,8 +28,17 @@ pub struct NetworkConfig {
     /// Holds the tasks' namespaces (`netns/`) and what is needed to adopt them after a restart. Belongs on a file
     /// system that is empty after a reboot (`/run/…`). Made when missing.
     pub run_dir: PathBuf,
-    /// Public addresses come from this range; it gets an unreachable route.
-    pub public_range: Cidr,
+    /// Public addresses come from this range; it gets an unreachable route. `None`: there are none, and nobody has one.
+    pub public_range: Option<Cidr>,
+    /// Keep a network of the node's own beside VPCs, for containers whose ports are published at the node's addresses.
+    pub bridge: bool,
+    /// The address that the host holds for credentials and metadata. Tasks ask [`METADATA_ADDRESS`] whatever it is: on a machine
+    /// where another network holds that, port 80 of it is translated.
+    pub metadata: Ipv4Addr,
+    /// The same for the name server, and [`RESOLVER_ADDRESS`].
+    pub resolver: Ipv4Addr,
+    /// Marks this network's routes (`ip route` shows `proto N`), so that it finds its own again and lets others' be.
+    pub route_protocol: u8,
     /// What tasks may reach on the host; everything else there is closed to them.
     pub services: Vec<HostService>,
     /// How many namespaces are kept prepared (0–256). Each start of a task takes one and it is replaced afterwards.
@@ -45,7 +56,11 @@ impl NetworkConfig {
             prefix: "lsh".to_owned(),
             table: "longshore".to_owned(),
             run_dir: run_dir.into(),
-            public_range: DEFAULT_PUBLIC_RANGE,
+            public_range: Some(DEFAULT_PUBLIC_RANGE),
+            bridge: false,
+            metadata: METADATA_ADDRESS,
+            resolver: RESOLVER_ADDRESS,
+            route_protocol: ROUTE_PROTOCOL,
             services: vec![
                 service(HostAddress::Metadata, Transport::Tcp, 80),
                 service(HostAddress::Resolver, Transport::Udp, 53),
@@ -53,6 +68,22 @@ impl NetworkConfig {
             ],
             warm_namespaces: 24,
             nft: PathBuf::from("nft"),
+        }
+    }
+
+    /// Those of a container instance's agent, which may share the machine with a platform and its network: prefix `lsha`, table
+    /// `longshore-agent`, link-local addresses and a route protocol of its own, a bridge, no public addresses.
+    pub fn for_instance(run_dir: impl Into<PathBuf>) -> NetworkConfig {
+        NetworkConfig {
+            prefix: "lsha".to_owned(),
+            table: "longshore-agent".to_owned(),
+            public_range: None,
+            bridge: true,
+            metadata: Ipv4Addr::new(169, 254, 171, 2),
+            resolver: Ipv4Addr::new(169, 254, 171, 3),
+            route_protocol: ROUTE_PROTOCOL + 1,
+            warm_namespaces: 8,
+            ..NetworkConfig::new(run_dir)
         }
     }
 }
@@ -79,10 +110,26 @@ pub enum HostAddress {
     Address(Ipv4Addr),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Transport {
     Tcp,
     Udp,
+}
+
+/// A port of the node that leads to a port of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Published {
+    pub protocol: Transport,
+    pub host_port: u16,
+    pub container_port: u16,
+}
+
+/// A port that is to be published; without a host port one of the ephemeral range is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Publish {
+    pub protocol: Transport,
+    pub host_port: Option<u16>,
+    pub container_port: u16,
 }
 
 macro_rules! id {
@@ -177,6 +224,9 @@ pub struct InterfaceSpec {
     pub security_groups: BTreeSet<GroupId>,
     /// Reached at this address too, and reaches outside. Of the configured public range.
     pub public_address: Option<Ipv4Addr>,
+    /// Ports of the node that lead here; each belongs to one interface. Only those of the bridge have any.
+    #[serde(default)]
+    pub published: Vec<Published>,
 }
 
 /// A security group's rules. Stateful: answers to what one direction allowed pass in the other.

@@ -12,8 +12,9 @@ use addressing::{
 };
 
 use crate::{
+    bridge::BRIDGE_VPC,
     error::NetworkError,
-    spec::{EniId, GroupId, InterfaceSpec, Peer, SecurityGroupSpec, Traffic, VpcId, VpcSpec},
+    spec::{EniId, GroupId, InterfaceSpec, Peer, Published, SecurityGroupSpec, Traffic, VpcId, VpcSpec},
 };
 
 /// EC2 allows an interface at most this many groups (the adjustable quota's ceiling).
@@ -95,6 +96,11 @@ impl State {
         }
     }
 
+    /// The range of the node's own network.
+    pub(crate) fn bridge(&self) -> Option<Cidr> {
+        self.vpcs.values().find(|vpc| vpc.id.as_str() == BRIDGE_VPC).map(|vpc| vpc.cidr)
+    }
+
     pub(crate) fn interfaces_of(&self, vpc_id: &VpcId) -> impl Iterator<Item = &Interface> {
         self.interfaces.values().filter(move |interface| interface.spec.vpc_id == *vpc_id)
     }
@@ -103,7 +109,7 @@ impl State {
     pub(crate) fn check_interface(
         &self,
         spec: &InterfaceSpec,
-        public_range: Cidr,
+        public_range: Option<Cidr>,
     ) -> Result<(), NetworkError> {
         let refused = |reason: String| Err(NetworkError::Interface { eni_id: spec.eni_id.clone(), reason });
         let Some(vpc) = self.vpcs.get(&spec.vpc_id) else {
@@ -128,6 +134,10 @@ impl State {
             if other.mac == spec.mac {
                 return refused(format!("hardware address {} belongs to {}", spec.mac, other.eni_id));
             }
+            let same = |port: &Published| other.published.iter().any(|taken| same_port(taken, port));
+            if let Some(port) = spec.published.iter().find(|port| same(port)) {
+                return refused(format!("port {} of the node leads to {}", port.host_port, other.eni_id));
+            }
         }
         Ok(())
     }
@@ -147,10 +157,14 @@ impl State {
         &self,
         eni_id: &EniId,
         address: Ipv4Addr,
-        public_range: Cidr,
+        public_range: Option<Cidr>,
     ) -> Result<(), NetworkError> {
+        let refused = |reason| Err(NetworkError::Interface { eni_id: eni_id.clone(), reason });
+        let Some(public_range) = public_range else {
+            return refused("this network has no public addresses".to_owned());
+        };
         if let Err(error) = AddressPool::public(public_range).claim(address) {
-            return Err(NetworkError::Interface { eni_id: eni_id.clone(), reason: error.to_string() });
+            return refused(error.to_string());
         }
         let holder = self.interfaces.values().find(|other| other.spec.public_address == Some(address));
         match holder {
@@ -184,6 +198,11 @@ impl State {
             .map(|interface| &interface.spec)
             .any(|spec| spec.address == address && spec.security_groups.contains(group))
     }
+}
+
+/// Whether two take the same port of the node.
+pub(crate) fn same_port(a: &Published, b: &Published) -> bool {
+    a.protocol == b.protocol && a.host_port == b.host_port
 }
 
 /// The groups that a group's rules name.

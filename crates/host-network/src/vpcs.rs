@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use addressing::{Cidr, vpc};
 
 use crate::{
+    bridge::{BRIDGE_GROUP, BRIDGE_VPC},
     engine::Engine,
     error::{During, NetworkError},
-    netlink::{NextHop, ROUTE_PROTOCOL, Route, route},
-    spec::{GroupId, InterfaceSpec, METADATA_ADDRESS, RESOLVER_ADDRESS, VpcId, VpcSpec},
+    netlink::{NextHop, Route, route},
+    spec::{GroupId, InterfaceSpec, VpcId, VpcSpec},
     state::Interface,
 };
 
@@ -34,7 +35,9 @@ impl Engine {
     }
 
     pub(crate) fn known(&self) -> (BTreeSet<VpcId>, BTreeSet<GroupId>) {
-        (self.state.vpcs.keys().cloned().collect(), self.state.groups.keys().cloned().collect())
+        let vpcs = self.state.vpcs.keys().filter(|id| id.as_str() != BRIDGE_VPC);
+        let groups = self.state.groups.keys().filter(|id| id.as_str() != BRIDGE_GROUP);
+        (vpcs.cloned().collect(), groups.cloned().collect())
     }
 
     pub(crate) fn remove_vpc(&mut self, id: &VpcId) -> Result<(), NetworkError> {
@@ -61,7 +64,8 @@ impl Engine {
     /// routes, and the halves of the address space that VPN clients put in front of them.
     pub(crate) fn host_ranges(&mut self) -> Result<Vec<Cidr>, NetworkError> {
         let routes = self.host.routes().during(|| "cannot list routes".to_owned())?;
-        let own = routes.into_iter().filter(|route| route.protocol != ROUTE_PROTOCOL);
+        let protocol = self.config.route_protocol;
+        let own = routes.into_iter().filter(|route| route.protocol != protocol);
         let mut ranges: Vec<Cidr> =
             own.map(|route| route.destination).filter(|to| to.prefix_len() >= 8).collect();
         ranges.sort();
@@ -72,8 +76,8 @@ impl Engine {
     /// Brings the addresses that the host holds and the ranges that lead nowhere to what the VPCs ask for.
     pub(super) fn converge_addresses(&mut self) -> Result<(), NetworkError> {
         let vpcs = self.state.vpcs.values();
-        let mut hold = BTreeSet::from([METADATA_ADDRESS, RESOLVER_ADDRESS]);
-        let mut cover = BTreeSet::from([self.config.public_range]);
+        let mut hold = BTreeSet::from([self.config.metadata, self.config.resolver]);
+        let mut cover: BTreeSet<Cidr> = self.config.public_range.into_iter().collect();
         for vpc in vpcs {
             hold.extend(vpc.subnets.iter().copied().map(vpc::router));
             hold.insert(vpc::resolver(vpc.cidr));
@@ -82,7 +86,9 @@ impl Engine {
         let nowhere = NextHop::Unreachable { metric: LAST_METRIC };
         let mut requests = vec![];
         // Ranges lead nowhere before anything in them is held.
-        requests.extend(cover.difference(&self.covered).map(|range| route::add_route(*range, nowhere)));
+        let protocol = self.config.route_protocol;
+        requests
+            .extend(cover.difference(&self.covered).map(|range| route::add_route(*range, nowhere, protocol)));
         requests.extend(hold.difference(&self.held).map(|one| route::add_address(self.bridge, *one, 32)));
         self.host.request_all(requests).during(|| "cannot hold the routers' addresses".to_owned())?;
         for address in self.held.difference(&hold) {
@@ -92,7 +98,7 @@ impl Engine {
         }
         for range in self.covered.difference(&cover) {
             self.host
-                .request_gone(route::delete_route(*range, nowhere))
+                .request_gone(route::delete_route(*range, nowhere, protocol))
                 .during(|| format!("cannot remove the route of {range}"))?;
         }
         (self.held, self.covered) = (hold, cover);
@@ -110,11 +116,16 @@ impl Engine {
             };
             interfaces.iter().any(wants)
         };
-        let ours = exist.iter().filter(|route| route.protocol == ROUTE_PROTOCOL && !route.unreachable);
+        let protocol = self.config.route_protocol;
+        let ours = exist.iter().filter(|route| route.protocol == protocol && !route.unreachable);
         for route in ours.filter(|route| !wanted(route.destination, route.link)) {
             let Some(index) = route.link else { continue };
             self.host
-                .request_gone(route::delete_route(route.destination, NextHop::Link { index, source: None }))
+                .request_gone(route::delete_route(
+                    route.destination,
+                    NextHop::Link { index, source: None },
+                    protocol,
+                ))
                 .during(|| format!("cannot remove the route to {}", route.destination))?;
         }
         interfaces.iter().try_for_each(|interface| self.connect_host(interface))

@@ -54,7 +54,7 @@ const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 const NEIGHBOUR_PERMANENT: u16 = 0x80;
 
-/// Marks routes made here (`ip route` shows `proto 76`), so that they are found again and told from the host's own.
+/// Marks routes made here (`ip route` shows `proto 76`) unless told otherwise, so that they are found again and told from the host's own.
 pub(crate) const ROUTE_PROTOCOL: u8 = 76;
 
 /// A link as listed.
@@ -208,12 +208,13 @@ pub(crate) fn delete_address(index: u32, address: Ipv4Addr, prefix_len: u8) -> M
 }
 
 /// Adds a route, or replaces the one of the same destination and metric.
-pub(crate) fn add_route(destination: Cidr, hop: NextHop) -> Message {
-    route(NEW_ROUTE, REQUEST | ACK | CREATE | REPLACE, destination, hop)
+pub(crate) fn add_route(destination: Cidr, hop: NextHop, protocol: u8) -> Message {
+    route(NEW_ROUTE, REQUEST | ACK | CREATE | REPLACE, destination, hop, protocol)
 }
 
-pub(crate) fn delete_route(destination: Cidr, hop: NextHop) -> Message {
-    route(DELETE_ROUTE, REQUEST | ACK, destination, hop)
+/// Only one of this protocol.
+pub(crate) fn delete_route(destination: Cidr, hop: NextHop, protocol: u8) -> Message {
+    route(DELETE_ROUTE, REQUEST | ACK, destination, hop, protocol)
 }
 
 /// A neighbour that is never asked for and never learnt anew.
@@ -227,13 +228,13 @@ pub(crate) fn add_neighbour(index: u32, address: Ipv4Addr, mac: MacAddress) -> M
         .attribute(NDA_LLADDR, &mac.octets())
 }
 
-fn route(kind: u16, flags: u16, destination: Cidr, hop: NextHop) -> Message {
+fn route(kind: u16, flags: u16, destination: Cidr, hop: NextHop, protocol: u8) -> Message {
     let (scope, route_type) = match hop {
         NextHop::Link { .. } => (SCOPE_LINK, TYPE_UNICAST),
         NextHop::Gateway { .. } => (SCOPE_UNIVERSE, TYPE_UNICAST),
         NextHop::Unreachable { .. } => (SCOPE_UNIVERSE, TYPE_UNREACHABLE),
     };
-    let header = route_header(destination.prefix_len(), ROUTE_PROTOCOL, scope, route_type);
+    let header = route_header(destination.prefix_len(), protocol, scope, route_type);
     let message = Message::new(kind, flags, &header).attribute(RTA_DST, &destination.base().octets());
     match hop {
         NextHop::Link { index, source: None } => message.u32(RTA_OIF, index),

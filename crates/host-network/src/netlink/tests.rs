@@ -1,5 +1,6 @@
 use std::net::Ipv4Addr;
 
+use super::ROUTE_PROTOCOL;
 use addressing::{Cidr, MacAddress};
 use nix::errno::Errno;
 
@@ -61,13 +62,16 @@ fn the_kernel_understands() {
         let range: Cidr = "10.0.0.0/8".parse().expect("a range");
         let nowhere = NextHop::Unreachable { metric: 77 };
         socket
-            .request_all(vec![route::add_route(range, nowhere), route::add_route(range, nowhere)])
+            .request_all(vec![
+                route::add_route(range, nowhere, ROUTE_PROTOCOL),
+                route::add_route(range, nowhere, ROUTE_PROTOCOL),
+            ])
             .expect("replaced");
         let listed = socket.routes().expect("listed");
         let found: Vec<_> = listed.iter().filter(|route| route.unreachable).collect();
         assert_eq!((found.len(), found[0].destination, found[0].metric), (1, range, 77));
-        socket.request_gone(route::delete_route(range, nowhere)).expect("deleted");
-        socket.request_gone(route::delete_route(range, nowhere)).expect("gone already");
+        socket.request_gone(route::delete_route(range, nowhere, ROUTE_PROTOCOL)).expect("deleted");
+        socket.request_gone(route::delete_route(range, nowhere, ROUTE_PROTOCOL)).expect("gone already");
         socket.request_gone(route::delete_link(bridge.index)).expect("deleted");
         socket.request_gone(route::delete_link(bridge.index)).expect("gone already");
     });

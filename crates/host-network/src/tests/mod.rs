@@ -4,6 +4,7 @@
 //! A connection that should be refused is waited for briefly, one that should work for long: a slow machine can
 //! only make a test less sharp, not fail. Every refusal stands beside a success over the same path.
 
+mod bridge;
 mod lifecycle;
 mod pool;
 mod probe;

@@ -32,7 +32,11 @@ fn what_is_lacking_is_named_with_a_remedy() {
         let mut host = Rtnetlink::open().expect("a socket");
         let index = host.link("up0").expect("listed").expect("there").index;
         let range = "198.18.4.0/24".parse().expect("a range");
-        let theirs = foreign(route::add_route(range, NextHop::Link { index, source: None }));
+        let theirs = foreign(route::add_route(
+            range,
+            NextHop::Link { index, source: None },
+            crate::netlink::ROUTE_PROTOCOL,
+        ));
         host.request_all(vec![theirs]).expect("routed");
         let docker = "add table ip filter\nadd chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
         Nft::new(&world.config.nft).run("set up", docker).expect("set up");

@@ -140,7 +140,11 @@ fn route_outside(world: &World, range: &str) {
         let mut socket = Rtnetlink::open().expect("a socket");
         let index = socket.link("up0").expect("listed").expect("there").index;
         socket
-            .request_all(vec![route::add_route(to, NextHop::Gateway { index, router: HOST_OUTSIDE })])
+            .request_all(vec![route::add_route(
+                to,
+                NextHop::Gateway { index, router: HOST_OUTSIDE },
+                crate::netlink::ROUTE_PROTOCOL,
+            )])
             .expect("routed");
     });
 }
@@ -169,7 +173,11 @@ fn the_host_forwards_nothing_else() {
             .request_all(vec![
                 route::set_link_up(far),
                 route::add_address(far, neighbour, 24),
-                route::add_route(Cidr::ANYWHERE, NextHop::Gateway { index: far, router }),
+                route::add_route(
+                    Cidr::ANYWHERE,
+                    NextHop::Gateway { index: far, router },
+                    crate::netlink::ROUTE_PROTOCOL,
+                ),
             ])
             .expect("beside up");
         serve(Some(&beside), neighbour, 80);

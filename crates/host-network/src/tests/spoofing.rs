@@ -44,7 +44,11 @@ fn a_task_cannot_use_another_address() {
                 let gateway = crate::netlink::NextHop::Gateway { index: eth0, router };
                 match stolen == router {
                     true => vec![],
-                    false => vec![route::add_route(addressing::Cidr::ANYWHERE, gateway)],
+                    false => vec![route::add_route(
+                        addressing::Cidr::ANYWHERE,
+                        gateway,
+                        crate::netlink::ROUTE_PROTOCOL,
+                    )],
                 }
             });
             refused(at(&thief), server.spec.address, 80);

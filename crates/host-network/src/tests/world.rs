@@ -76,7 +76,11 @@ impl World {
             .expect("outside up");
         host.request_all(vec![
             route::add_address(here, HOST_OUTSIDE, 24),
-            foreign(route::add_route(Cidr::ANYWHERE, NextHop::Gateway { index: here, router: OUTSIDE })),
+            foreign(route::add_route(
+                Cidr::ANYWHERE,
+                NextHop::Gateway { index: here, router: OUTSIDE },
+                ROUTE_PROTOCOL,
+            )),
         ])
         .expect("host up");
         let mut config = NetworkConfig::new(directory.path().join("run"));
@@ -112,6 +116,7 @@ impl World {
             mac: MacAddress::new([2, 0, 0, 0, 0, number]).expect("unicast"),
             security_groups: groups.iter().map(|name| sg(name)).collect::<BTreeSet<_>>(),
             public_address: None,
+            published: vec![],
         }
     }
 

@@ -178,7 +178,7 @@ async fn start_agent(
     let mut config = AgentConfig::new(places.data_dir.join("node"), run_dir.join("node"), exe);
     config.endpoint_url = Some(format!("http://{METADATA_ADDRESS}:{port}"));
     let mut network = NetworkConfig::new(run_dir.join("net"));
-    network.public_range = args.public_pool;
+    network.public_range = Some(args.public_pool);
     network.services.push(HostService { address: HostAddress::Metadata, protocol: Transport::Tcp, port });
     let (sender, receiver) = mpsc::channel(AGENT_QUEUE);
     let agent = NodeAgent::start(config, network, control.agent_link(), receiver).await?;

@@ -218,6 +218,7 @@ fn interface_spec(interface: &NetworkInterface) -> Result<InterfaceSpec, String>
         mac: interface.mac_address,
         security_groups: groups.collect::<Result<_, _>>()?,
         public_address: interface.public_address,
+        published: vec![],
     })
 }
 
