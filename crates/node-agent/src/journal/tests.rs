@@ -10,8 +10,10 @@ fn position(offset: u64) -> LogPosition {
     LogPosition { segment: 1, offset }
 }
 
-/// What is held of a task: specification, record, positions.
-fn held(journal: &Journal, task: &str) -> Option<(String, String, Vec<(String, u64)>)> {
+/// Specification, record, positions of a task.
+type Texts = (String, String, Vec<(String, u64)>);
+
+fn held(journal: &Journal, task: &str) -> Option<Texts> {
     let held = journal.read().remove(task)?;
     let positions = held.positions.into_iter().map(|(name, at)| (name, at.offset)).collect();
     Some((held.spec?.get().to_owned(), held.record?.get().to_owned(), positions))
