@@ -41,10 +41,11 @@ pub async fn register(
         None => call.services.ids().hex(32),
     };
     // The document is what EC2 gives an instance about itself; its signature could only be checked with EC2's keys.
-    let ec2_instance_id = input.instance_identity_document.as_deref().and_then(|document| {
-        let parsed: serde_json::Value = serde_json::from_str(document).ok()?;
-        Some(parsed.get("instanceId")?.as_str()?.to_owned())
-    });
+    let document: Option<serde_json::Value> =
+        input.instance_identity_document.as_deref().and_then(|document| serde_json::from_str(document).ok());
+    let of_document = |name: &str| Some(document.as_ref()?.get(name)?.as_str()?.to_owned());
+    let ec2_instance_id = of_document("instanceId");
+    let private_address = of_document("privateIp").and_then(|text| text.parse().ok());
     let description = AwsJson(ecs::ContainerInstance {
         version_info: input.version_info,
         remaining_resources: input.total_resources.clone(),
@@ -66,6 +67,8 @@ pub async fn register(
                 cluster: cluster.clone(),
                 ec2_instance_id: ec2_instance_id.clone(),
                 status: earlier.as_ref().map_or(InstanceStatus::Active, |earlier| earlier.status),
+                agent_connected: earlier.as_ref().is_some_and(|earlier| earlier.agent_connected),
+                private_address,
                 registered_at: earlier.as_ref().map_or(call.now(), |earlier| earlier.registered_at),
                 version: earlier.as_ref().map_or(1, |earlier| earlier.version + 1),
                 description: description.clone(),
@@ -267,7 +270,7 @@ fn shape(view: &View, scope: &Scope, record: &ContainerInstance, with_tags: bool
             .to_owned(),
         ),
         version: Some(record.version),
-        agent_connected: Some(false),
+        agent_connected: Some(record.agent_connected),
         running_tasks_count: count(TaskStatus::Running),
         pending_tasks_count: count(TaskStatus::Pending),
         attributes: Some(attributes),

@@ -278,6 +278,12 @@ pub struct ContainerInstance {
     pub cluster: String,
     pub ec2_instance_id: Option<String>,
     pub status: InstanceStatus,
+    /// Its agent's ACS connection is open. Written as it opens and ends; false for all when the control plane starts.
+    #[serde(default)]
+    pub agent_connected: bool,
+    /// Where ports that its tasks publish are reached; from the identity document.
+    #[serde(default)]
+    pub private_address: Option<Ipv4Addr>,
     pub registered_at: Timestamp,
     pub version: i64,
     /// Everything else, as DescribeContainerInstances shows it.
