@@ -10,6 +10,7 @@ mod execute;
 mod recover;
 pub(crate) mod removal;
 pub(crate) mod shape;
+mod storage;
 mod translate;
 pub(crate) mod volumes;
 

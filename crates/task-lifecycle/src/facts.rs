@@ -17,6 +17,9 @@ pub struct TaskFacts {
     pub stop_requested: bool,
     pub network: NetworkFacts,
     pub sandbox: SandboxFacts,
+    /// Why the task holds too much on the disk, once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_exceeded: Option<String>,
     pub cleaned_up: bool,
     cleaning_up: bool,
     /// One for each container of the shape.
@@ -137,6 +140,7 @@ impl TaskFacts {
             stop_requested: false,
             network: NetworkFacts::Absent,
             sandbox: SandboxFacts::Absent,
+            storage_exceeded: None,
             cleaned_up: false,
             cleaning_up: false,
             containers: vec![ContainerFacts::default(); shape.containers().len()],

@@ -29,6 +29,10 @@ pub enum Event {
         reason: String,
     },
     SandboxRemoved,
+    /// The task holds more on the disk than it may.
+    StorageExceeded {
+        reason: String,
+    },
     ImageReady {
         container: usize,
         digest: Option<String>,
@@ -115,6 +119,7 @@ pub fn observe(shape: &TaskShape, facts: &mut TaskFacts, event: Event, now: Time
                 facts.sandbox = SandboxFacts::Removed;
             }
         }
+        Event::StorageExceeded { reason } => drop(facts.storage_exceeded.get_or_insert(reason)),
         Event::CleanedUp => facts.cleaned_up = facts.is_cleaning_up(),
         Event::ImageReady { container, digest } => {
             if facts.containers[container].image == ImageFacts::Pulling {

@@ -66,6 +66,9 @@ pub(crate) fn stop_cause(shape: &TaskShape, facts: &TaskFacts, now: Timestamp) -
     if let SandboxFacts::Lost(reason) = &facts.sandbox {
         return Some(cause(StopCode::EssentialContainerExited, reason));
     }
+    if let Some(reason) = &facts.storage_exceeded {
+        return Some(cause(StopCode::EssentialContainerExited, reason));
+    }
     (0..facts.containers.len())
         .filter(|&index| facts.containers[index].process == ProcessFacts::NotStarted)
         .find_map(|index| match outlook(shape, facts, index, now) {

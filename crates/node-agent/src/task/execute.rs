@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     Happening,
     container::{parse_run_name, run_name, sandbox, signal_number},
-    removal,
+    removal, storage,
     translate::translate,
     volumes::{VolumeDirs, make_volumes},
 };
@@ -117,6 +117,14 @@ impl Executor {
                 }
             }
         });
+        if let Some(gib) = self.spec.ephemeral_storage_gib {
+            let directories = vec![self.journal.sandbox_dir(), self.journal.volumes_dir()];
+            self.event(async move {
+                storage::exceeded(directories, u64::from(gib) << 30).await;
+                let reason = format!("The task used more than the {gib} GiB of its ephemeral storage");
+                Event::StorageExceeded { reason }
+            });
+        }
     }
 
     fn event(&mut self, work: impl Future<Output = Event> + Send + 'static) -> AbortHandle {

@@ -295,6 +295,19 @@ fn a_lost_sandbox_ends_the_task_without_exit_codes() {
 }
 
 #[test]
+fn a_task_that_holds_too_much_on_the_disk_is_stopped() {
+    let mut node = Node::new(vec![container("app")]);
+    node.go_well();
+    let begun = node.happens(Event::StorageExceeded { reason: "too much".into() });
+    assert_eq!(begun, [Action::Terminate { container: 0 }]);
+    node.happens(Event::Exited { container: 0, run: 0, code: 143, out_of_memory: false });
+    node.go_well();
+    assert_eq!(node.last().status, Stopped);
+    assert_eq!(node.last().reason.as_deref(), Some("too much"));
+    assert_eq!(node.last().stop_code, Some(StopCode::EssentialContainerExited));
+}
+
+#[test]
 fn after_a_restart_of_the_agent_only_what_was_under_way_begins_again() {
     let mut node = Node::new(vec![container("app"), sidecar("helper")]);
     node.happens(Event::ImageReady { container: 0, digest: None });
