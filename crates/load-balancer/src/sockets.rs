@@ -26,6 +26,16 @@ pub trait Sockets: Send + Sync + 'static {
         interface: &'a str,
         address: SocketAddrV4,
     ) -> BoxFuture<'a, io::Result<std::net::TcpListener>>;
+
+    /// A datagram socket of the interface, bound to `address`; port 0 is any free one. It does not block.
+    ///
+    /// # Errors
+    /// Also when the port is taken.
+    fn datagrams<'a>(
+        &'a self,
+        interface: &'a str,
+        address: SocketAddrV4,
+    ) -> BoxFuture<'a, io::Result<std::net::UdpSocket>>;
 }
 
 /// Sockets of the machine itself, whatever the interface: for tests, benchmarks and load balancers without a network of their
@@ -51,6 +61,18 @@ impl Sockets for HostSockets {
             socket.set_reuseaddr(true)?;
             socket.bind(address.into())?;
             socket.listen(BACKLOG)?.into_std()
+        })
+    }
+
+    fn datagrams<'a>(
+        &'a self,
+        _interface: &'a str,
+        address: SocketAddrV4,
+    ) -> BoxFuture<'a, io::Result<std::net::UdpSocket>> {
+        Box::pin(async move {
+            let socket = std::net::UdpSocket::bind(address)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
         })
     }
 }

@@ -1,0 +1,193 @@
+//! Connections: each is accepted, given a target and relayed to it, with TLS ended or begun on the way where the listener or the target
+//! group says so.
+//!
+//! A target that cannot be connected to has got nothing yet, so another one is tried. A client for whom there is none is told by a reset,
+//! as the packet-level load balancers of AWS do.
+
+use std::{
+    io,
+    net::{SocketAddr, SocketAddrV4},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use super::{
+    Outward, Plan, proxy_protocol,
+    relay::{Connection, Volume, relay},
+    steering::{Ends, FlowGuard, choose},
+};
+
+/// How many targets a connection is tried with. More would keep a client waiting for longer than it waits.
+const MOST_ATTEMPTS: usize = 3;
+/// A target of the same network answers at once or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a handshake of TLS may take, on either side.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a failure to accept, mostly for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+impl<T: Connection> Connection for server::TlsStream<T> {
+    fn break_off(&self) {
+        self.get_ref().0.break_off();
+    }
+}
+
+impl<T: Connection> Connection for client::TlsStream<T> {
+    fn break_off(&self) {
+        self.get_ref().0.break_off();
+    }
+}
+
+/// Accepts until it is dropped. The connections go on by themselves.
+pub(super) async fn serve(
+    listener: TcpListener,
+    plan: watch::Receiver<Arc<Plan>>,
+    outward: Arc<Outward>,
+    room: Arc<Semaphore>,
+) {
+    loop {
+        let (client, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            client.break_off();
+            continue;
+        };
+        let (plan, outward) = (Arc::clone(&plan.borrow()), Arc::clone(&outward));
+        tokio::spawn(async move {
+            let Some(ends) = ends(&client, from) else { return };
+            // Small messages are passed on as they come.
+            let _ = client.set_nodelay(true);
+            connection(client, ends, &plan, &outward).await;
+            drop(place);
+        });
+    }
+}
+
+fn ends(client: &TcpStream, from: SocketAddr) -> Option<Ends> {
+    match (from, client.local_addr().ok()?) {
+        (SocketAddr::V4(client), SocketAddr::V4(reached)) => Some(Ends { client, reached }),
+        // The network has no IPv6.
+        _ => None,
+    }
+}
+
+async fn connection(client: TcpStream, ends: Ends, plan: &Plan, outward: &Outward) {
+    let Some(tls) = &plan.tls else {
+        return with_target(client, ends, plan, outward, None).await;
+    };
+    let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(client);
+    match timeout(HANDSHAKE_TIMEOUT, accepting).await {
+        Ok(Ok(client)) => {
+            let protocol = client.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+            with_target(client, ends, plan, outward, protocol).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, client = %ends.client, "no TLS with a client"),
+        Err(_) => tracing::debug!(client = %ends.client, "a client did not finish its TLS handshake"),
+    }
+}
+
+/// `protocol` is what was agreed with the client: the target is offered the same.
+async fn with_target(
+    client: impl Connection,
+    ends: Ends,
+    plan: &Plan,
+    outward: &Outward,
+    protocol: Option<Vec<u8>>,
+) {
+    let Some((mut guard, mut target, group)) = reach(ends, plan, outward).await else {
+        client.break_off();
+        return;
+    };
+    let _ = target.set_nodelay(true);
+    let greeting = match group.proxy_protocol {
+        Some(proxy_protocol::Version::One) => proxy_protocol::version_1(ends.client, ends.reached),
+        Some(proxy_protocol::Version::Two) => proxy_protocol::version_2(ends.client, ends.reached),
+        None => Vec::new(),
+    };
+    // Fits into the empty buffer of a new connection.
+    if let Err(error) = target.write_all(&greeting).await {
+        tracing::debug!(%error, target = %guard.backend().address, "a target broke off at once");
+        client.break_off();
+        return;
+    }
+    if !group.encrypted {
+        return until_cut(client, target, &mut guard, plan.idle).await;
+    }
+    match encrypt(target, guard.backend().address, plan, protocol).await {
+        Ok(target) => until_cut(client, target, &mut guard, plan.idle).await,
+        Err(error) => {
+            tracing::debug!(%error, target = %guard.backend().address, "no TLS with a target");
+            client.break_off();
+        }
+    }
+}
+
+async fn until_cut(
+    mut client: impl Connection,
+    mut target: impl Connection,
+    guard: &mut FlowGuard,
+    idle: Duration,
+) {
+    let mut volume = Volume::default();
+    let over = tokio::select! {
+        ended = relay(&mut client, &mut target, idle, &mut volume) => Some(ended),
+        () = guard.cut() => None,
+    };
+    match over {
+        Some(ended) => tracing::trace!(?ended, ?volume, "a connection ended"),
+        None => {
+            client.break_off();
+            target.break_off();
+        }
+    }
+}
+
+/// Connects to a target of the plan; where one does not answer, to another.
+async fn reach<'a>(
+    ends: Ends,
+    plan: &'a Plan,
+    outward: &Outward,
+) -> Option<(FlowGuard, TcpStream, &'a super::Group)> {
+    let mut tried: Vec<SocketAddrV4> = Vec::new();
+    while tried.len() < MOST_ATTEMPTS {
+        let (place, backend) = choose(&plan.pools, ends, &tried)?;
+        let guard = backend.begin();
+        match timeout(CONNECT_TIMEOUT, outward.connect(backend.address)).await {
+            // A target that was cut off meanwhile gets nothing.
+            Ok(Ok(stream)) if !guard.is_cut() => return Some((guard, stream, &plan.groups[place])),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, target = %backend.address, "a target does not answer"),
+            Err(_) => tracing::debug!(target = %backend.address, "a target does not answer in time"),
+        }
+        tried.push(backend.address);
+    }
+    None
+}
+
+async fn encrypt<T: AsyncRead + AsyncWrite + Unpin>(
+    target: T,
+    address: SocketAddrV4,
+    plan: &Plan,
+    protocol: Option<Vec<u8>>,
+) -> io::Result<client::TlsStream<T>> {
+    let mut config = rustls::ClientConfig::clone(&plan.to_targets);
+    config.alpn_protocols = protocol.into_iter().collect();
+    let name = ServerName::IpAddress((*address.ip()).into());
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, target);
+    timeout(HANDSHAKE_TIMEOUT, connecting).await.map_err(|_| io::ErrorKind::TimedOut)?
+}

@@ -1,0 +1,194 @@
+//! Datagrams: each client's flow has a target, and a socket of its own toward it by which answers find back.
+//!
+//! UDP has no end, so a flow ends when nothing was said for a while, when its target may get nothing more, or when the table is full and
+//! it is the quietest of a few. What cannot be passed on at once is lost, as datagrams may be.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    io,
+    net::{SocketAddr, SocketAddrV4},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::UdpSocket,
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Outward, Plan,
+    steering::{Ends, FlowGuard, choose},
+};
+
+/// As network load balancers have it: a flow of UDP that is quiet for so long is over.
+const IDLE: Duration = Duration::from_secs(120);
+/// Flows of one listener on one interface. Each has a descriptor.
+const MOST_FLOWS: usize = 4096;
+/// How many are looked at for the quietest when the table is full.
+const SAMPLE: usize = 16;
+const LARGEST_DATAGRAM: usize = 64 << 10;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; LARGEST_DATAGRAM].into_boxed_slice());
+}
+
+struct Flow {
+    toward: UdpSocket,
+    /// Milliseconds since the listener began.
+    last: AtomicU64,
+}
+
+struct Table {
+    begun: Instant,
+    flows: Mutex<HashMap<SocketAddrV4, (Arc<Flow>, AbortHandle)>>,
+}
+
+impl Table {
+    fn locked(&self) -> MutexGuard<'_, HashMap<SocketAddrV4, (Arc<Flow>, AbortHandle)>> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        // Half a billion years.
+        self.begun.elapsed().as_millis() as u64
+    }
+
+    fn make_room(&self) {
+        let mut flows = self.locked();
+        if flows.len() < MOST_FLOWS {
+            return;
+        }
+        let quietest = flows
+            .iter()
+            .take(SAMPLE)
+            .min_by_key(|(_, (flow, _))| flow.last.load(Ordering::Relaxed))
+            .map(|(client, _)| *client);
+        if let Some((_, driver)) = quietest.and_then(|client| flows.remove(&client)) {
+            driver.abort();
+        }
+    }
+}
+
+/// Passes datagrams both ways until it is dropped, and all flows with it.
+pub(super) async fn serve(
+    socket: UdpSocket,
+    reached: SocketAddrV4,
+    plan: watch::Receiver<Arc<Plan>>,
+    outward: Arc<Outward>,
+) {
+    let socket = Arc::new(socket);
+    let table = Arc::new(Table { begun: Instant::now(), flows: Mutex::default() });
+    let mut drivers = JoinSet::new();
+    let mut datagram = vec![0; LARGEST_DATAGRAM];
+    loop {
+        while drivers.try_join_next().is_some() {}
+        let (length, client) = match socket.recv_from(&mut datagram).await {
+            Ok((length, SocketAddr::V4(client))) => (length, client),
+            Ok(_) => continue,
+            Err(error) => {
+                tracing::debug!(%error, "a datagram could not be received");
+                continue;
+            }
+        };
+        let known = table.locked().get(&client).map(|(flow, _)| Arc::clone(flow));
+        let flow = match known {
+            Some(flow) => {
+                if let Err(error) = flow.toward.try_send(&datagram[..length]) {
+                    tracing::trace!(%error, %client, "a datagram was lost");
+                }
+                flow
+            }
+            None => {
+                let plan = Arc::clone(&plan.borrow());
+                match begin(Ends { client, reached }, &plan, &outward, &table).await {
+                    Ok(Some((flow, guard))) => {
+                        table.make_room();
+                        // A new socket is not yet known to be writable, which it is: this does not wait.
+                        if let Err(error) = flow.toward.send(&datagram[..length]).await {
+                            tracing::trace!(%error, %client, "a datagram was lost");
+                        }
+                        let driving = answers(
+                            Arc::clone(&flow),
+                            guard,
+                            client,
+                            Arc::clone(&socket),
+                            Arc::clone(&table),
+                        );
+                        let mut flows = table.locked();
+                        let driver = drivers.spawn(driving);
+                        flows.insert(client, (Arc::clone(&flow), driver));
+                        flow
+                    }
+                    Ok(None) => continue,
+                    Err(error) => {
+                        tracing::debug!(%error, %client, "a flow could not begin");
+                        continue;
+                    }
+                }
+            }
+        };
+        flow.last.store(table.now(), Ordering::Relaxed);
+    }
+}
+
+async fn begin(
+    ends: Ends,
+    plan: &Plan,
+    outward: &Outward,
+    table: &Table,
+) -> io::Result<Option<(Arc<Flow>, FlowGuard)>> {
+    let Some((_, backend)) = choose(&plan.pools, ends, &[]) else { return Ok(None) };
+    let guard = backend.begin();
+    let toward = outward.datagram().await?;
+    toward.connect(SocketAddr::V4(backend.address)).await?;
+    Ok(Some((Arc::new(Flow { toward, last: AtomicU64::new(table.now()) }), guard)))
+}
+
+/// Passes the target's answers back, until the flow ends.
+async fn answers(
+    flow: Arc<Flow>,
+    mut guard: FlowGuard,
+    client: SocketAddrV4,
+    socket: Arc<UdpSocket>,
+    table: Arc<Table>,
+) {
+    loop {
+        let quiet_at = table.begun + Duration::from_millis(flow.last.load(Ordering::Relaxed)) + IDLE;
+        let ready = tokio::select! {
+            ready = flow.toward.readable() => ready,
+            () = sleep_until(quiet_at) => {
+                let last = Duration::from_millis(flow.last.load(Ordering::Relaxed));
+                if (table.begun + last).elapsed() >= IDLE { break } else { continue }
+            }
+            () = guard.cut() => break,
+        };
+        if ready.is_err() {
+            break;
+        }
+        let passed = SCRATCH.with_borrow_mut(|scratch| {
+            let length = flow.toward.try_recv(scratch)?;
+            flow.last.store(table.now(), Ordering::Relaxed);
+            // What the client's side does not take now is lost.
+            let _ = socket.try_send_to(&scratch[..length], client.into());
+            Ok::<_, io::Error>(())
+        });
+        match passed {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Nobody listens there: the next datagram begins anew.
+            Err(_) => break,
+        }
+    }
+    let mut flows = table.locked();
+    // Another may have begun in its place.
+    if flows.get(&client).is_some_and(|(now, _)| Arc::ptr_eq(now, &flow)) {
+        flows.remove(&client);
+    }
+}
