@@ -1,5 +1,5 @@
 //! How an agent talks up. The control plane implements [`ControlPlane`] in-process; over a network it is the ECS and
-//! CloudWatch Logs APIs and the ACS connection.
+//! CloudWatch Logs APIs, or [`crate::call`], and the ACS connection.
 
 use std::{fmt, future::Future, pin::Pin};
 
@@ -63,7 +63,7 @@ pub struct TargetHealthReport {
 }
 
 /// Why a call up failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ControlError {
     /// Try again later.
     #[error("the control plane cannot be reached: {0}")]
@@ -74,7 +74,7 @@ pub enum ControlError {
 }
 
 /// A log stream, and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogDestination {
     pub account: AccountId,
     pub region: Region,
@@ -84,14 +84,14 @@ pub struct LogDestination {
     pub create_group: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogBatch {
     pub destination: LogDestination,
     /// Oldest first.
     pub events: Vec<LogEvent>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEvent {
     pub timestamp: Timestamp,
     pub message: String,
@@ -104,7 +104,7 @@ impl fmt::Debug for LogEvent {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryLoginRequest {
     /// The image as the task definition names it.
     pub image: String,
@@ -114,7 +114,7 @@ pub struct RegistryLoginRequest {
 }
 
 /// Where and as whom to pull.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryLogin {
     /// `scheme://host:port` to ask instead of the registry that the image's name says, such as `http://127.0.0.1:4566`.
     pub endpoint: Option<String>,

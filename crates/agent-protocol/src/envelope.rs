@@ -5,7 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{acs, spec::{LoadBalancers, NetworkState}};
+use crate::{
+    acs,
+    call::{Call, Outcome},
+    spec::{LoadBalancers, NetworkState},
+    tcs,
+};
 
 /// Everything that the control plane says to an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +47,9 @@ pub enum AcsMessage {
     /// Ours: the load balancers whose listeners this node holds. The private keys of their certificates are in it.
     #[serde(rename = "LongshoreLoadBalancersMessage")]
     LoadBalancers(LoadBalancers),
+    /// Ours: the answer to [`AgentMessage::Call`].
+    #[serde(rename = "LongshoreOutcomeMessage")]
+    Outcome(Outcome),
 }
 
 /// Everything that an agent answers over the same connection.
@@ -58,6 +66,31 @@ pub enum AgentMessage {
     TaskStopVerification(acs::TaskStopVerificationMessage),
     #[serde(rename = "IAMRoleCredentialsAckRequest")]
     IamRoleCredentialsAck(acs::IamRoleCredentialsAckRequest),
+    /// Ours: what the published agent says over the ECS API.
+    #[serde(rename = "LongshoreCallMessage")]
+    Call(Box<Call>),
+}
+
+/// What an agent says over its telemetry connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "message")]
+pub enum TelemetryMessage {
+    #[serde(rename = "PublishMetricsRequest")]
+    Metrics(tcs::PublishMetricsRequest),
+    #[serde(rename = "PublishHealthRequest")]
+    Health(tcs::PublishHealthRequest),
+}
+
+/// What it is answered there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "message")]
+pub enum TelemetryAnswer {
+    #[serde(rename = "AckPublishMetric")]
+    AckMetrics(acs::ErrorMessage),
+    #[serde(rename = "AckPublishHealth")]
+    AckHealth(acs::ErrorMessage),
+    #[serde(rename = "HeartbeatMessage")]
+    Heartbeat(acs::HeartbeatMessage),
 }
 
 /// A frame that could not be read.
@@ -89,6 +122,7 @@ const ACS_TYPES: &[&str] = &[
     "ErrorMessage",
     "CloseMessage",
     "LongshoreNetworkStateMessage",
+    "LongshoreOutcomeMessage",
     "LongshoreLoadBalancersMessage",
 ];
 
@@ -98,7 +132,12 @@ const AGENT_TYPES: &[&str] = &[
     "HeartbeatAckRequest",
     "TaskStopVerificationMessage",
     "IAMRoleCredentialsAckRequest",
+    "LongshoreCallMessage",
 ];
+
+const TELEMETRY_TYPES: &[&str] = &["PublishMetricsRequest", "PublishHealthRequest"];
+
+const TELEMETRY_ANSWER_TYPES: &[&str] = &["AckPublishMetric", "AckPublishHealth", "HeartbeatMessage"];
 
 impl AcsMessage {
     pub fn decode(frame: &[u8]) -> Result<AcsMessage, DecodeError> {
@@ -114,6 +153,28 @@ impl AcsMessage {
 impl AgentMessage {
     pub fn decode(frame: &[u8]) -> Result<AgentMessage, DecodeError> {
         decode(frame, AGENT_TYPES)
+    }
+
+    /// The frame's JSON text.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+}
+
+impl TelemetryMessage {
+    pub fn decode(frame: &[u8]) -> Result<TelemetryMessage, DecodeError> {
+        decode(frame, TELEMETRY_TYPES)
+    }
+
+    /// The frame's JSON text.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+}
+
+impl TelemetryAnswer {
+    pub fn decode(frame: &[u8]) -> Result<TelemetryAnswer, DecodeError> {
+        decode(frame, TELEMETRY_ANSWER_TYPES)
     }
 
     /// The frame's JSON text.

@@ -8,7 +8,8 @@
 //!
 //! Upward it is what the published agent submits over the ECS API: [`state::TaskStateChange`] and
 //! [`state::AttachmentStateChange`], and TCS for telemetry ([`tcs`]). The agent reaches all of that through the
-//! trait [`ControlPlane`], which the control plane implements in-process, and a websocket can implement later.
+//! trait [`ControlPlane`], which the control plane implements in-process; from another process each call is a message of ours over the ACS
+//! connection ([`call`]).
 //!
 //! Order: a [`acs::PayloadMessage`] carries `seqNum`. It grows for every later word about the same task; an agent
 //! never acts on a payload whose number is below the last one that it saw for that task. State changes carry
@@ -17,6 +18,7 @@
 //! Nothing here does I/O. Text that must not reach a log is a [`Sensitive`], whose `Debug` shows nothing.
 
 pub mod acs;
+pub mod call;
 mod control;
 pub mod envelope;
 mod sensitive;
@@ -26,10 +28,9 @@ pub mod tcs;
 
 pub use control::{
     Answer, ControlError, ControlPlane, LogBatch, LogDestination, LogEvent, RegistryLogin,
-    RegistryLoginRequest,
-    TargetHealthReport,
+    RegistryLoginRequest, TargetHealthReport,
 };
-pub use envelope::{AcsMessage, AgentMessage, DecodeError};
+pub use envelope::{AcsMessage, AgentMessage, DecodeError, TelemetryAnswer, TelemetryMessage};
 pub use sensitive::Sensitive;
 
 #[cfg(test)]

@@ -2,7 +2,8 @@ use serde_json::json;
 use vocabulary::{AccountId, Timestamp};
 
 use crate::{
-    AcsMessage, AgentMessage, DecodeError, Sensitive, acs, envelope::MAX_MESSAGE_BYTES, spec, state,
+    AcsMessage, AgentMessage, DecodeError, Sensitive, TelemetryAnswer, TelemetryMessage, acs, call,
+    envelope::MAX_MESSAGE_BYTES, spec, state,
 };
 
 fn task_spec() -> spec::TaskSpec {
@@ -148,6 +149,13 @@ fn every_kind_of_message_round_trips() {
                 member_addresses: vec![[172, 31, 0, 5].into()],
             }],
         }),
+        AcsMessage::Outcome(call::Outcome {
+            number: 7,
+            reply: call::Reply::Failed(crate::ControlError::Refused {
+                code: "X".into(),
+                message: "y".into(),
+            }),
+        }),
     ];
     for message in down {
         assert_eq!(AcsMessage::decode(&message.encode()).unwrap(), message);
@@ -158,10 +166,39 @@ fn every_kind_of_message_round_trips() {
         AgentMessage::HeartbeatAck(Default::default()),
         AgentMessage::TaskStopVerification(Default::default()),
         AgentMessage::IamRoleCredentialsAck(Default::default()),
+        AgentMessage::Call(Box::new(call::Call {
+            number: 7,
+            request: call::Request::PutLogs(crate::LogBatch {
+                destination: crate::LogDestination {
+                    account: AccountId::local(),
+                    region: "us-east-1".parse().unwrap(),
+                    group: "g".into(),
+                    stream: "s".into(),
+                    create_group: false,
+                },
+                events: vec![crate::LogEvent {
+                    timestamp: Timestamp::from_millis(5),
+                    message: "hello".into(),
+                }],
+            }),
+        })),
     ];
     for message in up {
         assert_eq!(AgentMessage::decode(&message.encode()).unwrap(), message);
     }
+}
+
+#[test]
+fn telemetry_has_the_published_agents_frames() {
+    let frame = br#"{"type":"PublishHealthRequest","message":{"metadata":{"cluster":"c","containerInstance":"i","messageId":"m","fin":true},"tasks":[{"taskArn":"t","containers":[{"containerName":"app","healthStatus":"UNHEALTHY"}]}]}}"#;
+    let TelemetryMessage::Health(health) = TelemetryMessage::decode(frame).unwrap() else { panic!("health") };
+    assert_eq!(health.tasks[0].containers[0].health_status, state::HealthStatus::Unhealthy);
+    assert_eq!(
+        TelemetryAnswer::AckHealth(acs::ErrorMessage { message: Some("OK".into()) }).encode(),
+        br#"{"type":"AckPublishHealth","message":{"message":"OK"}}"#
+    );
+    let unknown = br#"{"type":"PublishInstanceStatusRequest","message":{}}"#;
+    assert!(matches!(TelemetryMessage::decode(unknown), Err(DecodeError::UnknownType(_))));
 }
 
 #[test]

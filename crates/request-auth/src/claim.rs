@@ -8,7 +8,7 @@ use vocabulary::Timestamp;
 use crate::{AuthError, Head, canonical::decoded_query};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-const TIME_FORMAT: &[BorrowedFormatItem<'static>] =
+pub(crate) const TIME_FORMAT: &[BorrowedFormatItem<'static>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 /// Seven days, the longest life of a presigned URL.
 const LONGEST_PRESIGNED: u64 = 604_800;

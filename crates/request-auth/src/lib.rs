@@ -1,4 +1,4 @@
-//! Signature Version 4, the server's side: who signed this request, and is the signature theirs?
+//! Signature Version 4: who signed this request, and is the signature theirs? And, for agents, signing one ([`sign_request`]).
 //!
 //! [`parse`] takes the claim out of the `Authorization` header or the query of a presigned URL; the caller looks
 //! the access key's secret up and calls [`Presented::verify`] with it, the body's digest and the time. Neither
@@ -8,9 +8,11 @@
 
 mod canonical;
 mod claim;
+mod signer;
 mod verify;
 
 pub use claim::{Payload, Presented, Source, parse};
+pub use signer::{Credentials, Unsigned, sign_request};
 pub use verify::{derive_key, sign};
 
 use http::{HeaderMap, Method};

@@ -56,6 +56,8 @@ impl NodeAgent {
             AcsMessage::PerformUpdate(message) | AcsMessage::StageUpdate(message) => {
                 self.nack(message.message_id, "this agent is updated with its binary");
             }
+            // Answers are taken out by the connection they come over.
+            AcsMessage::Outcome(outcome) => tracing::debug!(outcome.number, "an answer that nobody waits for"),
             AcsMessage::Error(error) => tracing::warn!(?error, "the control plane reports an error"),
             AcsMessage::Close(close) => tracing::info!(?close, "the control plane closes the connection"),
         }
