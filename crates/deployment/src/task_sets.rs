@@ -25,11 +25,7 @@ fn hold(round: &mut Round<'_>, set: &mut TaskSet) -> bool {
             round.stop(task, stop_reason.to_owned());
         }
     }
-    let mut living: Vec<&Task> = of_set(round)
-        .into_iter()
-        .map(|index| round.tasks[index])
-        .filter(|task| round.remains(task))
-        .collect();
+    let mut living: Vec<&Task> = tasks.iter().copied().filter(|task| round.remains(task)).collect();
     let wanted = set.computed_desired_count as usize;
     let missing = wanted.saturating_sub(living.len());
     if missing > 0 && may_start_after(round, &set.id, set.start_back_off.until) {
