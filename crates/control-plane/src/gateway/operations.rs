@@ -29,9 +29,11 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Makes `service` known. Its operations answer 501 until they get handlers.
+    /// Makes `service` known, unless it is. Its operations answer 501 until they get handlers.
     pub fn service(&mut self, service: &'static ServiceTable) -> ServiceOperations<'_> {
-        self.services.push(service);
+        if !self.services.iter().any(|known| std::ptr::eq(*known, service)) {
+            self.services.push(service);
+        }
         ServiceOperations { service, handlers: &mut self.handlers }
     }
 

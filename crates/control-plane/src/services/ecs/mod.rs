@@ -8,6 +8,7 @@ pub mod names;
 pub mod placing;
 mod providers;
 pub mod records;
+pub mod services;
 mod settings;
 mod tags;
 pub mod tasks;
@@ -61,6 +62,7 @@ pub fn register(operations: &mut Operations) {
         .on::<ecs::ListContainerInstances, _, _>(instances::list)
         .on::<ecs::RegisterContainerInstance, _, _>(instances::register)
         .on::<ecs::UpdateContainerInstancesState, _, _>(instances::update_state);
+    services::register(operations);
 }
 
 /// The failure of a Describe call about something that is not there.
@@ -90,7 +92,7 @@ fn page<T>(
 
 /// Declares the service's records.
 pub fn tables(tables: state_store::Tables) -> state_store::Tables {
-    tables
+    services::tables(tables)
         .with::<records::Cluster>()
         .with::<records::Family>()
         .with::<records::TaskDefinition>()

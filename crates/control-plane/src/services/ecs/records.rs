@@ -129,6 +129,10 @@ pub struct Task {
     /// Where load balancers send it requests, as long as they do.
     #[serde(default)]
     pub targets: Vec<TaskTarget>,
+
+    /// What its service's deployment has taken into account of it.
+    #[serde(default)]
+    pub noted: deployment::Noted,
 }
 
 /// A place in a target group that a task was registered at.

@@ -307,6 +307,7 @@ pub(in crate::services::ecs) fn write(
         created_at: now,
         protected_until: None,
         targets: Vec::new(),
+        noted: deployment::Noted::default(),
     };
     tx.put(launch.scope, &task.key(), task.clone());
     task

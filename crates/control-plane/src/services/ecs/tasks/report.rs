@@ -12,7 +12,10 @@ use crate::{
     services::{
         Services,
         ec2::interfaces,
-        ecs::records::{DesiredStatus, InterfaceStatus, Task, task_key},
+        ecs::{
+            records::{DesiredStatus, InterfaceStatus, Task, task_key},
+            services::traffic,
+        },
     },
 };
 
@@ -37,6 +40,7 @@ pub async fn submit_task(
             if task.state.last_status > TaskStatus::Running {
                 task.desired_status = DesiredStatus::Stopped;
             }
+            traffic::settle(tx, &scope, &mut task, now);
             let stopped = task.state.last_status == TaskStatus::Stopped;
             if let Some(interface) = &mut task.interface {
                 if stopped {
@@ -106,6 +110,7 @@ pub async fn fail(services: &Services, scope: &Scope, key: &str, reason: &str) -
             task.state.stop("TaskFailedToStart", &format!("ResourceInitializationError: {reason}"), now);
             task.state.last_status = TaskStatus::Stopped;
             task.state.stopped_at = Some(now);
+            traffic::settle(tx, scope, &mut task, now);
             task.desired_status = DesiredStatus::Stopped;
             task.version += 1;
             for container in &mut task.state.containers {

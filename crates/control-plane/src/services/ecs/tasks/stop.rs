@@ -1,6 +1,8 @@
 //! StopTask: says that a task shall stop; its node then does it.
 
 use aws_shapes_ecs::{StopTaskRequest, StopTaskResponse};
+use state_store::Tx;
+use vocabulary::{Scope, Timestamp};
 
 use super::describe;
 use crate::{
@@ -8,6 +10,7 @@ use crate::{
     services::ecs::{
         names::{self, cluster_name, invalid},
         records::{DesiredStatus, Task, task_key},
+        services::traffic,
     },
 };
 
@@ -35,7 +38,7 @@ pub async fn stop(call: Call, input: StopTaskRequest) -> Result<StopTaskResponse
                 tx.get::<Task>(scope, &key).ok_or_else(|| invalid("The referenced task was not found."))?;
             let mut task = (*found).clone();
             if task.desired_status == DesiredStatus::Running {
-                request_stop(&mut task, "UserInitiated", &reason, call.now());
+                request_stop(tx, scope, &mut task, "UserInitiated", &reason, call.now());
                 tx.put(scope, &key, task.clone());
             }
             Ok::<_, ApiError>(task)
@@ -44,10 +47,15 @@ pub async fn stop(call: Call, input: StopTaskRequest) -> Result<StopTaskResponse
     Ok(StopTaskResponse { task: Some(describe::shape(scope, &task, true)) })
 }
 
-/// Records that the task shall stop, and why.
-pub fn request_stop(task: &mut Task, code: &str, reason: &str, now: vocabulary::Timestamp) {
+/// Records that the task shall stop, and why. One that load balancers send requests to is drained first; its node is told
+/// when that is over. The caller writes the task.
+pub fn request_stop(tx: &mut Tx, scope: &Scope, task: &mut Task, code: &str, reason: &str, now: Timestamp) {
     task.desired_status = DesiredStatus::Stopped;
-    task.payload_sequence += 1;
     task.version += 1;
     task.state.stop(code, reason, now);
+    if task.state.begin_draining() {
+        traffic::withdraw(tx, scope, task, now);
+    } else {
+        task.payload_sequence += 1;
+    }
 }

@@ -1,0 +1,55 @@
+//! Services: what clients ask of them. What becomes of it is [`crate::reconcilers`]' work.
+
+pub mod alarms;
+mod asked;
+pub mod balancers;
+mod check;
+pub mod core;
+mod create;
+mod delete;
+pub mod deploy;
+mod deployments;
+mod describe;
+pub mod events;
+mod names;
+pub mod records;
+mod show;
+mod task_sets;
+pub mod traffic;
+mod update;
+
+use aws_shapes_ecs as ecs;
+
+use crate::gateway::Operations;
+
+/// Registers the handlers.
+pub fn register(operations: &mut Operations) {
+    operations
+        .service(ecs::SERVICE)
+        .on::<ecs::CreateService, _, _>(create::create)
+        .on::<ecs::UpdateService, _, _>(update::update)
+        .on::<ecs::DeleteService, _, _>(delete::delete)
+        .on::<ecs::DescribeServices, _, _>(describe::describe)
+        .on::<ecs::ListServices, _, _>(describe::list)
+        .on::<ecs::ListServicesByNamespace, _, _>(describe::list_by_namespace)
+        .on::<ecs::DescribeServiceRevisions, _, _>(deployments::describe_revisions)
+        .on::<ecs::DescribeServiceDeployments, _, _>(deployments::describe)
+        .on::<ecs::ListServiceDeployments, _, _>(deployments::list)
+        .on::<ecs::StopServiceDeployment, _, _>(deployments::stop)
+        .on::<ecs::ContinueServiceDeployment, _, _>(deployments::carry_on)
+        .on::<ecs::CreateTaskSet, _, _>(task_sets::create)
+        .on::<ecs::UpdateTaskSet, _, _>(task_sets::update)
+        .on::<ecs::DeleteTaskSet, _, _>(task_sets::delete)
+        .on::<ecs::DescribeTaskSets, _, _>(task_sets::describe)
+        .on::<ecs::UpdateServicePrimaryTaskSet, _, _>(task_sets::make_primary);
+}
+
+/// Declares the records.
+pub fn tables(tables: state_store::Tables) -> state_store::Tables {
+    tables
+        .with::<records::Service>()
+        .with::<records::Revision>()
+        .with::<records::ServiceDeployment>()
+        .with::<records::TaskSet>()
+        .with::<records::ServiceEvents>()
+}

@@ -1,0 +1,146 @@
+//! UpdateService: every member that may change, and which of them begin a new deployment.
+
+use aws_shapes_ecs as ecs;
+use aws_shapes_ecs::{DeploymentControllerType, UpdateServiceRequest, UpdateServiceResponse};
+
+use super::{
+    alarms,
+    asked::{Asked, Refusable, Wanted},
+    check, deploy, names as own,
+    records::{Revision, revision_key},
+    show,
+};
+use crate::{
+    gateway::{ApiError, Call},
+    services::ecs::names::{self, cluster_name, invalid},
+};
+
+pub async fn update(call: Call, input: UpdateServiceRequest) -> Result<UpdateServiceResponse, ApiError> {
+    let scope = call.scope().clone();
+    let cluster_name = cluster_name(&scope, input.cluster.as_deref())?;
+    let name = own::service_name(&scope, &cluster_name, input.service.as_deref().unwrap_or_default())?;
+    Refusable {
+        registries: input.service_registries.as_deref(),
+        service_connect: input.service_connect_configuration.as_ref(),
+        volumes: input.volume_configurations.as_deref(),
+        lattice: input.vpc_lattice_configurations.as_deref(),
+        gateways: input.gateway_connectors.as_deref(),
+        monitoring: input.monitoring.as_ref(),
+    }
+    .check()?;
+    let desired_count = input.desired_count.map(check::desired_count).transpose()?;
+    let force = input.force_new_deployment == Some(true);
+    let updated = call
+        .services
+        .state
+        .transact(|tx| {
+            let cluster = names::active_cluster_in(tx, &scope, &cluster_name)?;
+            let found = own::active_in(tx, &scope, &cluster_name, &name)?;
+            let mut service = (*found).clone();
+            if service.is_daemon() && desired_count.is_some() {
+                return Err(invalid(
+                    "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again",
+                ));
+            }
+            let controller = input.deployment_controller.as_ref().and_then(|given| given.r#type);
+            if controller.is_some_and(|wanted| wanted != service.controller()) {
+                return Err(own::not_implemented("changes of a service's deployment controller"));
+            }
+            may_change(&input, service.controller())?;
+            if let Some(given) = desired_count {
+                service.desired_count = given;
+            }
+            let current = service.state.primary().and_then(|primary| {
+                let key = revision_key(&service.cluster, &service.name, &primary.revision);
+                tx.get::<Revision>(&scope, &key)
+            });
+            let before = Wanted {
+                settings: service.settings.0.clone(),
+                revision: current.as_ref().map(|current| asked_of(current)).unwrap_or_default(),
+                definition: current.as_ref().map(|current| current.definition_arn(&scope)),
+            };
+            let wanted = before.clone().overlaid(asked(&input));
+            check::settings(&wanted, &cluster)?;
+            if input.deployment_configuration.is_some() {
+                alarms::check(tx.view(), &scope, wanted.settings.deployment_configuration.as_ref())?;
+            }
+            service.settings.0 = wanted.settings.clone();
+            if current.is_some() {
+                let given = input.task_definition.is_some();
+                let definition = deploy::definition(tx, &scope, &wanted, &cluster, given)?;
+                let same_definition = current.as_ref().is_some_and(|current| {
+                    (&current.family, current.revision) == (&definition.family, definition.revision)
+                });
+                if force || !same_definition || wanted.revision != before.revision {
+                    let mut ids = call.services.ids();
+                    deploy::deploy(
+                        tx,
+                        &scope,
+                        &mut service,
+                        wanted.revision,
+                        &definition,
+                        call.now(),
+                        &mut ids,
+                    );
+                }
+            }
+            tx.put(&scope, &service.key(), service.clone());
+            Ok::<_, ApiError>(service)
+        })
+        .await?;
+    let shown = call.services.state.read(|view| show::service(view, &scope, &updated, true));
+    Ok(UpdateServiceResponse { service: Some(shown) })
+}
+
+/// A revision as it was asked for.
+fn asked_of(revision: &Revision) -> ecs::ServiceRevision {
+    ecs::ServiceRevision {
+        container_images: None,
+        resolved_configuration: None,
+        ..revision.details.0.clone()
+    }
+}
+
+fn asked(input: &UpdateServiceRequest) -> Asked {
+    let input = input.clone();
+    Asked {
+        definition: input.task_definition.filter(|given| !given.is_empty()),
+        launch_type: None,
+        strategy: input.capacity_provider_strategy,
+        platform_version: input.platform_version,
+        network: input.network_configuration,
+        load_balancers: input.load_balancers,
+        configuration: input.deployment_configuration,
+        constraints: input.placement_constraints,
+        strategies: input.placement_strategy,
+        grace_period: input.health_check_grace_period_seconds,
+        managed_tags: input.enable_ecs_managed_tags,
+        propagate: input.propagate_tags,
+        execute: input.enable_execute_command,
+        rebalancing: input.availability_zone_rebalancing,
+    }
+}
+
+/// With task sets, what tasks are made of is theirs. Source: the API reference, UpdateService.
+fn may_change(input: &UpdateServiceRequest, controller: DeploymentControllerType) -> Result<(), ApiError> {
+    if controller == DeploymentControllerType::Ecs {
+        return Ok(());
+    }
+    let given = [
+        (input.task_definition.is_some(), "task definition"),
+        (input.network_configuration.is_some(), "network configuration"),
+        (input.platform_version.is_some(), "platform version"),
+        (input.load_balancers.is_some(), "load balancers"),
+        (input.capacity_provider_strategy.is_some(), "capacity provider strategy"),
+        (input.force_new_deployment == Some(true), "force new deployment"),
+    ];
+    let Some((_, what)) = given.into_iter().find(|(given, _)| *given) else { return Ok(()) };
+    let by = match controller {
+        DeploymentControllerType::CodeDeploy => "Use AWS CodeDeploy to trigger a new deployment.",
+        _ => "Create a new task set.",
+    };
+    Err(invalid(format!(
+        "Unable to update {what} on services with a {} deployment controller. {by}",
+        controller.as_str()
+    )))
+}
