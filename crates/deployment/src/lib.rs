@@ -54,3 +54,6 @@ pub use state::{
     StopType, TaskSet,
 };
 pub use task::{Check, Ended, EndedBy, Noted, Phase, Task};
+
+#[cfg(test)]
+mod tests;

@@ -201,7 +201,8 @@ fn scale_in(round: &mut Round<'_>, aim: &Aim) {
         {
             kept.retain(|other| other.id != task.id);
             let pool = pool(round, aim, task);
-            if round.is_healthy(task) && pool.healthy <= pool.minimum {
+            let lowers_healthy = round.is_healthy(task) && pool.healthy <= pool.minimum;
+            if lowers_healthy || (task.phase == Phase::Running && pool.running <= pool.minimum) {
                 round.wait(Waiting::Minimum { minimum: pool.minimum });
                 break;
             }
