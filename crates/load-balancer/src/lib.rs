@@ -7,6 +7,7 @@ mod http1;
 mod network;
 mod plane;
 mod sockets;
+mod tls;
 
 pub use plane::{DataPlane, Reports};
 pub use sockets::{HostSockets, Sockets};

@@ -16,7 +16,7 @@ mod tcp;
 mod udp;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,7 +40,7 @@ use tokio::{
 
 use crate::Sockets;
 use plan::Group;
-pub(crate) use plan::{HealthMap, Place};
+pub(crate) use plan::{HealthMap, Place, address as socket_address, place};
 use steering::{Backend, Pool};
 
 /// Connections of all listeners together: each has two descriptors, of which a process has some ten thousand at least.

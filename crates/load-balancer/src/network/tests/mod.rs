@@ -22,7 +22,7 @@ use routing::{
     report::HealthState,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use tokio::{
@@ -33,33 +33,33 @@ use tokio::{
 use super::{Closed, HealthMap, NetworkPlane};
 use crate::HostSockets;
 
-const CERTIFICATE: &[u8] = include_bytes!("certificate.pem");
-const KEY: &[u8] = include_bytes!("key.pem");
+pub(crate) const CERTIFICATE: &[u8] = include_bytes!("certificate.pem");
+pub(crate) const KEY: &[u8] = include_bytes!("key.pem");
 /// Longer than anything here takes on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An address that this process has alone: tests of several processes may run at once.
-fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high.clamp(1, 254), low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What is waited for, or the test fails.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("in time")
 }
 
 /// A load balancer with one listener on port 7000, and one target group.
-struct Bench {
+pub(crate) struct Bench {
     plane: NetworkPlane,
-    configuration: Configuration,
+    pub(crate) configuration: Configuration,
     health: HealthMap,
-    address: SocketAddrV4,
+    pub(crate) address: SocketAddrV4,
 }
 
 impl Bench {
-    fn new(protocol: ListenerProtocol) -> Bench {
+    pub(crate) fn new(protocol: ListenerProtocol) -> Bench {
         let address = own_address();
         let forward = Forward {
             target_groups: vec![WeightedTargetGroup { arn: "group".into(), weight: 1 }],
@@ -107,11 +107,11 @@ impl Bench {
         };
         let configuration =
             Configuration { generation: 1, load_balancers: vec![balancer], target_groups: vec![group] };
-        let plane = NetworkPlane::new(Arc::new(HostSockets), Arc::new(trusting()));
+        let plane = NetworkPlane::new(Arc::new(HostSockets), crate::tls::to_targets());
         Bench { plane, configuration, health: HealthMap::new(), address: SocketAddrV4::new(address, 7000) }
     }
 
-    fn group(&mut self) -> &mut TargetGroup {
+    pub(crate) fn group(&mut self) -> &mut TargetGroup {
         &mut self.configuration.target_groups[0]
     }
 
@@ -119,7 +119,7 @@ impl Bench {
         &mut self.configuration.load_balancers[0].listeners[0]
     }
 
-    fn add(&mut self, target: SocketAddrV4) {
+    pub(crate) fn add(&mut self, target: SocketAddrV4) {
         self.group().targets.push(Target {
             id: target.ip().to_string(),
             address: (*target.ip()).into(),
@@ -138,7 +138,7 @@ impl Bench {
         self.plane.apply(&self.configuration, &self.health, &|_| Ok(Arc::new(server_tls()))).await
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         soon(TcpStream::connect(self.address)).await.expect("a connection")
     }
 
@@ -169,7 +169,7 @@ fn place(target: SocketAddrV4) -> super::Place {
     ("group".into(), target.ip().to_string(), target.port())
 }
 
-async fn bound() -> (TcpListener, SocketAddrV4) {
+pub(crate) async fn bound() -> (TcpListener, SocketAddrV4) {
     let listener = TcpListener::bind((own_address(), 0)).await.expect("a port");
     let std::net::SocketAddr::V4(address) = listener.local_addr().expect("bound") else {
         unreachable!("IPv4")
@@ -189,7 +189,7 @@ async fn named(name: &'static str) -> SocketAddrV4 {
 }
 
 /// Sends everything back.
-async fn echo() -> SocketAddrV4 {
+pub(crate) async fn echo() -> SocketAddrV4 {
     let (listener, address) = bound().await;
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -207,10 +207,4 @@ fn server_tls() -> ServerConfig {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
     ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).expect("TLS")
-}
-
-fn trusting() -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate")).expect("a root");
-    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }

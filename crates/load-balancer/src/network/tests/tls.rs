@@ -1,9 +1,4 @@
-use rustls::{
-    DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::CryptoProvider,
-    pki_types::{ServerName, UnixTime},
-};
+use rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
@@ -65,7 +60,6 @@ async fn the_protocol_agreed_with_the_client_is_offered_to_the_target() {
     let mut own = server_tls();
     own.alpn_protocols = vec![b"http/1.1".to_vec()];
     let own = Arc::new(own);
-    bench.plane.to_targets = Arc::new(by_any_name());
     bench.plane.apply(&bench.configuration, &bench.health, &|_| Ok(Arc::clone(&own))).await;
     let mut asking = by_any_name();
     asking.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -90,48 +84,5 @@ async fn a_listener_without_a_usable_certificate_stays_closed() {
 
 /// Takes the certificate whatever the name.
 fn by_any_name() -> ClientConfig {
-    let mut config = trusting();
-    let verifier = AnyName(Arc::clone(config.crypto_provider()));
-    config.dangerous().set_certificate_verifier(Arc::new(verifier));
-    config
-}
-
-#[derive(Debug)]
-struct AnyName(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    ClientConfig::clone(&crate::tls::to_targets())
 }
