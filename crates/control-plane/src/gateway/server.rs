@@ -15,7 +15,7 @@ use aws_schema::{Protocol, Value};
 use aws_wire::{ErrorBody, RequestHead, Routed, event_stream};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Incoming, service::service_fn};
@@ -28,11 +28,15 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use vocabulary::{Ids, Timestamp};
 
 use super::{
-    Answer, ApiError, Call, Context, Operations, Trust,
+    Answer, ApiError, Call, Context, Operations, Trust, balancers,
     body::{Body, BodyBudget, BodyError, full},
+    console::{self, Console},
     credentials, origin,
 };
-use crate::services::{Services, now};
+use crate::{
+    agents::door,
+    services::{Services, now},
+};
 
 /// Connections beyond this are closed at once: each costs memory that a flood must not take. The tasks' door has its own, so
 /// that no task can keep the operator out.
@@ -49,6 +53,7 @@ pub struct Gateway {
     operations: Operations,
     bodies: BodyBudget,
     connections: AtomicUsize,
+    console: Console,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -77,7 +82,13 @@ impl Listening {
 
 impl Gateway {
     pub fn new(services: Arc<Services>, operations: Operations) -> Gateway {
-        Gateway { services, operations, bodies: BodyBudget::new(), connections: AtomicUsize::new(0) }
+        Gateway {
+            services,
+            operations,
+            bodies: BodyBudget::new(),
+            connections: AtomicUsize::new(0),
+            console: Console::new(),
+        }
     }
 
     /// Serves `listener` until it is closed.
@@ -106,8 +117,8 @@ impl Gateway {
                 accepted = listener.accept() => accepted,
                 _ = closed.changed() => break,
             };
-            let stream = match stream {
-                Ok((stream, _)) => stream,
+            let (stream, client) = match stream {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors or a connection that vanished: wait a little rather than spin.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -124,7 +135,7 @@ impl Gateway {
             let gateway = Arc::clone(&self);
             let service = service_fn(move |request| {
                 let gateway = Arc::clone(&gateway);
-                async move { Ok::<_, Infallible>(gateway.answer(request, trust).await) }
+                async move { Ok::<_, Infallible>(gateway.answer(request, trust, client).await) }
             });
             let (builder, watcher, mut closed) = (builder.clone(), graceful.watcher(), closed.clone());
             tokio::spawn(async move {
@@ -143,16 +154,29 @@ impl Gateway {
                 drop(guard);
             });
         }
+        self.console.close();
         graceful.shutdown().await;
     }
 
-    async fn answer(&self, request: Request<Incoming>, trust: Trust) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, trust: Trust, client: SocketAddr) -> Response<Body> {
         let now = now();
+        if trust == Trust::Open
+            && let Some(name) = balancers::name_of(&request)
+        {
+            let door = self.services.state.read(|view| balancers::door(view, &name));
+            return Box::pin(balancers::pass(request, &name, door, client)).await;
+        }
         let path = request.uri().path();
         if path == "/health" {
             return plain(StatusCode::OK, "application/json", "{\"status\":\"ok\"}\n");
         }
-        if let Err(foreign) = origin::check(request.headers(), &self.services.settings.public_name) {
+        let own_name = &self.services.settings.public_name;
+        if let Some(page) = Console::page(&request)
+            && origin::check_host(request.uri(), request.headers(), own_name).is_ok()
+        {
+            return page;
+        }
+        if let Err(foreign) = origin::check(request.uri(), request.headers(), own_name) {
             tracing::warn!(%foreign, "a request was not let in");
             let (parts, _) = request.into_parts();
             return refuse(
@@ -170,9 +194,31 @@ impl Gateway {
             Ok(body) => body,
             Err(error) => return refuse_body(&parts, &error, &request_id),
         };
+        if parts.uri.path() == console::CHANGES && parts.method == Method::GET && trust != Trust::Agents {
+            return self.changes(&parts, &body.bytes, trust, now, &request_id);
+        }
         let answer = Box::pin(self.api(&parts, &body.bytes, trust, now, &request_id)).await;
         drop(body);
         answer
+    }
+
+    /// The console's stream of changes, for whoever may call the APIs.
+    fn changes(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        trust: Trust,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Response<Body> {
+        let head = RequestHead::from_parts(parts);
+        let signed =
+            Head { method: &parts.method, path: head.path, query: head.query, headers: &parts.headers };
+        credentials::establish(&self.services, trust, &signed, body, now)
+            .and_then(|caller| self.console.changes(&self.services, caller.scope))
+            .unwrap_or_else(|error| {
+                refuse(parts, &ErrorBody::new(error.code, error.status, error.message), request_id)
+            })
     }
 
     /// An API call.
