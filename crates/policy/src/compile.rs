@@ -1,0 +1,84 @@
+//! Policies ready for use: patterns taken apart, values read.
+
+use crate::{
+    Clause, Context, Effect, LanguageVersion, NamedPrincipal, Statement as Written,
+    condition::Condition,
+    pattern::{Case, Pattern},
+};
+
+/// A compiled policy, and by what name a decision shall tell of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    pub(crate) name: String,
+    pub(crate) statements: Vec<Statement>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Statement {
+    pub(crate) sid: Option<String>,
+    pub(crate) effect: Effect,
+    pub(crate) principals: Option<Clause<NamedPrincipal>>,
+    actions: Clause<Pattern>,
+    resources: Option<Clause<Pattern>>,
+    conditions: Vec<Condition>,
+}
+
+/// A statement that cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("statement {number}: {reason}")]
+pub struct InvalidStatement {
+    /// From 1.
+    pub number: usize,
+    pub reason: String,
+}
+
+impl Policy {
+    /// Compiles the statements of a document. `name`: an ARN, or what an inline policy is called.
+    ///
+    /// # Errors
+    /// When a condition has an operator that is none, or a value that its operator cannot compare.
+    pub fn new(
+        name: impl Into<String>,
+        version: LanguageVersion,
+        statements: &[Written],
+    ) -> Result<Policy, InvalidStatement> {
+        let statements = statements.iter().enumerate().map(|(index, written)| {
+            Statement::compile(written, version)
+                .map_err(|reason| InvalidStatement { number: index + 1, reason })
+        });
+        Ok(Policy { name: name.into(), statements: statements.collect::<Result<_, _>>()? })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Statement {
+    fn compile(written: &Written, version: LanguageVersion) -> Result<Statement, String> {
+        let patterns = |clause: &Clause<String>, version| Clause {
+            negated: clause.negated,
+            members: clause.members.iter().map(|text| Pattern::glob(text, version)).collect(),
+        };
+        let conditions = written.conditions.iter().map(|condition| Condition::compile(condition, version));
+        Ok(Statement {
+            sid: written.sid.clone(),
+            effect: written.effect,
+            principals: written.principals.clone(),
+            // Actions have no variables.
+            actions: patterns(&written.actions, LanguageVersion::V2008),
+            resources: written.resources.as_ref().map(|clause| patterns(clause, version)),
+            conditions: conditions.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether action, resource and conditions fit; of the principal the caller has to judge.
+    pub(crate) fn fits(&self, action: &str, resource: &str, context: &Context) -> bool {
+        let in_clause = |clause: &Clause<Pattern>, text: &str, case: Case| {
+            clause.members.iter().any(|pattern| pattern.matches(text, context, case)) != clause.negated
+        };
+        in_clause(&self.actions, action, Case::Insensitive)
+            && self.resources.as_ref().is_none_or(|clause| in_clause(clause, resource, Case::Sensitive))
+            && self.conditions.iter().all(|condition| condition.holds(context))
+    }
+}
