@@ -29,7 +29,7 @@ enum Test {
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
     Text(Pattern, Case),
-    Arn(ArnPattern),
+    Arn(Box<ArnPattern>),
     /// Told apart by text: a variable may stand for it.
     Number(Order, Pattern),
     Date(Order, Pattern),
@@ -140,7 +140,7 @@ impl Kind {
         Ok(match self {
             Kind::Text { glob: true, case } => Value::Text(Pattern::glob(text, version), case),
             Kind::Text { glob: false, case } => Value::Text(written(), case),
-            Kind::Arn => Value::Arn(ArnPattern::new(text, version)),
+            Kind::Arn => Value::Arn(Box::new(ArnPattern::new(text, version))),
             Kind::Number(order) => {
                 checked(number(text).is_some(), "a number")?;
                 Value::Number(order, written())
