@@ -120,7 +120,7 @@ fn count(round: &mut Round<'_>, task: &Task, failure: &Failure) {
 
 /// Whether this begins a pause, which is worth telling. Tasks made before a round was counted belong to it.
 fn failed_to_start(back_off: &mut StartBackOff, created_at: Timestamp, now: Timestamp) -> bool {
-    if back_off.failed_at.is_some_and(|failed_at| created_at <= failed_at) {
+    if back_off.failed_at.is_some_and(|failed_at| created_at < failed_at) {
         return false;
     }
     back_off.rounds = back_off.rounds.saturating_add(1);

@@ -28,18 +28,13 @@ pub(crate) fn consider(round: &mut Round<'_>) {
     let living: u32 = zones.values().sum();
     match round.state.rebalance.moving_since {
         Some(_) if settled && living > desired => end_move(round, zones),
-        Some(since) => {
-            if round.until(since, GIVE_UP_AFTER).is_none() {
-                fruitless(round);
-            }
-        }
+        Some(since) if round.until(since, GIVE_UP_AFTER).is_none() => fruitless(round),
+        Some(_) => {}
         None if !settled || living != desired => {}
-        None if spread(&zones) < 2 => {
-            if std::mem::take(&mut round.state.rebalance.told) {
-                round.report.events.push(events::balanced(&round.service.name, &zones));
-            }
+        None if spread(&zones) >= 2 && maximum > desired => begin_move(round, &zones),
+        None if spread(&zones) < 2 && std::mem::take(&mut round.state.rebalance.told) => {
+            round.report.events.push(events::balanced(&round.service.name, &zones));
         }
-        None if maximum > desired => begin_move(round, &zones),
         None => {}
     }
 }

@@ -30,7 +30,7 @@ struct Aim {
     desired: u32,
     minimum: u32,
     maximum: u32,
-    /// Both revisions are held at full strength, each for itself.
+    /// Both revisions are held at full strength, each within the percentages by itself.
     apart: bool,
 }
 
@@ -91,7 +91,7 @@ fn aim(round: &Round<'_>) -> Aim {
         aim.wanted.insert(primary, bounds.desired.saturating_add(moving));
     }
     if aim.apart {
-        aim.maximum = aim.maximum.max(bounds.desired.saturating_mul(2));
+        aim.maximum = aim.maximum.max(bounds.desired);
     }
     aim
 }
@@ -250,13 +250,20 @@ fn scale_out(round: &mut Round<'_>, aim: &Aim) -> u32 {
         if missing == 0 || !may_start(round, deployment) {
             continue;
         }
-        let living = count(round.tasks.iter().filter(|task| round.remains(task)));
-        let starting: u32 = round.plan.start.iter().map(|start| start.count).sum();
-        let room = aim.maximum.saturating_sub(living.saturating_add(starting));
+        let room = room(round, aim, deployment);
         round.start(deployment, missing.min(room), None, zone.clone());
         held_back += missing - missing.min(room);
     }
     held_back
+}
+
+/// How many more tasks the maximum allows.
+fn room(round: &Round<'_>, aim: &Aim, deployment: &str) -> u32 {
+    let counts = |of: &str| !aim.apart || of == deployment;
+    let living = count(round.tasks.iter().filter(|task| round.remains(task) && counts(&task.deployment)));
+    let starts = round.plan.start.iter().filter(|start| counts(&start.deployment));
+    let starting: u32 = starts.map(|start| start.count).sum();
+    aim.maximum.saturating_sub(living.saturating_add(starting))
 }
 
 fn missing(round: &Round<'_>, aim: &Aim, deployment: &str, wanted: u32) -> u32 {
@@ -309,7 +316,12 @@ fn make_room(round: &mut Round<'_>, aim: &Aim) {
     if unsettled || !round.plan.start.is_empty() || !round.plan.stop.is_empty() {
         return;
     }
-    let unhealthy = select(round, aim, Class::Unhealthy);
+    let mut unhealthy = select(round, aim, Class::Unhealthy);
+    unhealthy.retain(|task| {
+        let wanted = aim.wanted.get(&task.deployment).copied().unwrap_or(0);
+        !aim.apart
+            || missing(round, aim, &task.deployment, wanted) > 0 && room(round, aim, &task.deployment) == 0
+    });
     if let Some(task) = Crowd::of(round).next(round, &unhealthy) {
         stop(round, task);
     }

@@ -212,13 +212,21 @@ impl State {
         self.deployments.iter().find(|deployment| deployment.status == DeploymentStatus::Primary)
     }
 
-    /// What a new deployment would replace: the last completed one while it is there, else the primary.
+    /// What a new deployment would replace: the last completed one while it is there, else the one with the most traffic that has
+    /// not failed.
     fn source(&self) -> Option<Source> {
         let completed = self
             .last_completed
             .as_ref()
             .filter(|source| self.deployments.iter().any(|deployment| deployment.id == source.deployment));
-        completed.cloned().or_else(|| self.primary().map(Deployment::source))
+        let busiest = || {
+            // Of equals the last is taken: the newest.
+            self.deployments.iter().rev().max_by(|a, b| {
+                let rank = |deployment: &Deployment| deployment.rollout_state != RolloutState::Failed;
+                a.production_weight.total_cmp(&b.production_weight).then(rank(a).cmp(&rank(b)))
+            })
+        };
+        completed.cloned().or_else(|| busiest().map(Deployment::source))
     }
 }
 

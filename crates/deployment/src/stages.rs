@@ -41,7 +41,7 @@ pub(crate) fn advance(round: &mut Round<'_>) {
             return;
         };
         let ready = match stage {
-            Stage::ReconcileService => reconciled(round) && hooked(round, HookStage::ReconcileService, 0),
+            Stage::ReconcileService => hooked(round, HookStage::ReconcileService, 0),
             Stage::PreScaleUp => hooked(round, HookStage::PreScaleUp, 0),
             Stage::ScaleUp => scaled_up(round),
             Stage::PostScaleUp => hooked(round, HookStage::PostScaleUp, 0),
@@ -78,21 +78,6 @@ fn next(stage: Stage) -> Stage {
         Stage::PostProductionTrafficShift => Stage::BakeTime,
         Stage::BakeTime | Stage::CleanUp => Stage::CleanUp,
     }
-}
-
-/// Whether only the two revisions of this rollout have tasks.
-fn reconciled(round: &Round<'_>) -> bool {
-    let ours = ours(round);
-    round.tasks.iter().all(|task| task.phase == crate::Phase::Stopped || ours.contains(&task.deployment))
-}
-
-fn ours(round: &Round<'_>) -> Vec<String> {
-    let rollout = round.state.rollout.as_ref();
-    rollout
-        .into_iter()
-        .flat_map(|rollout| rollout.sources.iter().chain([&rollout.target]))
-        .map(|source| source.deployment.clone())
-        .collect()
 }
 
 fn scaled_up(round: &Round<'_>) -> bool {

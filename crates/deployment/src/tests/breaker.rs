@@ -38,14 +38,15 @@ fn check_fails_and_goes_back(desired: u32, threshold: u32, broken: Behaviour, se
     let good = fleet.state.deployments[0].id.clone();
     let bad = fleet.deploy("r2", broken);
     fleet.until("failed", |fleet| fleet.state.rollout.as_ref().unwrap().rollback.is_some());
-    let failed = fleet.state.deployments.iter().find(|it| it.id == bad).cloned().unwrap();
+    let over = fleet.history.iter().flat_map(|(_, plan)| &plan.inactive);
+    let failed = fleet.state.deployments.iter().chain(over).find(|it| it.id == bad).cloned().unwrap();
     assert_eq!(failed.rollout_state, RolloutState::Failed);
     assert_eq!(failed.rollout_state_reason, "ECS deployment circuit breaker: tasks failed to start.");
     assert_eq!(failed.failed_tasks, threshold, "of {desired}");
     let rollout = fleet.state.rollout.clone().unwrap();
     assert_eq!((rollout.failure_count, rollout.threshold), (threshold, threshold));
     assert_eq!(rollout.circuit_breaker, Monitor::Triggered);
-    assert_eq!(rollout.status, RolloutStatus::RollbackInProgress);
+    assert_eq!(rollout.rollback.unwrap().to.deployment, good);
     // Until then it had been in progress with fewer.
     let before = fleet.history.iter().rev().find_map(|(_, plan)| {
         plan.state.deployments.iter().find(|it| it.id == bad && it.rollout_state == RolloutState::InProgress)
@@ -135,8 +136,8 @@ fn a_healthy_task_resets_the_count_unless_it_is_cumulative() {
         service.configuration.bake_time = seconds(3600);
         let mut fleet = Fleet::new(service, 3);
         fleet.deploy("r1", Behaviour { fail_to_start: NEVER_STARTS, ..Behaviour::default() });
-        fleet.until("two failures", |fleet| fleet.state.deployments[0].failed_tasks == 2);
-        // The third start succeeds; it was made before the behaviour changed or after, as it may be.
+        // The second start is under way and will fail too; the third succeeds.
+        fleet.until("a failure", |fleet| fleet.state.deployments[0].failed_tasks == 1);
         fleet.behaviours.insert("r1".to_owned(), Behaviour::default());
         fleet.until("good", |fleet| fleet.tasks.iter().any(|task| task.noted == crate::Noted::Healthy));
         assert_eq!(fleet.state.deployments[0].failed_tasks, counted);
@@ -211,7 +212,7 @@ fn a_rollback_that_fails_too_stays_failed() {
     fleet
         .behaviours
         .insert("r1".to_owned(), Behaviour { fail_to_start: NEVER_STARTS, ..Behaviour::default() });
-    fleet.until("going back", |fleet| fleet.state.rollout.as_ref().unwrap().rollback.is_some());
+    fleet.until("two failures", |fleet| fleet.state.primary().unwrap().failed_tasks == 2);
     for task in fleet.tasks.clone().iter().filter(|task| task.phase == Phase::Running) {
         fleet.kill(&task.id);
     }

@@ -21,6 +21,7 @@ enum Happening {
     Protect(usize),
     Drain(usize),
     Percent(u32, u32),
+    Places(Option<usize>),
     Wait(u64),
 }
 
@@ -52,6 +53,7 @@ fn happening() -> impl Generator<Value = Happening> {
         any::<usize>().prop_map(Happening::Protect),
         any::<usize>().prop_map(Happening::Drain),
         percentages().prop_map(|(minimum, maximum)| Happening::Percent(minimum, maximum)),
+        prop::option::of(0..6usize).prop_map(Happening::Places),
         (0..120u64).prop_map(Happening::Wait),
     ]
 }
@@ -113,13 +115,15 @@ fn apply(fleet: &mut Fleet, happening: Happening, count: usize) {
             fleet.service.configuration.minimum_healthy_percent = minimum;
             fleet.service.configuration.maximum_percent = maximum;
         }
+        Happening::Places(places) => fleet.places = places,
         Happening::Wait(time) => fleet.run_for(seconds(time)),
     }
     fleet.plan();
 }
 
+// More cases: PROPTEST_CASES=20000.
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_plan_keeps_the_limits_and_all_comes_to_an_end(
@@ -160,6 +164,7 @@ proptest! {
         for behaviour in fleet.behaviours.values_mut() {
             *behaviour = Behaviour { check: behaviour.check, ..Behaviour::default() };
         }
+        fleet.places = None;
         fleet.settle();
         let primary = fleet.state.primary().cloned().unwrap();
         let desired = fleet.service.desired_count as usize;
