@@ -27,6 +27,8 @@ use crate::{Sockets, network::Place};
 
 /// What application load balancers call themselves when they ask.
 const USER_AGENT: &str = "ELB-HealthChecker/2.0";
+/// How long after a check could not have a socket it tries again.
+const SOCKET_RETRY: Duration = Duration::from_millis(100);
 /// The message of a call without content: not compressed, no bytes (gRPC over HTTP/2, "Length-Prefixed-Message").
 const EMPTY_MESSAGE: [u8; 5] = [0; 5];
 
@@ -65,6 +67,11 @@ impl Checker {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            // An interface that is not there yet says nothing about the target.
+            while let Err(error) = self.sockets.stream(&question.interface).await {
+                tracing::debug!(%error, interface = question.interface, "a health check has no socket");
+                tokio::time::sleep(SOCKET_RETRY).await;
+            }
             let limit = Duration::from_secs(question.check.timeout_seconds.max(1).into());
             let result = timeout(limit, self.ask(&question))
                 .await

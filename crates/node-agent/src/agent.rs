@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    balancers::{self, Balancers},
     clock::Clock,
     config::AgentConfig,
     endpoint::{Directory, Server, ServerError},
@@ -101,6 +102,7 @@ pub struct NodeAgent {
     _server: Option<Server>,
     emptying: JoinHandle<()>,
     network_generation: u64,
+    balancers: Balancers,
 }
 
 impl Drop for NodeAgent {
@@ -175,8 +177,10 @@ impl NodeAgent {
         let emptying = tokio::spawn(Arc::clone(&trash).keep_empty());
         let metadata_address = server.as_ref().map(|server| server.address);
         let node = Arc::new(Node { config, machine, control, directory, clock, trash, journal });
+        let balancers = Balancers::start(&node);
         let mut agent = NodeAgent {
             node,
+            balancers,
             tasks: HashMap::new(),
             ended: VecDeque::new(),
             _server: server,
@@ -204,7 +208,9 @@ impl NodeAgent {
             }
         }
         let known: BTreeSet<String> = found.iter().map(|(task, _)| task.id().to_owned()).collect();
-        let interfaces = found.iter().filter_map(|(task, _)| task.interface_id()).collect();
+        let mut interfaces: BTreeSet<String> =
+            found.iter().filter_map(|(task, _)| task.interface_id()).collect();
+        interfaces.extend(balancers::remembered(&self.node));
         let machine = &self.node.machine;
         if let Err(error) = machine.runtime.sweep(known.clone()).await {
             tracing::error!(%error, "sandboxes of no task could not be removed");
@@ -354,6 +360,7 @@ impl NodeAgent {
         if let Err(error) = self.node.machine.runtime.dispose().await {
             tracing::error!(%error, "the runtime's own leavings could not be removed");
         }
+        self.balancers.stop().await;
         if let Err(error) = self.node.machine.network.remove_everything().await {
             tracing::error!(error, "the network could not be removed");
         }

@@ -12,6 +12,7 @@
 
 mod adapters;
 mod agent;
+mod balancers;
 mod clock;
 mod config;
 mod endpoint;
@@ -28,7 +29,8 @@ pub use agent::{AgentError, AgentHandle, NodeAgent, ShutdownMode};
 pub use config::{AgentConfig, METADATA_ADDRESS};
 pub use node::Machine;
 pub use ports::{
-    Adopted, BoxFuture, Events, ImageRequest, Images, LocalImage, Network, Outputs, Runtime, Sandbox, Tail,
+    Adopted, BoxFuture, Events, ImageRequest, Images, InterfaceSockets, LocalImage, Network, Outputs,
+    Runtime, Sandbox, Tail,
 };
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 use std::{
     collections::BTreeSet,
     future::Future,
+    io,
+    net::SocketAddrV4,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -18,6 +20,7 @@ use container_runtime::{
     RuntimeError, Statuses, TaskSandbox,
 };
 use image_store::ImageConfig;
+use tokio::net::TcpSocket;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -133,6 +136,15 @@ pub trait Network: Send + Sync + 'static {
     /// answered as it is.
     fn attach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<PathBuf, String>>;
 
+    /// The same, and one that is there already gets these groups and this public address.
+    fn hold<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<PathBuf, String>>;
+
+    /// Makes sockets in the namespace of an attached interface, for use outside of it.
+    ///
+    /// # Errors
+    /// When it cannot be entered.
+    fn sockets(&self, netns: &Path) -> io::Result<Arc<dyn InterfaceSockets>>;
+
     /// One that is not there is as good as detached.
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>>;
 
@@ -141,4 +153,16 @@ pub trait Network: Send + Sync + 'static {
 
     /// Removes everything that was made on the machine.
     fn remove_everything(&self) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// Sockets of an interface that has no process in it. They are driven by the runtime that asks for them.
+pub trait InterfaceSockets: Send + Sync + 'static {
+    /// An unbound stream socket.
+    fn stream(&self) -> BoxFuture<'_, io::Result<TcpSocket>>;
+
+    /// A listening socket that does not block.
+    fn listen(&self, address: SocketAddrV4) -> BoxFuture<'_, io::Result<std::net::TcpListener>>;
+
+    /// A datagram socket that does not block, bound to `address`; port 0 is any free one.
+    fn datagrams(&self, address: SocketAddrV4) -> BoxFuture<'_, io::Result<std::net::UdpSocket>>;
 }

@@ -22,16 +22,16 @@ use self::{
 use crate::{AgentConfig, AgentHandle, NodeAgent, ShutdownMode, clock::Clock};
 
 /// One agent on its pretended machine. The machine and its disk outlive the agent.
-struct Fixture {
-    world: Arc<World>,
-    control: Arc<FakeControl>,
+pub(crate) struct Fixture {
+    pub(crate) world: Arc<World>,
+    pub(crate) control: Arc<FakeControl>,
     disk: tempfile::TempDir,
     clock: Clock,
     agent: Option<(AgentHandle, mpsc::Sender<AcsMessage>)>,
 }
 
 impl Fixture {
-    async fn new() -> Fixture {
+    pub(crate) async fn new() -> Fixture {
         let mut fixture = Fixture {
             world: Arc::default(),
             control: Arc::default(),
@@ -56,17 +56,17 @@ impl Fixture {
         self.agent = Some((agent, sender));
     }
 
-    async fn end(&mut self, mode: ShutdownMode) {
+    pub(crate) async fn end(&mut self, mode: ShutdownMode) {
         let (agent, _sender) = self.agent.take().unwrap();
         agent.shutdown(mode).await;
     }
 
-    async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.end(ShutdownMode::LeaveRunning).await;
         self.start().await;
     }
 
-    async fn send(&self, message: AcsMessage) {
+    pub(crate) async fn send(&self, message: AcsMessage) {
         self.agent.as_ref().unwrap().1.send(message).await.unwrap();
     }
 
@@ -79,7 +79,7 @@ impl Fixture {
     }
 
     /// A task with one container, running.
-    async fn running() -> Fixture {
+    pub(crate) async fn running() -> Fixture {
         let fixture = Fixture::new().await;
         fixture.run(task_spec(vec![container_spec("app")]), 1).await;
         fixture.control.status(TaskStatus::Running).await;

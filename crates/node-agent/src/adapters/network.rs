@@ -2,8 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-    path::PathBuf,
+    io,
+    net::{Ipv4Addr, SocketAddrV4},
+    path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,12 +13,15 @@ use agent_protocol::spec::{
     NetworkInterface, NetworkState, RulePeer, RuleProtocol, SecurityGroup, SecurityRule, Vpc,
 };
 use host_network::{
-    EniId, GroupId, InterfaceSpec, NetworkError, Peer, Ports, Rule, SecurityGroupSpec, Traffic, VpcId,
-    VpcSpec,
+    EniId, GroupId, InterfaceSpec, NamespaceSockets, NetworkError, Peer, Ports, Rule, SecurityGroupSpec,
+    Traffic, VpcId, VpcSpec,
 };
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    net::TcpSocket,
+    sync::{Mutex, watch},
+};
 
-use crate::ports::{BoxFuture, Network};
+use crate::ports::{BoxFuture, InterfaceSockets, Network};
 
 /// How long the rules of a group that lost its last member stay: the next task of it, which often follows at once, then starts
 /// without waiting for them. A group without members matches nothing.
@@ -174,6 +179,33 @@ impl Network for RealNetwork {
         })
     }
 
+    fn hold<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<PathBuf, String>> {
+        Box::pin(async move {
+            let spec = interface_spec(interface)?;
+            let attached = self.network.list().await.map_err(text)?;
+            if let Some(there) =
+                attached.into_iter().find(|one| one.spec.eni_id == spec.eni_id).map(|one| one.spec)
+            {
+                if there.security_groups != spec.security_groups {
+                    let (id, groups) = (spec.eni_id.clone(), spec.security_groups.clone());
+                    self.network.set_interface_groups(id, groups).await.map_err(text)?;
+                }
+                match spec.public_address {
+                    before if before == there.public_address => {}
+                    Some(address) => {
+                        self.network.associate_public(spec.eni_id.clone(), address).await.map_err(text)?;
+                    }
+                    None => self.network.disassociate_public(spec.eni_id.clone()).await.map_err(text)?,
+                }
+            }
+            Ok(self.network.attach(spec).await.map_err(text)?.netns_path)
+        })
+    }
+
+    fn sockets(&self, netns: &Path) -> io::Result<Arc<dyn InterfaceSockets>> {
+        Ok(Arc::new(RealSockets(NamespaceSockets::enter(netns)?)))
+    }
+
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             // What cannot be a name was never attached.
@@ -197,6 +229,22 @@ impl Network for RealNetwork {
 
     fn remove_everything(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move { self.network.teardown().await.map_err(text) })
+    }
+}
+
+struct RealSockets(NamespaceSockets);
+
+impl InterfaceSockets for RealSockets {
+    fn stream(&self) -> BoxFuture<'_, io::Result<TcpSocket>> {
+        Box::pin(self.0.stream())
+    }
+
+    fn listen(&self, address: SocketAddrV4) -> BoxFuture<'_, io::Result<std::net::TcpListener>> {
+        Box::pin(async move { self.0.listen(address).await?.into_std() })
+    }
+
+    fn datagrams(&self, address: SocketAddrV4) -> BoxFuture<'_, io::Result<std::net::UdpSocket>> {
+        Box::pin(async move { self.0.datagram(address).await?.into_std() })
     }
 }
 

@@ -35,9 +35,7 @@ impl NodeAgent {
                 self.node.machine.runtime.nudge();
                 self.apply_network(state).await;
             }
-            AcsMessage::LoadBalancers(state) => {
-                tracing::error!(count = state.interfaces.len(), "this agent cannot hold load balancers");
-            }
+            AcsMessage::LoadBalancers(state) => self.balancers.set(state),
             AcsMessage::Heartbeat(heartbeat) => {
                 let ack = acs::HeartbeatAckRequest { message_id: heartbeat.message_id };
                 self.send(AgentMessage::HeartbeatAck(ack));
@@ -57,7 +55,9 @@ impl NodeAgent {
                 self.nack(message.message_id, "this agent is updated with its binary");
             }
             // Answers are taken out by the connection they come over.
-            AcsMessage::Outcome(outcome) => tracing::debug!(outcome.number, "an answer that nobody waits for"),
+            AcsMessage::Outcome(outcome) => {
+                tracing::debug!(outcome.number, "an answer that nobody waits for")
+            }
             AcsMessage::Error(error) => tracing::warn!(?error, "the control plane reports an error"),
             AcsMessage::Close(close) => tracing::info!(?close, "the control plane closes the connection"),
         }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use agent_protocol::{
     AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination, RegistryLogin,
-    RegistryLoginRequest,
+    RegistryLoginRequest, TargetHealthReport,
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
 };
@@ -30,6 +30,7 @@ pub(crate) struct Said {
     pub batches: Vec<LogBatch>,
     pub streams: Vec<LogDestination>,
     pub no_group: bool,
+    pub targets: Vec<TargetHealthReport>,
 }
 
 impl FakeControl {
@@ -154,5 +155,12 @@ impl ControlPlane for Link {
 
     fn publish_metrics(&self, _: PublishMetricsRequest) -> Answer<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn report_target_health(&self, report: TargetHealthReport) -> Answer<'_, ()> {
+        self.0.take(|said| {
+            said.targets.push(report);
+            Ok(())
+        })
     }
 }

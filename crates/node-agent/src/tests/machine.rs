@@ -23,6 +23,8 @@ pub(crate) struct World {
     pub sandboxes: Mutex<HashMap<PathBuf, Arc<FakeSandbox>>>,
     pub attached: Mutex<BTreeSet<String>>,
     pub network_states: Mutex<Vec<NetworkState>>,
+    /// Interfaces of load balancers, each time that they were asked for.
+    pub held: Mutex<Vec<NetworkInterface>>,
     pub network_removed: Mutex<bool>,
     pub released: Mutex<Vec<String>>,
     /// Image → what the pull fails with.
@@ -126,6 +128,15 @@ impl Network for Fake {
         Box::pin(std::future::ready(Ok(PathBuf::from("/run/netns").join(&interface.interface_id))))
     }
 
+    fn hold<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<PathBuf, String>> {
+        self.0.held.lock().unwrap().push(interface.clone());
+        self.attach(interface)
+    }
+
+    fn sockets(&self, _: &Path) -> std::io::Result<Arc<dyn InterfaceSockets>> {
+        Ok(Arc::new(PlainSockets))
+    }
+
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>> {
         let mut undetachable = self.0.undetachable.lock().unwrap();
         if *undetachable > 0 {
@@ -144,6 +155,33 @@ impl Network for Fake {
     fn remove_everything(&self) -> BoxFuture<'_, Result<(), String>> {
         *self.0.network_removed.lock().unwrap() = true;
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Sockets of the machine itself.
+struct PlainSockets;
+
+impl InterfaceSockets for PlainSockets {
+    fn stream(&self) -> BoxFuture<'_, std::io::Result<tokio::net::TcpSocket>> {
+        Box::pin(std::future::ready(tokio::net::TcpSocket::new_v4()))
+    }
+
+    fn listen(
+        &self,
+        address: std::net::SocketAddrV4,
+    ) -> BoxFuture<'_, std::io::Result<std::net::TcpListener>> {
+        let listening = std::net::TcpListener::bind(address);
+        let listening = listening.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        Box::pin(std::future::ready(listening))
+    }
+
+    fn datagrams(
+        &self,
+        address: std::net::SocketAddrV4,
+    ) -> BoxFuture<'_, std::io::Result<std::net::UdpSocket>> {
+        let bound = std::net::UdpSocket::bind(address);
+        let bound = bound.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        Box::pin(std::future::ready(bound))
     }
 }
 
