@@ -26,9 +26,11 @@ pub(crate) fn consider(round: &mut Round<'_>) {
         _ => round.is_healthy(task) && !task.instance_draining,
     });
     let living: u32 = zones.values().sum();
-    match round.state.rebalance.moving_since {
+    let moving = round.state.rebalance.moving_since;
+    let given_up = moving.is_some_and(|since| round.until(since, GIVE_UP_AFTER).is_none());
+    match moving {
         Some(_) if settled && living > desired => end_move(round, zones),
-        Some(since) if round.until(since, GIVE_UP_AFTER).is_none() => fruitless(round),
+        Some(_) if given_up => fruitless(round),
         Some(_) => {}
         None if !settled || living != desired => {}
         None if spread(&zones) >= 2 && maximum > desired => begin_move(round, &zones),
