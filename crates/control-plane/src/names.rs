@@ -17,10 +17,11 @@ use vocabulary::Scope;
 use crate::services::{
     ec2::{
         networks::domain,
-        records::{NetworkInterface, RangeHolders, Vpc},
+        records::{RangeHolders, Vpc},
         state::vpcs,
     },
-    elbv2::records::LoadBalancer,
+    elb,
+    elbv2::{configuration::names, records::LoadBalancer},
 };
 
 /// What all load balancers' names are in: `NAME-ID.REGION.elb.localhost`.
@@ -29,10 +30,11 @@ const BALANCERS: &str = "elb.localhost";
 const BALANCER_TTL_SECONDS: u32 = 60;
 
 /// Kinds of records that names follow from.
-const KINDS: [(&str, &str); 3] = [
+const KINDS: [(&str, &str); 4] = [
     (Vpc::SERVICE, Vpc::KIND),
     (RangeHolders::SERVICE, RangeHolders::KIND),
     (LoadBalancer::SERVICE, LoadBalancer::KIND),
+    (elb::records::LoadBalancer::SERVICE, elb::records::LoadBalancer::KIND),
 ];
 
 /// Publishes a table whenever a VPC changes, until nobody reads any more.
@@ -82,17 +84,12 @@ pub fn table(view: &View) -> ZoneTable {
 fn balancers(view: &View) -> Option<Arc<Zone>> {
     // Serials wrap (RFC 1982).
     let mut zone = Zone::new(Name::parse(BALANCERS).ok()?, view.revision() as u32);
-    for found in view.scan_all::<LoadBalancer>() {
-        let Ok(name) = Name::parse(&found.value.dns_name) else { continue };
-        for node in &found.value.nodes {
-            let Some(interface) = view.get::<NetworkInterface>(&found.scope, &node.interface_id) else {
-                continue;
-            };
-            let public =
-                interface.public.as_ref().map(|public| public.address).filter(|_| !found.value.internal);
-            let address = Data::A(public.unwrap_or(interface.private_address));
+    for (dns_name, interfaces) in names(view) {
+        let Ok(name) = Name::parse(&dns_name) else { continue };
+        for interface in interfaces {
+            let address = Data::A(interface.public_address.unwrap_or(interface.private_address));
             if let Err(error) = zone.add(name.clone(), BALANCER_TTL_SECONDS, &address) {
-                tracing::warn!(%error, name = found.value.dns_name, "a load balancer's address has no name");
+                tracing::warn!(%error, dns_name, "a load balancer's address has no name");
             }
         }
     }
