@@ -23,11 +23,11 @@ use tokio::{
 use vocabulary::{AccountId, Region};
 
 use crate::{
-    agents::{AgentLink, dispatch},
-    gateway::{Gateway, Listening, Trust},
-    names,
+    agents::{AgentLink, Agents, Node, connected, dispatch},
+    gateway::{ApiError, Gateway, Listening, Trust},
+    names, reconcilers,
     registry::{Authorize, Registry, catalog::Catalog, token::Access, token::TokenKey},
-    secret::InstallationSecret,
+    secret::{InstallationSecret, SealingKey},
     services::{self, Services, Settings, logs::Logs, paging::PageTokens},
     upkeep,
 };
@@ -70,6 +70,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("the tables cannot be read")]
     State(#[from] StateError),
+    #[error("what an earlier run left of container instances cannot be put right: {0}")]
+    Agents(#[source] ApiError),
     #[error("the blob store cannot be opened")]
     Blobs(#[from] BlobError),
     #[error("the log store cannot be opened")]
@@ -143,13 +145,27 @@ impl ControlPlane {
             },
             host_ranges: config.host_ranges,
             target_health: Default::default(),
+            certificate_keys: SealingKey::new(secret.derive("keys of certificates")),
+            agents: Agents::default(),
+            placing: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         });
+        connected::forget_earlier(&services).await.map_err(StartError::Agents)?;
         let gateway = Arc::new(Gateway::new(Arc::clone(&services), services::operations()));
         let door = gateway
             .listen(listener, Trust::Open)
             .map_err(|source| StartError::Listen { address: listen, source })?;
-        let background = vec![tokio::spawn(upkeep::run(Arc::clone(&services)))];
+        // The same after a restart, and no other server's: it comes from what lies in this one's directory.
+        let server = hex::encode(secret.derive("server name"));
+        let reconciled = Arc::clone(&services);
+        let background = vec![
+            tokio::spawn(upkeep::run(Arc::clone(&services))),
+            tokio::spawn(async move {
+                if let Err(error) = reconcilers::run(reconciled, server).await {
+                    tracing::error!(%error, "services are no longer reconciled; a restart is needed");
+                }
+            }),
+        ];
         Ok(ControlPlane { services, door, background })
     }
 
@@ -167,7 +183,7 @@ impl ControlPlane {
     pub fn connect_agent(&mut self, messages: mpsc::Sender<AcsMessage>) {
         let services = Arc::clone(&self.services);
         self.background.push(tokio::spawn(async move {
-            if let Err(error) = dispatch(services, messages).await {
+            if let Err(error) = dispatch(services, Node::Embedded, messages).await {
                 tracing::error!(%error, "the agent is no longer told what to run; a restart is needed");
             }
         }));
@@ -204,8 +220,20 @@ impl ControlPlane {
         gateway.listen(listener, Trust::Strict)
     }
 
+    /// Opens a door for the agents of container instances, on any address: it answers what they ask and nothing else, and only with an
+    /// issued key's signature. Without TLS; see [`agents::door`](crate::agents::door).
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn open_agent_door(&self, address: SocketAddr) -> io::Result<Listening> {
+        let listener = TcpListener::bind(address).await?;
+        let gateway = Arc::new(Gateway::new(Arc::clone(&self.services), services::operations()));
+        gateway.listen(listener, Trust::Agents)
+    }
+
     /// Stops answering and lets go of the stores.
     pub async fn stop(self) {
+        self.services.agents.close();
         for task in &self.background {
             task.abort();
         }

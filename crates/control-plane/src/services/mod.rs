@@ -26,7 +26,7 @@ use state_store::{State, Tables};
 use tokio::sync::Notify;
 use vocabulary::{AccountId, Ids, Region, Timestamp};
 
-use crate::{gateway::Operations, registry::Registry};
+use crate::{gateway::Operations, registry::Registry, secret::SealingKey};
 use paging::PageTokens;
 
 /// What every handler works with.
@@ -40,6 +40,12 @@ pub struct Services {
     pub host_ranges: Vec<Cidr>,
     /// What is measured of load balancers' targets.
     pub target_health: elbv2::health::Board,
+    /// Container instances that are connected.
+    pub agents: crate::agents::Agents,
+    /// The container instances of each cluster, as placement sees them.
+    pub placing: ecs::placing::Fleets,
+    /// Seals the private keys of certificates.
+    pub certificate_keys: SealingKey,
     /// Wakes the removal of task definitions that are marked for deletion.
     pub purge_definitions: Notify,
 }

@@ -77,6 +77,9 @@ impl Fixture {
             },
             host_ranges: Vec::new(),
             target_health: Default::default(),
+            certificate_keys: crate::secret::SealingKey::new([3; 32]),
+            agents: Default::default(),
+            placing: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         });
         Fixture { services, now: NOW.into(), _folder: folder }

@@ -17,7 +17,7 @@ use state_store::{Tx, View};
 use vocabulary::{Ids, Scope};
 
 use super::{
-    errors::{error, interface_not_found, invalid_value, refuse_unsupported},
+    errors::{error, invalid_value, refuse_unsupported},
     filters::{Filtered, Filters, one},
     groups, interfaces, networks,
     own_interfaces::changeable,
@@ -163,9 +163,7 @@ pub async fn associate(
                 }
                 Some(there) => {
                     let other = there.interface_id.clone();
-                    let found = tx.get::<NetworkInterface>(scope, &other);
-                    let mut other_interface =
-                        found.map(Arc::unwrap_or_clone).ok_or_else(|| interface_not_found(&other))?;
+                    let mut other_interface = changeable(tx, scope, &other)?;
                     other_interface.public = None;
                     tx.put(scope, &other, other_interface);
                 }
@@ -194,12 +192,17 @@ pub async fn associate(
 }
 
 /// Takes an address off its interface, in both records.
-fn part(tx: &mut Tx, scope: &Scope, own: &ElasticAddress) {
-    let Some(association) = &own.association else { return };
-    if let Some(found) = tx.get::<NetworkInterface>(scope, &association.interface_id) {
-        tx.put(scope, &association.interface_id, NetworkInterface { public: None, ..(*found).clone() });
+///
+/// # Errors
+/// `AuthFailure` when a load balancer has it: it keeps its addresses as long as it is there.
+fn part(tx: &mut Tx, scope: &Scope, own: &ElasticAddress) -> Result<(), ApiError> {
+    let Some(association) = &own.association else { return Ok(()) };
+    if tx.get::<NetworkInterface>(scope, &association.interface_id).is_some() {
+        let interface = changeable(tx, scope, &association.interface_id)?;
+        tx.put(scope, &association.interface_id, NetworkInterface { public: None, ..interface });
     }
     tx.put(scope, &own.allocation_id, ElasticAddress { association: None, ..own.clone() });
+    Ok(())
 }
 
 pub async fn disassociate(call: Call, input: DisassociateAddressRequest) -> Result<Unit, ApiError> {
@@ -224,8 +227,7 @@ pub async fn disassociate(call: Call, input: DisassociateAddressRequest) -> Resu
                     error("MissingParameter", "Either public IP or association id must be specified")
                 })?,
             };
-            part(tx, scope, &own);
-            Ok::<_, ApiError>(())
+            part(tx, scope, &own)
         })
         .await?;
     Ok(Unit)
@@ -251,7 +253,7 @@ pub async fn release(call: Call, input: ReleaseAddressRequest) -> Result<Unit, A
                         format!("Address {} is in use.", own.address),
                     ));
                 }
-                part(tx, scope, &own);
+                part(tx, scope, &own)?;
             }
             tx.delete::<ElasticAddress>(scope, &own.allocation_id);
             tx.delete::<AddressClaim>(&global(), &own.address.to_string());

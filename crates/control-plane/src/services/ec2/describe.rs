@@ -349,6 +349,7 @@ pub fn interface_shape(view: &View, scope: &Scope, interface: &NetworkInterface)
             private_dns_name: dns_name,
             private_ip_address: Some(interface.private_address.to_string()),
         }]),
+        requester_id: interface.attachment.as_ref().and_then(|attachment| attachment.service.clone()),
         requester_managed: Some(interface.requester_managed),
         source_dest_check: Some(true),
         status: Some(if interface.attachment.is_some() {
@@ -372,7 +373,7 @@ pub fn attachment_shape(
         attachment_id: Some(attachment.id.clone()),
         delete_on_termination: Some(false),
         device_index: Some(1),
-        instance_owner_id: Some(scope.account.to_string()),
+        instance_owner_id: Some(attachment.service.clone().unwrap_or_else(|| scope.account.to_string())),
         status: Some(ec2::AttachmentStatus::Attached),
         ..ec2::NetworkInterfaceAttachment::default()
     })

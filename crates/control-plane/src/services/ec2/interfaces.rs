@@ -1,8 +1,8 @@
-//! Interfaces of tasks: made and freed inside the transactions that make and end the tasks.
+//! Interfaces of tasks and load balancers: made and freed inside the transactions that make and end those.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use addressing::{Cidr, MacAddress};
+use addressing::{AddressPool, Cidr, MacAddress};
 use state_store::Tx;
 use vocabulary::{Ids, Scope, Timestamp};
 
@@ -10,8 +10,8 @@ use super::{
     networks::private_dns_name,
     ranges,
     records::{
-        AddressClaim, Attachment, ElasticAddress, NetworkInterface, PublicAssociation, SecurityGroup, Subnet,
-        Vpc, global, private_claim,
+        AddressAssociation, AddressClaim, Attachment, ElasticAddress, NetworkInterface, PublicAssociation,
+        SecurityGroup, Subnet, Vpc, global, private_claim,
     },
 };
 use crate::{
@@ -95,7 +95,11 @@ pub fn create_for_task(
         public,
         description: request.description,
         requester_managed: true,
-        attachment: Some(Attachment { id: format!("ela-attach-{}", ids.hex(17)), attached_at: request.now }),
+        attachment: Some(Attachment {
+            id: format!("ela-attach-{}", ids.hex(17)),
+            attached_at: request.now,
+            service: None,
+        }),
         created_at: request.now,
         client_token: None,
         tags: Tags::new(),
@@ -103,6 +107,130 @@ pub fn create_for_task(
     };
     tx.put(scope, &interface.id, interface.clone());
     Ok(interface)
+}
+
+/// Whom a load balancer's interfaces are attached to.
+pub const LOAD_BALANCING: &str = "amazon-elb";
+
+/// Where a load balancer's node is to be.
+#[derive(Debug)]
+pub struct NodeRequest<'a> {
+    pub subnet: &'a Subnet,
+    /// They exist, in the subnet's VPC.
+    pub security_groups: &'a [String],
+    /// None: any free one.
+    pub private_address: Option<Ipv4Addr>,
+    pub public: NodePublic<'a>,
+    pub description: String,
+    pub now: Timestamp,
+}
+
+/// The public address of a load balancer's node.
+#[derive(Debug, Clone, Copy)]
+pub enum NodePublic<'a> {
+    No,
+    /// One of this range, for as long as the node is there.
+    Pool(Cidr),
+    /// The elastic address with this allocation.
+    Elastic(&'a str),
+}
+
+/// Why a load balancer cannot have a node in a subnet.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("the VPC does not exist")]
+    NoVpc,
+    #[error("the range of the VPC overlaps {} of {}, in which tasks run", .0.range, .0.vpc_id)]
+    RangeTaken(super::records::RangeHolder),
+    #[error("the subnet has no free address")]
+    SubnetFull,
+    #[error("the address is not the subnet's to give, or taken")]
+    AddressUnusable,
+    #[error("no public address is free")]
+    NoPublicAddress,
+    #[error("the allocation does not exist")]
+    NoAllocation,
+    #[error("the allocation is associated with another interface")]
+    AllocationInUse,
+}
+
+/// Makes the interface of a load balancer's node. It is deleted with [`delete`].
+///
+/// # Errors
+/// See [`NodeError`].
+pub fn create_for_load_balancer(
+    tx: &mut Tx,
+    scope: &Scope,
+    request: NodeRequest<'_>,
+    ids: &mut impl Ids,
+) -> Result<NetworkInterface, NodeError> {
+    let subnet = request.subnet;
+    let vpc = tx.get::<Vpc>(scope, &subnet.vpc_id).ok_or(NodeError::NoVpc)?;
+    ranges::take(tx, scope, &vpc).map_err(NodeError::RangeTaken)?;
+    let id = format!("eni-{}", ids.hex(17));
+    let claim = || AddressClaim { scope: scope.clone(), owner: id.clone() };
+    let private_address = match request.private_address {
+        None => claim_private(tx, scope, subnet, claim(), ids).ok_or(NodeError::SubnetFull)?,
+        Some(address) => {
+            let usable = AddressPool::subnet(subnet.cidr).claim(address).is_ok();
+            let claimed = tx.create(scope, &private_claim(&subnet.vpc_id, address), claim());
+            claimed.ok().filter(|()| usable).map(|()| address).ok_or(NodeError::AddressUnusable)?
+        }
+    };
+    let public = match request.public {
+        NodePublic::No => None,
+        NodePublic::Pool(pool) => {
+            let address = claim_public(tx, pool, claim(), ids).ok_or(NodeError::NoPublicAddress)?;
+            Some(PublicAssociation { address, allocation_id: None, association_id: None })
+        }
+        NodePublic::Elastic(allocation_id) => Some(associate(tx, scope, allocation_id, &id, ids)?),
+    };
+    let attachment = Attachment {
+        id: format!("eni-attach-{}", ids.hex(17)),
+        attached_at: request.now,
+        service: Some(LOAD_BALANCING.to_owned()),
+    };
+    let interface = NetworkInterface {
+        vpc_id: subnet.vpc_id.clone(),
+        subnet_id: subnet.id.clone(),
+        availability_zone: subnet.availability_zone.clone(),
+        mac_address: MacAddress::generate(ids),
+        private_address,
+        private_dns_name: private_dns_name(scope, &vpc, private_address),
+        security_groups: request.security_groups.to_vec(),
+        public,
+        description: request.description,
+        requester_managed: true,
+        attachment: Some(attachment),
+        created_at: request.now,
+        client_token: None,
+        tags: Tags::new(),
+        id,
+    };
+    tx.put(scope, &interface.id, interface.clone());
+    Ok(interface)
+}
+
+/// Gives an elastic address to an interface that is being made.
+fn associate(
+    tx: &mut Tx,
+    scope: &Scope,
+    allocation_id: &str,
+    interface_id: &str,
+    ids: &mut impl Ids,
+) -> Result<PublicAssociation, NodeError> {
+    let found = tx.get::<ElasticAddress>(scope, allocation_id).ok_or(NodeError::NoAllocation)?;
+    if found.association.is_some() {
+        return Err(NodeError::AllocationInUse);
+    }
+    let id = format!("eipassoc-{}", ids.hex(17));
+    let association = AddressAssociation { id: id.clone(), interface_id: interface_id.to_owned() };
+    tx.put(scope, allocation_id, ElasticAddress { association: Some(association), ..(*found).clone() });
+    Ok(PublicAssociation {
+        address: found.address,
+        allocation_id: Some(allocation_id.to_owned()),
+        association_id: Some(id),
+    })
 }
 
 /// Deletes an interface and frees its addresses. Nothing happens when it is gone already.

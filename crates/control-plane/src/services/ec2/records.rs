@@ -150,9 +150,12 @@ pub struct PublicAssociation {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Attachment {
-    /// `ela-attach-…` for a task's interface.
+    /// `ela-attach-…` for a task's interface, `eni-attach-…` for a load balancer's.
     pub id: String,
     pub attached_at: Timestamp,
+    /// The service that has it, `amazon-elb`; none for a task, whose account has it.
+    #[serde(default)]
+    pub service: Option<String>,
 }
 
 /// That an address is taken. A public one is claimed in [`global`] under itself; a private one in its VPC's scope, as

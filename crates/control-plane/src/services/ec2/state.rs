@@ -63,29 +63,49 @@ pub fn vpcs(view: &View) -> Vec<spec::Vpc> {
     networks.collect()
 }
 
+/// The group of interfaces that may have none: of network load balancers made without, which let everything pass.
+pub const OPEN_GROUP: &str = "sg-none";
+
+fn open_group(view: &View) -> Option<spec::SecurityGroup> {
+    let of_services = view.scan_all::<NetworkInterface>().filter(|found| {
+        found.value.attachment.as_ref().is_some_and(|attachment| attachment.service.is_some())
+    });
+    let without = of_services.filter(|found| found.value.security_groups.is_empty());
+    let member_addresses: Vec<_> = without.map(|found| found.value.private_address).collect();
+    let all = || spec::SecurityRule {
+        protocol: spec::RuleProtocol::All,
+        peer: spec::RulePeer::Cidr(addressing::Cidr::ANYWHERE),
+    };
+    (!member_addresses.is_empty()).then(|| spec::SecurityGroup {
+        group_id: OPEN_GROUP.to_owned(),
+        ingress: vec![all()],
+        egress: vec![all()],
+        member_addresses,
+    })
+}
+
 /// The security groups of all accounts that have members.
 pub fn security_groups(view: &View) -> Vec<spec::SecurityGroup> {
-    view.scan_all::<SecurityGroup>()
-        .filter_map(|found| {
-            let interfaces = view.by_index::<NetworkInterface>(&found.scope, "group", &found.id);
-            // An interface of no task sends and receives nothing.
-            let members = interfaces.filter(|(_, interface)| interface.attachment.is_some());
-            let member_addresses: Vec<_> = members.map(|(_, interface)| interface.private_address).collect();
-            // A group without members takes part in no rule that could match.
-            if member_addresses.is_empty() {
-                return None;
-            }
-            let rules = |egress: bool| {
-                found.value.rules.iter().filter(|rule| rule.egress == egress).filter_map(rule).collect()
-            };
-            Some(spec::SecurityGroup {
-                group_id: found.id.clone(),
-                ingress: rules(false),
-                egress: rules(true),
-                member_addresses,
-            })
+    let declared = view.scan_all::<SecurityGroup>().filter_map(|found| {
+        let interfaces = view.by_index::<NetworkInterface>(&found.scope, "group", &found.id);
+        // An interface of no task sends and receives nothing.
+        let members = interfaces.filter(|(_, interface)| interface.attachment.is_some());
+        let member_addresses: Vec<_> = members.map(|(_, interface)| interface.private_address).collect();
+        // A group without members takes part in no rule that could match.
+        if member_addresses.is_empty() {
+            return None;
+        }
+        let rules = |egress: bool| {
+            found.value.rules.iter().filter(|rule| rule.egress == egress).filter_map(rule).collect()
+        };
+        Some(spec::SecurityGroup {
+            group_id: found.id.clone(),
+            ingress: rules(false),
+            egress: rules(true),
+            member_addresses,
         })
-        .collect()
+    });
+    declared.chain(open_group(view)).collect()
 }
 
 /// A rule as nodes enforce it; `None` for IPv6, of which the platform has none.

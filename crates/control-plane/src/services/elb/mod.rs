@@ -1,4 +1,8 @@
-//! Elastic Load Balancing, the classic API.
+//! Elastic Load Balancing, the classic kind.
+
+pub mod configuration;
+mod policies;
+pub mod records;
 
 use aws_shapes_elb as elb;
 
@@ -11,5 +15,5 @@ pub fn register(operations: &mut Operations) {
 
 /// Declares the service's records.
 pub fn tables(tables: state_store::Tables) -> state_store::Tables {
-    tables
+    tables.with::<records::LoadBalancer>()
 }

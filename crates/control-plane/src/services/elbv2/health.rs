@@ -8,6 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use routing::report::{Health as Measurement, HealthState};
 use tokio::sync::watch;
 
 /// The state of a target, as DescribeTargetHealth names it; `Absent`: not registered, or drained.
@@ -44,6 +45,21 @@ impl Health {
 
     pub fn healthy() -> Health {
         Health { state: State::Healthy, reason: None, description: None }
+    }
+}
+
+impl From<Measurement> for Health {
+    fn from(measured: Measurement) -> Health {
+        let state = match measured.state {
+            HealthState::Initial => State::Initial,
+            HealthState::Healthy => State::Healthy,
+            HealthState::Unhealthy => State::Unhealthy,
+            HealthState::Unused => State::Unused,
+            HealthState::Draining => State::Draining,
+            HealthState::Unavailable => State::Unavailable,
+        };
+        let reason = measured.reason.map(|reason| reason.code().to_owned());
+        Health { state, reason, description: measured.description }
     }
 }
 

@@ -1,19 +1,79 @@
-//! Elastic Load Balancing v2.
+//! Elastic Load Balancing v2: application and network load balancers.
+//!
+//! What is kept here is what users ask for; connections are taken by the nodes' data plane, which is told by [`configuration`]
+//! and says back what [`targets`] takes in. What no data plane does is refused: gateway load balancers, IPv6, authentication, mutual TLS.
 
+mod actions;
 mod arns;
+mod attribute_calls;
+mod attributes;
+mod balancers;
+mod certificates;
+mod checks;
+mod conditions;
+pub mod configuration;
 mod errors;
+mod forwarding;
+mod groups;
 pub mod health;
 pub mod instances;
+mod limits;
+mod listeners;
+mod names;
+mod nodes;
+mod policies;
 pub mod records;
+mod rules;
+mod tags;
+mod target_calls;
 pub mod targets;
+pub mod upkeep;
 
 use aws_shapes_elbv2 as elbv2;
 
-use crate::gateway::Operations;
+use super::paging::Page;
+use crate::gateway::{ApiError, Call, Operations};
 
 /// Registers the handlers.
 pub fn register(operations: &mut Operations) {
-    operations.service(elbv2::SERVICE);
+    operations
+        .service(elbv2::SERVICE)
+        .on::<elbv2::CreateLoadBalancer, _, _>(balancers::create)
+        .on::<elbv2::DescribeLoadBalancers, _, _>(balancers::describe)
+        .on::<elbv2::DeleteLoadBalancer, _, _>(balancers::delete)
+        .on::<elbv2::SetSubnets, _, _>(balancers::set_subnets)
+        .on::<elbv2::SetSecurityGroups, _, _>(balancers::set_security_groups)
+        .on::<elbv2::SetIpAddressType, _, _>(balancers::set_ip_address_type)
+        .on::<elbv2::DescribeLoadBalancerAttributes, _, _>(attribute_calls::describe_load_balancer)
+        .on::<elbv2::ModifyLoadBalancerAttributes, _, _>(attribute_calls::modify_load_balancer)
+        .on::<elbv2::CreateListener, _, _>(listeners::create)
+        .on::<elbv2::DescribeListeners, _, _>(listeners::describe)
+        .on::<elbv2::ModifyListener, _, _>(listeners::modify)
+        .on::<elbv2::DeleteListener, _, _>(listeners::delete)
+        .on::<elbv2::DescribeListenerAttributes, _, _>(attribute_calls::describe_listener)
+        .on::<elbv2::ModifyListenerAttributes, _, _>(attribute_calls::modify_listener)
+        .on::<elbv2::AddListenerCertificates, _, _>(certificates::add)
+        .on::<elbv2::RemoveListenerCertificates, _, _>(certificates::remove)
+        .on::<elbv2::DescribeListenerCertificates, _, _>(certificates::describe)
+        .on::<elbv2::CreateRule, _, _>(rules::create)
+        .on::<elbv2::DescribeRules, _, _>(rules::describe)
+        .on::<elbv2::ModifyRule, _, _>(rules::modify)
+        .on::<elbv2::DeleteRule, _, _>(rules::delete)
+        .on::<elbv2::SetRulePriorities, _, _>(rules::set_priorities)
+        .on::<elbv2::CreateTargetGroup, _, _>(groups::create)
+        .on::<elbv2::DescribeTargetGroups, _, _>(groups::describe)
+        .on::<elbv2::ModifyTargetGroup, _, _>(groups::modify)
+        .on::<elbv2::DeleteTargetGroup, _, _>(groups::delete)
+        .on::<elbv2::DescribeTargetGroupAttributes, _, _>(attribute_calls::describe_target_group)
+        .on::<elbv2::ModifyTargetGroupAttributes, _, _>(attribute_calls::modify_target_group)
+        .on::<elbv2::RegisterTargets, _, _>(target_calls::register)
+        .on::<elbv2::DeregisterTargets, _, _>(target_calls::deregister)
+        .on::<elbv2::DescribeTargetHealth, _, _>(target_calls::health)
+        .on::<elbv2::AddTags, _, _>(tags::add)
+        .on::<elbv2::RemoveTags, _, _>(tags::remove)
+        .on::<elbv2::DescribeTags, _, _>(tags::describe)
+        .on::<elbv2::DescribeAccountLimits, _, _>(limits::describe)
+        .on::<elbv2::DescribeSSLPolicies, _, _>(policies::describe);
 }
 
 /// Declares the service's records.
@@ -24,4 +84,22 @@ pub fn tables(tables: state_store::Tables) -> state_store::Tables {
         .with::<records::TargetGroup>()
         .with::<records::Target>()
         .with::<instances::InstanceAddress>()
+}
+
+/// Cuts a list to the page that a request asks for; 400 unless it says less.
+///
+/// # Errors
+/// `ValidationError` for a marker of another list.
+fn page<T>(
+    call: &Call,
+    list: &str,
+    items: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> String,
+    marker: Option<String>,
+    size: Option<i32>,
+) -> Result<Page<T>, ApiError> {
+    let size = usize::try_from(size.unwrap_or(400)).unwrap_or(1).clamp(1, 400);
+    let list = format!("elbv2/{}/{list}", call.scope());
+    let page = call.services.page_tokens.page(&list, items, key, marker.as_deref(), size);
+    page.map_err(|_| errors::validation("The marker is not valid"))
 }

@@ -25,6 +25,14 @@ pub enum LoadBalancerKind {
 }
 
 impl LoadBalancerKind {
+    /// As the API names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LoadBalancerKind::Application => "application",
+            LoadBalancerKind::Network => "network",
+        }
+    }
+
     /// As ARNs have it.
     pub fn in_arn(self) -> &'static str {
         match self {
@@ -106,6 +114,7 @@ pub struct Listener {
     /// ARNs of those chosen by the name that a client asks for.
     pub further_certificates: Vec<String>,
     pub default_rule_id: String,
+    pub default_rule_tags: Tags,
     pub default_actions: Vec<Action>,
     /// By priority.
     pub rules: BTreeMap<u32, Rule>,
@@ -164,6 +173,14 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    pub const ALL: [Protocol; 6] =
+        [Protocol::Http, Protocol::Https, Protocol::Tcp, Protocol::Tls, Protocol::Udp, Protocol::TcpUdp];
+
+    /// None for those that no load balancer here speaks: GENEVE, QUIC.
+    pub fn parse(text: &str) -> Option<Protocol> {
+        Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == text)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Http => "HTTP",
@@ -183,6 +200,11 @@ impl Protocol {
     /// Whether application load balancers speak it.
     pub fn is_application(self) -> bool {
         matches!(self, Protocol::Http | Protocol::Https)
+    }
+
+    /// The kind of load balancer that speaks it.
+    pub fn kind(self) -> LoadBalancerKind {
+        if self.is_application() { LoadBalancerKind::Application } else { LoadBalancerKind::Network }
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use routing::report::TargetReport;
 use state_store::{Tx, View};
 use vocabulary::{Scope, Timestamp};
 
@@ -107,7 +108,7 @@ pub fn register(
 ) -> Result<(), ApiError> {
     let group = group(tx, scope, target_group_arn)?;
     let port = target.port.unwrap_or(group.port);
-    check(tx, scope, &group, target)?;
+    check(tx.view(), scope, &group, target)?;
     let key = target_key(&group.key(), &target.id, port);
     match tx.get::<Target>(scope, &key) {
         Some(there) if there.draining.is_none() => return Ok(()),
@@ -124,6 +125,22 @@ pub fn register(
     let zone = target.zone.clone();
     tx.put(scope, &key, Target { id: target.id.clone(), port, zone, registered_at: now, draining: None });
     Ok(())
+}
+
+/// Whether [`register`] would take the target.
+///
+/// # Errors
+/// As those of [`register`].
+pub fn admissible(
+    view: &View,
+    scope: &Scope,
+    target_group_arn: &str,
+    target: &TargetId,
+) -> Result<(), ApiError> {
+    let group = arns::key(scope, target_group_arn, "targetgroup")
+        .and_then(|key| view.get::<TargetGroup>(scope, key))
+        .ok_or_else(|| target_group_not_found(target_group_arn))?;
+    check(view, scope, &group, target)
 }
 
 /// Begins to drain a target. Nothing happens to one that is not registered, or drains already.
@@ -311,35 +328,41 @@ fn forwarding(tx: &mut Tx, scope: &Scope, arn: &str) -> Result<(Arc<Listener>, O
 /// What a node's data plane says, all of it each time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    pub targets: Vec<(Place, Health)>,
-    /// Draining targets of which nothing is in flight any more, with the time that their draining began: an answer about an earlier
-    /// draining does not end a later one.
-    pub drained: Vec<(Place, Timestamp)>,
+    /// Of the configuration that was acted on.
+    pub generation: u64,
+    pub targets: Vec<TargetReport>,
     /// ARNs of the load balancers that take connections.
     pub listening: HashSet<String>,
 }
 
 /// Takes a report in: health into memory, drained targets out of the tables.
 ///
+/// A target that was changed after the configuration that the report speaks of stays: the report is about an earlier registration.
+///
 /// # Errors
 /// When the state cannot be changed; the next report says the same again.
 pub async fn apply_report(services: &Services, report: Report) -> Result<(), ApiError> {
-    let targets: BTreeMap<Place, Health> = report.targets.into_iter().collect();
-    services.target_health.replace(targets, report.listening);
-    for batch in report.drained.chunks(BATCH) {
-        let drained: Vec<(Scope, String, Timestamp)> = batch
-            .iter()
-            .filter_map(|(place, since)| Some((place, since, scope_and_key(place)?)))
-            .map(|(_, since, (scope, key))| (scope, key, *since))
-            .collect();
+    let place = |target: &TargetReport| Place {
+        target_group_arn: target.target_group_arn.clone(),
+        id: target.target_id.clone(),
+        port: target.port,
+    };
+    let drained: Vec<Place> = report.targets.iter().filter(|target| target.drained).map(place).collect();
+    let measured: BTreeMap<Place, Health> =
+        report.targets.into_iter().map(|target| (place(&target), Health::from(target.health))).collect();
+    services.target_health.replace(measured, report.listening);
+    for batch in drained.chunks(BATCH) {
+        let keys: Vec<(Scope, String)> = batch.iter().filter_map(scope_and_key).collect();
         services
             .state
             .transact(|tx| {
-                for (scope, key, since) in &drained {
-                    let there = tx.get::<Target>(scope, key);
-                    if there
-                        .is_some_and(|there| there.draining.is_some_and(|draining| draining.since == *since))
-                    {
+                for (scope, key) in &keys {
+                    let changed = tx.view().revisions::<Target>(scope, key).map(|(_, changed)| changed);
+                    let known = changed.is_some_and(|changed| {
+                        u64::try_from(changed).is_ok_and(|changed| changed <= report.generation)
+                    });
+                    let draining = tx.get::<Target>(scope, key).is_some_and(|there| there.draining.is_some());
+                    if known && draining {
                         tx.delete::<Target>(scope, key);
                     }
                 }
@@ -368,7 +391,7 @@ pub fn prefix(group: &TargetGroup) -> String {
 }
 
 /// Whether the group can have the target.
-fn check(tx: &mut Tx, scope: &Scope, group: &TargetGroup, target: &TargetId) -> Result<(), ApiError> {
+fn check(view: &View, scope: &Scope, group: &TargetGroup, target: &TargetId) -> Result<(), ApiError> {
     let id = &target.id;
     match group.target_type {
         TargetType::Instance => {
@@ -377,7 +400,7 @@ fn check(tx: &mut Tx, scope: &Scope, group: &TargetGroup, target: &TargetId) -> 
                     "The following targets are not valid instance IDs: '{id}'"
                 )));
             }
-            if instances::find(tx.view(), scope, id).is_none() {
+            if instances::find(view, scope, id).is_none() {
                 return Err(invalid_target(format!(
                     "The following targets are not in a running state and cannot be registered: '{id}'"
                 )));
@@ -387,7 +410,7 @@ fn check(tx: &mut Tx, scope: &Scope, group: &TargetGroup, target: &TargetId) -> 
             let address: Ipv4Addr = id
                 .parse()
                 .map_err(|_| invalid_target(format!("The IP address '{id}' is not a valid IPv4 address")))?;
-            let vpc = tx.get::<Vpc>(scope, &group.vpc_id);
+            let vpc = view.get::<Vpc>(scope, &group.vpc_id);
             let inside = vpc.is_some_and(|vpc| vpc.cidr.contains(address));
             let elsewhere = target.zone.as_deref() == Some("all");
             if !inside && !elsewhere {

@@ -1,0 +1,405 @@
+//! What the node is told of all load balancers: the records, with every default filled in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use routing::config::{self, Configuration};
+use state_store::View;
+use vocabulary::Scope;
+
+use super::{
+    attributes::{self, Known, RESPONSE_HEADERS},
+    instances,
+    records::{
+        Action, Attributes, Condition, Does, HealthCheck, Listener, LoadBalancer, LoadBalancerKind, Node,
+        Patterns, Protocol, ProtocolVersion, Rule, Target, TargetGroup, TargetType, Transform,
+    },
+    targets,
+};
+use crate::services::{
+    Services, acm,
+    ec2::{records::NetworkInterface, state::OPEN_GROUP},
+    elb,
+};
+
+/// All load balancers and target groups of all accounts, classic ones too. Its generation is the view's revision.
+///
+/// A certificate whose key cannot be opened is left out and logged: its listener then has nothing to show, the rest works.
+pub fn configuration(services: &Services, view: &View) -> Configuration {
+    let mut all =
+        Configuration { generation: u64::try_from(view.revision()).unwrap_or(0), ..Configuration::default() };
+    let mut in_use: BTreeMap<(Scope, String), BTreeSet<String>> = BTreeMap::new();
+    for found in view.scan_all::<LoadBalancer>() {
+        let zones: BTreeSet<String> = found.value.nodes.iter().map(|node| node.zone.clone()).collect();
+        let listeners: Vec<_> = view
+            .scan_prefix::<Listener>(&found.scope, &format!("{}/", found.id))
+            .map(|(_, listener)| listener)
+            .collect();
+        for arn in listeners.iter().flat_map(|listener| listener.target_groups()) {
+            in_use.entry((found.scope.clone(), arn)).or_default().extend(zones.clone());
+        }
+        let listeners = listeners.iter().map(|one| listener(services, view, &found.scope, one)).collect();
+        all.load_balancers.push(load_balancer(view, &found.scope, &found.value, listeners));
+    }
+    let mut members: BTreeMap<(Scope, String), Vec<std::sync::Arc<Target>>> = BTreeMap::new();
+    for found in view.scan_all::<Target>() {
+        let group = found.id.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
+        members.entry((found.scope, group)).or_default().push(found.value);
+    }
+    for found in view.scan_all::<TargetGroup>() {
+        let zones = in_use.get(&(found.scope.clone(), found.value.arn(&found.scope)));
+        let own = members.remove(&(found.scope.clone(), found.id.clone())).unwrap_or_default();
+        let reached =
+            own.iter().filter_map(|one| target(view, &found.scope, &found.value, one, zones)).collect();
+        all.target_groups.push(target_group(&found.scope, &found.value, reached));
+    }
+    elb::configuration::add(services, view, &mut all);
+    all
+}
+
+/// The interfaces of a load balancer as the data plane has them. Those whose record is gone are left out.
+pub fn interfaces<'a>(
+    view: &View,
+    scope: &Scope,
+    nodes: impl Iterator<Item = &'a Node>,
+) -> Vec<config::Interface> {
+    let interface = |node: &Node| {
+        let found = view.get::<NetworkInterface>(scope, &node.interface_id)?;
+        let mut security_groups = found.security_groups.clone();
+        if security_groups.is_empty() {
+            security_groups.push(OPEN_GROUP.to_owned());
+        }
+        Some(config::Interface {
+            id: found.id.clone(),
+            subnet_id: found.subnet_id.clone(),
+            vpc_id: found.vpc_id.clone(),
+            zone: found.availability_zone.clone(),
+            private_address: found.private_address,
+            public_address: found.public.as_ref().map(|public| public.address),
+            mac: found.mac_address.to_string(),
+            security_groups,
+        })
+    };
+    nodes.filter_map(interface).collect()
+}
+
+/// Names of load balancers and the addresses that they stand for, within their VPC and outside of it. For name servers.
+pub fn names(view: &View) -> Vec<(String, Vec<config::Interface>)> {
+    let balancers = view.scan_all::<LoadBalancer>().map(|found| {
+        (found.value.dns_name.clone(), interfaces(view, &found.scope, found.value.nodes.iter()))
+    });
+    balancers.chain(elb::configuration::names(view)).collect()
+}
+
+fn load_balancer(
+    view: &View,
+    scope: &Scope,
+    balancer: &LoadBalancer,
+    listeners: Vec<config::Listener>,
+) -> config::LoadBalancer {
+    config::LoadBalancer {
+        arn: balancer.arn(scope),
+        name: balancer.name.clone(),
+        dns_name: balancer.dns_name.clone(),
+        kind: match balancer.kind {
+            LoadBalancerKind::Application => config::LoadBalancerKind::Application,
+            LoadBalancerKind::Network => config::LoadBalancerKind::Network,
+        },
+        scheme: if balancer.internal { config::Scheme::Internal } else { config::Scheme::InternetFacing },
+        attributes: balancer_attributes(balancer),
+        interfaces: interfaces(view, scope, balancer.nodes.iter()),
+        listeners,
+    }
+}
+
+/// Attributes with their defaults, read as what they are.
+struct Values<'a>(Vec<Known>, &'a Attributes);
+
+impl Values<'_> {
+    fn text(&self, key: &str) -> &str {
+        attributes::get(&self.0, self.1, key)
+    }
+
+    fn on(&self, key: &str) -> bool {
+        self.text(key) == "true"
+    }
+
+    /// Zero for what is no number: the table lets none in.
+    fn number(&self, key: &str) -> u32 {
+        self.text(key).parse().unwrap_or(0)
+    }
+}
+
+fn balancer_attributes(balancer: &LoadBalancer) -> config::LoadBalancerAttributes {
+    let values = Values(attributes::of_load_balancer(balancer.kind), &balancer.attributes);
+    let access_logs = values.on("access_logs.s3.enabled").then(|| config::AccessLogs {
+        bucket: values.text("access_logs.s3.bucket").to_owned(),
+        prefix: values.text("access_logs.s3.prefix").to_owned(),
+    });
+    let cross_zone = values.on("load_balancing.cross_zone.enabled");
+    if balancer.kind == LoadBalancerKind::Network {
+        return config::LoadBalancerAttributes { cross_zone, access_logs, ..Default::default() };
+    }
+    config::LoadBalancerAttributes {
+        idle_timeout_seconds: values.number("idle_timeout.timeout_seconds"),
+        client_keep_alive_seconds: values.number("client_keep_alive.seconds"),
+        desync_mitigation: match values.text("routing.http.desync_mitigation_mode") {
+            "monitor" => config::DesyncMitigation::Monitor,
+            "strictest" => config::DesyncMitigation::Strictest,
+            _ => config::DesyncMitigation::Defensive,
+        },
+        drop_invalid_header_fields: values.on("routing.http.drop_invalid_header_fields.enabled"),
+        preserve_host_header: values.on("routing.http.preserve_host_header.enabled"),
+        tls_headers: values.on("routing.http.x_amzn_tls_version_and_cipher_suite.enabled"),
+        forwarded_client_port: values.on("routing.http.xff_client_port.enabled"),
+        forwarded_for: match values.text("routing.http.xff_header_processing.mode") {
+            "preserve" => config::ClientAddressHeader::Preserve,
+            "remove" => config::ClientAddressHeader::Remove,
+            _ => config::ClientAddressHeader::Append,
+        },
+        http2: values.on("routing.http2.enabled"),
+        cross_zone,
+        access_logs,
+    }
+}
+
+fn listener(services: &Services, view: &View, scope: &Scope, listener: &Listener) -> config::Listener {
+    let values = Values(attributes::of_listener(listener.protocol), &listener.attributes);
+    let arns = listener.certificate.iter().chain(&listener.further_certificates);
+    let headers = RESPONSE_HEADERS.iter().filter(|(key, _)| !values.text(key).is_empty());
+    let by_default = config::ListenerAttributes::default();
+    let http = listener.protocol.is_application();
+    config::Listener {
+        arn: listener.arn(scope),
+        protocol: match listener.protocol {
+            Protocol::Http => config::ListenerProtocol::Http,
+            Protocol::Https => config::ListenerProtocol::Https,
+            Protocol::Tcp => config::ListenerProtocol::Tcp,
+            Protocol::Tls => config::ListenerProtocol::Tls,
+            Protocol::Udp => config::ListenerProtocol::Udp,
+            Protocol::TcpUdp => config::ListenerProtocol::TcpUdp,
+        },
+        port: listener.port,
+        ssl_policy: listener.ssl_policy.clone(),
+        alpn_policy: listener.alpn_policy.clone(),
+        certificates: arns.filter_map(|arn| acm::for_listener(services, view, scope, arn)).collect(),
+        attributes: config::ListenerAttributes {
+            server_header: if http {
+                values.on("routing.http.response.server.enabled")
+            } else {
+                by_default.server_header
+            },
+            response_headers: headers
+                .map(|(key, name)| config::ResponseHeader {
+                    name: (*name).to_owned(),
+                    value: values.text(key).to_owned(),
+                })
+                .collect(),
+            tcp_idle_timeout_seconds: match listener.protocol {
+                Protocol::Tcp => values.number("tcp.idle_timeout.seconds"),
+                _ => by_default.tcp_idle_timeout_seconds,
+            },
+        },
+        rules: listener.rules.iter().map(|(priority, one)| rule(scope, listener, *priority, one)).collect(),
+        default: outcome(&listener.default_actions, &[]),
+    }
+}
+
+fn rule(scope: &Scope, listener: &Listener, priority: u32, rule: &Rule) -> config::Rule {
+    config::Rule {
+        arn: listener.rule_arn(scope, &rule.id),
+        priority,
+        conditions: rule.conditions.iter().map(condition).collect(),
+        outcome: outcome(&rule.actions, &rule.transforms),
+    }
+}
+
+fn condition(condition: &Condition) -> config::Condition {
+    let patterns = |patterns: &Patterns| match patterns {
+        Patterns::Wildcard(values) => values.iter().cloned().map(config::Pattern::Wildcard).collect(),
+        Patterns::Regex(values) => values.iter().cloned().map(config::Pattern::Regex).collect(),
+    };
+    match condition {
+        Condition::Path(values) => config::Condition::Path(patterns(values)),
+        Condition::Host(values) => config::Condition::Host(patterns(values)),
+        Condition::Header { name, patterns: values } => {
+            config::Condition::Header { name: name.clone(), values: patterns(values) }
+        }
+        Condition::Query(pairs) => {
+            let pair = |(key, value): &(Option<String>, String)| config::QueryPattern {
+                key: key.clone(),
+                value: value.clone(),
+            };
+            config::Condition::Query(pairs.iter().map(pair).collect())
+        }
+        Condition::Method(values) => config::Condition::Method(values.clone()),
+        // Each was parsed before it was written.
+        Condition::SourceIp(values) => {
+            config::Condition::Source(values.iter().filter_map(|value| value.parse().ok()).collect())
+        }
+    }
+}
+
+fn outcome(actions: &[Action], transforms: &[Transform]) -> config::Outcome {
+    let transforms = transforms.iter().map(|transform| match transform {
+        Transform::Host { regex, replace } => {
+            config::Transform::Host(config::Rewrite { regex: regex.clone(), replace: replace.clone() })
+        }
+        Transform::Url { regex, replace } => {
+            config::Transform::Url(config::Rewrite { regex: regex.clone(), replace: replace.clone() })
+        }
+    });
+    let action = match actions.last().map(|action| &action.does) {
+        Some(Does::Forward { groups, sticky_seconds }) => config::Action::Forward(config::Forward {
+            target_groups: groups
+                .iter()
+                .map(|group| config::WeightedTargetGroup {
+                    arn: group.arn.clone(),
+                    weight: u32::from(group.weight.unwrap_or(1)),
+                })
+                .collect(),
+            stickiness_seconds: *sticky_seconds,
+        }),
+        Some(Does::Redirect(redirect)) => config::Action::Redirect(config::Redirect {
+            protocol: match redirect.protocol.as_str() {
+                "HTTP" => config::RedirectProtocol::Http,
+                "HTTPS" => config::RedirectProtocol::Https,
+                _ => config::RedirectProtocol::AsRequested,
+            },
+            host: redirect.host.clone(),
+            port: redirect.port.clone(),
+            path: redirect.path.clone(),
+            query: redirect.query.clone(),
+            code: if redirect.permanent {
+                config::RedirectCode::Permanent
+            } else {
+                config::RedirectCode::Found
+            },
+        }),
+        Some(Does::FixedResponse { status, content_type, body }) => {
+            config::Action::FixedResponse(config::FixedResponse {
+                status: *status,
+                content_type: content_type.clone(),
+                body: body.clone().unwrap_or_default(),
+            })
+        }
+        // An action is always there; without one, nothing can be forwarded to.
+        None => {
+            config::Action::Forward(config::Forward { target_groups: Vec::new(), stickiness_seconds: None })
+        }
+    };
+    config::Outcome { transforms: transforms.collect(), action }
+}
+
+/// A target that can be reached and counts: in a zone of the load balancer, at a known address.
+fn target(
+    view: &View,
+    scope: &Scope,
+    group: &TargetGroup,
+    target: &Target,
+    zones: Option<&BTreeSet<String>>,
+) -> Option<config::Target> {
+    let zone = targets::zone_of(view, scope, group, target);
+    if let (Some(zone), Some(zones)) = (&zone, zones)
+        && !zones.contains(zone)
+    {
+        return None;
+    }
+    let address: Ipv4Addr = match group.target_type {
+        TargetType::Ip => target.id.parse().ok()?,
+        TargetType::Instance => instances::find(view, scope, &target.id)?.address,
+    };
+    Some(config::Target {
+        id: target.id.clone(),
+        address: IpAddr::V4(address),
+        port: target.port,
+        zone,
+        draining: target.draining.is_some(),
+    })
+}
+
+fn protocol(protocol: Protocol) -> config::Protocol {
+    match protocol {
+        Protocol::Http => config::Protocol::Http,
+        Protocol::Https => config::Protocol::Https,
+        Protocol::Tcp => config::Protocol::Tcp,
+        Protocol::Tls => config::Protocol::Tls,
+        Protocol::Udp => config::Protocol::Udp,
+        Protocol::TcpUdp => config::Protocol::TcpUdp,
+    }
+}
+
+fn target_group(scope: &Scope, group: &TargetGroup, targets: Vec<config::Target>) -> config::TargetGroup {
+    config::TargetGroup {
+        arn: group.arn(scope),
+        name: group.name.clone(),
+        protocol: protocol(group.protocol),
+        version: match group.version {
+            None | Some(ProtocolVersion::Http1) => config::ProtocolVersion::Http1,
+            Some(ProtocolVersion::Http2) => config::ProtocolVersion::Http2,
+            Some(ProtocolVersion::Grpc) => config::ProtocolVersion::Grpc,
+        },
+        health_check: Some(health_check(group, &group.health_check)),
+        attributes: group_attributes(group),
+        targets,
+    }
+}
+
+fn health_check(group: &TargetGroup, check: &HealthCheck) -> config::HealthCheck {
+    // Both parse: they were checked before they were written.
+    let codes = check.matcher.as_deref().and_then(|text| config::Matcher::codes(text).ok());
+    config::HealthCheck {
+        protocol: protocol(check.protocol),
+        port: check.port.map_or(config::CheckPort::Traffic, config::CheckPort::Fixed),
+        path: check.path.clone().unwrap_or_default(),
+        interval_seconds: check.interval_seconds,
+        timeout_seconds: check.timeout_seconds,
+        healthy_threshold: check.healthy_threshold,
+        unhealthy_threshold: check.unhealthy_threshold,
+        matcher: match codes {
+            None => config::Matcher::Connection,
+            Some(codes) if group.version == Some(ProtocolVersion::Grpc) => config::Matcher::Grpc(codes),
+            Some(codes) => config::Matcher::Http(codes),
+        },
+    }
+}
+
+fn group_attributes(group: &TargetGroup) -> config::TargetGroupAttributes {
+    let values = Values(attributes::of_target_group(group), &group.attributes);
+    let sticky = values.on("stickiness.enabled");
+    config::TargetGroupAttributes {
+        deregistration_delay_seconds: values.number("deregistration_delay.timeout_seconds"),
+        terminate_when_draining_ends: values.on("deregistration_delay.connection_termination.enabled"),
+        slow_start_seconds: values.number("slow_start.duration_seconds"),
+        algorithm: match values.text("load_balancing.algorithm.type") {
+            "least_outstanding_requests" => config::Algorithm::LeastOutstandingRequests,
+            "weighted_random" => config::Algorithm::WeightedRandom {
+                anomaly_mitigation: values.text("load_balancing.algorithm.anomaly_mitigation") == "on",
+            },
+            _ => config::Algorithm::RoundRobin,
+        },
+        cross_zone: values.text("load_balancing.cross_zone.enabled").parse().ok(),
+        stickiness: match values.text("stickiness.type") {
+            _ if !sticky => config::Stickiness::Off,
+            "source_ip" => config::Stickiness::SourceAddress,
+            "app_cookie" => config::Stickiness::ApplicationCookie {
+                name: values.text("stickiness.app_cookie.cookie_name").to_owned(),
+                seconds: values.number("stickiness.app_cookie.duration_seconds"),
+            },
+            _ => config::Stickiness::LoadBalancerCookie {
+                seconds: values.number("stickiness.lb_cookie.duration_seconds"),
+            },
+        },
+        minimum_healthy_count: values
+            .number("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"),
+        minimum_healthy_percentage: values
+            .text("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage")
+            .parse()
+            .ok(),
+        preserve_client_address: values.on("preserve_client_ip.enabled"),
+        proxy_protocol: values.on("proxy_protocol_v2.enabled"),
+        terminate_when_unhealthy: values.on("target_health_state.unhealthy.connection_termination.enabled"),
+    }
+}
