@@ -158,11 +158,17 @@ impl ControlPlane {
         // The same after a restart, and no other server's: it comes from what lies in this one's directory.
         let server = hex::encode(secret.derive("server name"));
         let reconciled = Arc::clone(&services);
+        let drained = Arc::clone(&services);
         let background = vec![
             tokio::spawn(upkeep::run(Arc::clone(&services))),
             tokio::spawn(async move {
                 if let Err(error) = reconcilers::run(reconciled, server).await {
                     tracing::error!(%error, "services are no longer reconciled; a restart is needed");
+                }
+            }),
+            tokio::spawn(async move {
+                if let Err(error) = services::elbv2::upkeep::run(drained).await {
+                    tracing::error!(%error, "targets no longer leave their groups; a restart is needed");
                 }
             }),
         ];

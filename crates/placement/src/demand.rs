@@ -49,6 +49,16 @@ pub struct Held {
     /// Whether it is wanted: its desired status is RUNNING. One that is to stop still holds what it reserved, while
     /// `distinctInstance`, `spread` and `task:group` do not count it any more.
     pub wanted: bool,
-    /// Whether its last status is RUNNING; otherwise it counts as pending.
-    pub running: bool,
+    pub phase: Phase,
+}
+
+/// How far a task has come, as far as counts of an instance go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It does not run yet.
+    Pending,
+    /// Its last status is RUNNING.
+    Running,
+    /// It runs no longer, and holds what it reserved until it has stopped.
+    Ending,
 }

@@ -21,7 +21,7 @@ mod stop;
 mod tests;
 
 pub use capacity::{Provider, share};
-pub use demand::{Demand, Held, Port, Protocol};
+pub use demand::{Demand, Held, Phase, Port, Protocol};
 pub use fleet::{ENI_UNLIMITED, Fleet, Instance, Standing, Usage};
 pub use plan::{MOST_PORTS, Plan, Refusal, Request, Requirement, Shortfall};
 pub use rules::{Constraint, MOST_CONSTRAINTS, MOST_STRATEGIES, Reason, Resource, RuleError, Strategy};

@@ -1,11 +1,14 @@
 //! All services in memory, for tests that call handlers: what clients ask, without a socket between.
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
 
 use blob_store::{FileBlobStore, Limits};
 use state_store::{SqliteStore, State};
 use telemetry_store::{Options, TelemetryStore};
-use vocabulary::{AccountId, Scope, Timestamp};
+use vocabulary::{AccountId, Ids, Scope, SeededIds, Timestamp};
 
 use super::{Services, Settings, logs::Logs, paging::PageTokens};
 use crate::{
@@ -38,6 +41,20 @@ pub fn refused<T: std::fmt::Debug>(answer: Result<T, ApiError>, code: &str, frag
     assert!(error.message.contains(fragment), "{:?} does not contain {fragment:?}", error.message);
 }
 
+thread_local! {
+    static SEEDED: RefCell<Option<SeededIds>> = const { RefCell::new(None) };
+}
+
+/// From now on ids made on this thread follow from `seed`.
+pub fn seed_ids(seed: u64) {
+    SEEDED.set(Some(SeededIds::new(seed)));
+}
+
+/// Whether ids follow from a seed on this thread; then `bytes` are the next of them.
+pub fn fill_seeded(bytes: &mut [u8]) -> bool {
+    SEEDED.with_borrow_mut(|seeded| seeded.as_mut().map(|ids| ids.fill(bytes)).is_some())
+}
+
 /// The registry is not asked here.
 struct Nobody;
 
@@ -56,8 +73,12 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn new() -> Fixture {
+        Fixture::over(Arc::new(SqliteStore::in_memory().unwrap())).await
+    }
+
+    /// Over a store that may hold something already: a process that takes up where another has ended.
+    pub async fn over(store: Arc<SqliteStore>) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::in_memory().unwrap());
         let state = State::open(store, super::tables()).await.unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let tokens = PageTokens::new([7; 32]);

@@ -59,6 +59,8 @@ pub struct Usage {
     pub free_gpus: i64,
     pub running: u32,
     pub pending: u32,
+    /// All that hold something.
+    pub tasks: u32,
 }
 
 impl Fleet {
@@ -123,7 +125,8 @@ impl Fleet {
             ports,
             free_gpus: self.free_gpus[slot],
             running: self.running[slot],
-            pending: self.tasks[slot] - self.running[slot],
+            pending: self.pending[slot],
+            tasks: self.tasks[slot],
         })
     }
 

@@ -38,6 +38,8 @@ pub struct Fleet {
     pub(crate) tasks: Vec<u32>,
     /// Those of them whose last status is RUNNING.
     pub(crate) running: Vec<u32>,
+    /// Those of them that do not run yet.
+    pending: Vec<u32>,
     /// Host ports that are taken.
     pub(crate) port_counts: Vec<u32>,
 
@@ -80,6 +82,14 @@ impl Fleet {
         self.held.len()
     }
 
+    /// The tasks that hold something of an instance, ascending.
+    pub fn tasks_on(&self, instance: &str) -> Vec<&str> {
+        let on = self.held.iter().filter(|(_, held)| held.instance == instance);
+        let mut ids: Vec<&str> = on.map(|(id, _)| id.as_str()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Whether the task is known to hold something.
     pub fn holds(&self, task: &str) -> bool {
         self.held.contains_key(task)
@@ -99,6 +109,7 @@ impl Fleet {
             self.free_gpus.push(0);
             self.tasks.push(0);
             self.running.push(0);
+            self.pending.push(0);
             self.port_counts.push(0);
             self.instances.len() - 1
         });

@@ -1,7 +1,7 @@
 //! Tasks: what they take of their instances, and where the tasks of a group are.
 
 use super::{Fleet, Slot};
-use crate::Held;
+use crate::{Held, Phase};
 
 /// Where the wanted tasks of a group are.
 #[derive(Debug, Clone, Default)]
@@ -81,13 +81,15 @@ impl Fleet {
         for port in &held.demand.ports {
             self.count_port(slot, *port, comes);
         }
-        let one = u32::from(held.running);
-        if comes {
-            self.tasks[slot] += 1;
-            self.running[slot] += one;
-        } else {
-            self.tasks[slot] -= 1;
-            self.running[slot] -= one;
+        let mut count = |column: fn(&mut Fleet) -> &mut Vec<u32>| {
+            let counted = &mut column(self)[slot];
+            *counted = if comes { *counted + 1 } else { *counted - 1 };
+        };
+        count(|fleet| &mut fleet.tasks);
+        match held.phase {
+            Phase::Pending => count(|fleet| &mut fleet.pending),
+            Phase::Running => count(|fleet| &mut fleet.running),
+            Phase::Ending => {}
         }
     }
 }

@@ -8,18 +8,18 @@
 mod order;
 mod refusals;
 
-use crate::{Constraint, Demand, Fleet, Held, Reason, Strategy, bits::Bits, fleet::Slot};
+use crate::{Constraint, Demand, Fleet, Held, Phase, Reason, Strategy, bits::Bits, fleet::Slot};
 use order::Planner;
 pub use refusals::{Refusal, Shortfall};
 
 /// The most host ports that may be taken on one instance, reserved ones included; a quota of the developer guide.
 pub const MOST_PORTS: u32 = 100;
 
-/// An attribute that an instance must have, with that value if one is given.
+/// An attribute that an instance must have, with one of these values if any are given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
     pub name: String,
-    pub value: Option<String>,
+    pub values: Vec<String>,
 }
 
 /// What is to be placed.
@@ -119,7 +119,10 @@ impl Fleet {
         let key = format!("{requirement:?}");
         self.kept(&key, |instance| match instance.attributes.get(&requirement.name) {
             None => false,
-            Some(value) => requirement.value.is_none() || *value == requirement.value,
+            Some(value) => {
+                let wanted = |value: &String| requirement.values.contains(value);
+                requirement.values.is_empty() || value.as_ref().is_some_and(wanted)
+            }
         })
     }
 
@@ -141,6 +144,6 @@ fn held(request: &Request<'_>) -> Held {
         group: request.group.to_owned(),
         demand: request.demand.clone(),
         wanted: true,
-        running: false,
+        phase: Phase::Pending,
     }
 }

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use vocabulary::Timestamp;
 
 use crate::{
-    Constraint, Demand, ENI_UNLIMITED, Fleet, Held, Instance, Port, Protocol, Request, Standing, Strategy,
+    Constraint, Demand, ENI_UNLIMITED, Fleet, Held, Instance, Phase, Port, Protocol, Request, Standing,
+    Strategy,
 };
 
 /// An instance with 1024 CPU units and 1024 MiB in a zone.
@@ -64,7 +65,7 @@ fn held(instance: &str, group: &str, demand: &Demand) -> Held {
         group: group.to_owned(),
         demand: demand.clone(),
         wanted: true,
-        running: true,
+        phase: Phase::Running,
     }
 }
 

@@ -207,7 +207,7 @@ fn required_attributes_bind() {
     let mut fleet = fleet(2, &ZONES);
     let small = demand(1, 1);
     let of = |name: &str, value: Option<&str>| {
-        [Requirement { name: name.to_owned(), value: value.map(str::to_owned) }]
+        [Requirement { name: name.to_owned(), values: value.into_iter().map(str::to_owned).collect() }]
     };
     let chosen = |fleet: &mut Fleet, required: &[Requirement]| {
         fleet.plan(&Request { required, ..request(&small, &[], &[]) }, 1, 1).chosen.len()
@@ -230,7 +230,7 @@ fn tasks_may_come_before_their_instance_and_outlive_it() {
     assert!(fleet.is_empty());
     fleet.set_instance(instance("late", "a"));
     assert_eq!((fleet.usage("late").unwrap().free_memory, fleet.usage("late").unwrap().running), (424, 1));
-    fleet.set_task("1", Held { running: false, ..held("late", "service:web", &half) });
+    fleet.set_task("1", Held { phase: Phase::Pending, ..held("late", "service:web", &half) });
     assert_eq!(fleet.usage("late").unwrap().pending, 1);
     fleet.remove_task("1");
     let usage = fleet.usage("late").unwrap();

@@ -87,7 +87,7 @@ fn accounts_are_right(
         ports.dedup();
         prop_assert_eq!(ports.len(), all, "a port is taken twice");
         prop_assert_eq!(usage.ports, ports);
-        prop_assert_eq!((usage.running + usage.pending) as usize, own().count());
+        prop_assert_eq!(usage.tasks as usize, own().count());
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ fn each_instance_has_its_reason_and_the_closest_comes_first() {
     fleet.set_instance(instance("zone", "b"));
     fleet.set_instance(Instance { standing: Standing::Draining, ..instance("draining", "a") });
     let wanted = Demand { ports: vec![tcp(80)], enis: 1, ..demand(512, 512) };
-    let required = [Requirement { name: "ecs.os-type".to_owned(), value: None }];
+    let required = [Requirement { name: "ecs.os-type".to_owned(), values: vec![] }];
     let constraints = [member_of("attribute:ecs.availability-zone == a")];
     let request = Request { required: &required, ..request(&wanted, &[], &constraints) };
     let expected = [

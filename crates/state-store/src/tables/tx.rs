@@ -5,7 +5,8 @@
 //! lies in the range of every scan of its kind.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    any::{Any, TypeId},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -38,6 +39,7 @@ pub struct Tx {
     pub(super) fence: Option<Fence>,
     /// Why the transaction cannot be committed.
     pub(super) invalid: Option<StateError>,
+    notes: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,15 @@ impl Tx {
             markers: BTreeSet::new(),
             fence: None,
             invalid: None,
+            notes: HashMap::new(),
         }
+    }
+
+    /// What a caller keeps beside this attempt, one value of each type. It is dropped with the attempt: after the commit, when
+    /// the tables show it, or when the attempt has failed.
+    pub fn notes<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
+        let note = self.notes.entry(TypeId::of::<T>()).or_insert_with(|| Box::<T>::default());
+        note.downcast_mut().expect("a note is kept under its own type")
     }
 
     /// The snapshot that the transaction works on. Reads through it are not guarded, and do not see its own writes.

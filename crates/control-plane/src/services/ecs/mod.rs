@@ -1,5 +1,6 @@
 //! Elastic Container Service.
 
+mod agents;
 mod attributes;
 mod clusters;
 pub mod definitions;
@@ -61,7 +62,9 @@ pub fn register(operations: &mut Operations) {
         .on::<ecs::DescribeContainerInstances, _, _>(instances::describe)
         .on::<ecs::ListContainerInstances, _, _>(instances::list)
         .on::<ecs::RegisterContainerInstance, _, _>(instances::register)
+        .on::<ecs::UpdateContainerAgent, _, _>(instances::update_agent)
         .on::<ecs::UpdateContainerInstancesState, _, _>(instances::update_state);
+    agents::register(operations);
     services::register(operations);
 }
 
@@ -101,4 +104,5 @@ pub fn tables(tables: state_store::Tables) -> state_store::Tables {
         .with::<records::AccountSetting>()
         .with::<records::Attribute>()
         .with::<records::ContainerInstance>()
+        .with::<records::InstanceLoad>()
 }

@@ -107,6 +107,9 @@ pub struct Task {
     pub enable_execute_command: bool,
     pub cpu: Option<String>,
     pub memory: Option<String>,
+    /// What it takes of its container instance until it has stopped.
+    #[serde(default)]
+    pub reserved: Option<placement::Demand>,
     pub ephemeral_storage_gib: Option<u32>,
     pub overrides: AwsJson<shapes::TaskOverride>,
     pub tags: Tags,
@@ -305,5 +308,18 @@ pub enum InstanceStatus {
 impl Record for ContainerInstance {
     const SERVICE: &'static str = "ecs";
     const KIND: &'static str = "container-instance";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// Counts the placements on a container instance; its id is the instance's. Whoever places a task on the instance, or changes
+/// whether it takes tasks, writes this record, so that of two who do not know of each other the second has to look again.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct InstanceLoad {
+    pub placements: u64,
+}
+
+impl Record for InstanceLoad {
+    const SERVICE: &'static str = "ecs";
+    const KIND: &'static str = "instance-load";
     const SCHEMA_VERSION: u32 = 1;
 }

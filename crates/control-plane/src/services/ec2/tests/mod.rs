@@ -76,6 +76,10 @@ impl Fixture {
                 public_pool: "198.18.0.0/29".parse().unwrap(),
             },
             host_ranges: vec!["192.168.7.0/24".parse().unwrap()],
+            target_health: Default::default(),
+            agents: Default::default(),
+            placing: Default::default(),
+            certificate_keys: crate::secret::SealingKey::new([3; 32]),
             purge_definitions: tokio::sync::Notify::new(),
         });
         let operations = services::operations();

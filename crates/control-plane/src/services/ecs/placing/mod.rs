@@ -1,46 +1,260 @@
-//! Which container instance a task goes to.
+//! Container instances as placement sees them, and tasks placed on them inside transactions.
+//!
+//! The core (`placement`) chooses; here its fleets are kept in step with the tables, requests are made of definitions, and
+//! what was chosen is written. A placement is guarded by the instance's [`InstanceLoad`]: each one on an instance counts it up,
+//! so that of two transactions that did not know of each other the second is run again.
+
+mod fleets;
+mod needs;
+mod rules;
+mod shapes;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use agent_protocol::spec::LaunchType;
 use aws_shapes_ecs::Failure;
-use state_store::{Tx, View};
+use placement::{Held, Phase, Request, Stoppable, Strategy};
+use state_store::Tx;
 use vocabulary::{Ids, Scope, Timestamp};
+
+pub use fleets::Fleets;
+pub use needs::Needs;
+pub use rules::Rules;
+pub use shapes::remaining;
 
 use super::{
     names::invalid,
-    records::ContainerInstance,
-    tasks::launch::{Launch, Launched},
+    records::{InstanceLoad, Task, TaskInterface},
+    tasks::launch::{self, Launch, Launched, Made},
 };
 use crate::{gateway::ApiError, services::Services};
+use fleets::Reserved;
 
-/// Places `count` tasks on container instances.
+/// What is passed through to where tasks are written.
+struct Around<'a, I> {
+    services: &'a Services,
+    launch: &'a Launch<'a>,
+    now: Timestamp,
+    ids: &'a mut I,
+}
+
+/// Places `count` tasks on container instances of a launch type, and adds what came of it to `launched`.
 ///
 /// # Errors
-/// `InvalidParameterException` when the cluster has no container instance.
-#[expect(clippy::too_many_arguments, reason = "the transaction's surroundings are passed through")]
+/// `InvalidParameterException` when the cluster has no active container instance and the task is not a service's, and for
+/// constraints and strategies that are none.
 pub fn place(
     tx: &mut Tx,
-    _services: &Services,
+    services: &Services,
     launch: &Launch<'_>,
-    _launch_type: LaunchType,
-    count: usize,
+    (launch_type, count): (LaunchType, usize),
+    now: Timestamp,
+    ids: &mut impl Ids,
     launched: &mut Launched,
-    _now: Timestamp,
-    _ids: &mut impl Ids,
 ) -> Result<(), ApiError> {
-    for _ in 0..count {
-        launched.failures.push(no_instance(tx.view(), launch.scope, &launch.cluster.name)?);
+    let needs = Needs::of(tx.view(), launch)?;
+    let rules = Rules::of(launch)?;
+    let group = launch.group();
+    let request = Request {
+        group: &group,
+        demand: &needs.demand,
+        required: &needs.required,
+        constraints: &rules.constraints,
+        strategies: &rules.strategies,
+        external: launch_type == LaunchType::External,
+    };
+    let seed = ids.hex(16);
+    let seed = u64::from_str_radix(&seed, 16).unwrap_or(0);
+    let plan = fleets::choose(tx, services, launch, &request, count, seed);
+    let mut around = Around { services, launch, now, ids };
+    for instance in &plan.chosen {
+        match write(tx, &mut around, &request, launch_type, instance)? {
+            Ok(task) => launched.tasks.push(task),
+            Err(failure) => launched.failures.push(failure),
+        }
+    }
+    let Some(shortfall) = plan.shortfall else { return Ok(()) };
+    if shortfall.refusals.is_empty() && !group.starts_with("service:") {
+        return Err(invalid("No Container Instances were found in your cluster."));
+    }
+    launched.unplaced = Some(shortfall.text());
+    launched.failures.extend(
+        shortfall
+            .refusals
+            .iter()
+            .map(|refusal| failure(launch.scope, launch, &refusal.instance, &refusal.reason.to_string())),
+    );
+    Ok(())
+}
+
+/// Starts one task on each of the given instances: what StartTask and DAEMON services do. Constraints are not looked at,
+/// nor whether the instance is draining.
+///
+/// # Errors
+/// As [`place`].
+pub fn place_on(
+    tx: &mut Tx,
+    services: &Services,
+    launch: &Launch<'_>,
+    instances: &[String],
+    now: Timestamp,
+    ids: &mut impl Ids,
+    launched: &mut Launched,
+) -> Result<(), ApiError> {
+    let needs = Needs::of(tx.view(), launch)?;
+    let group = launch.group();
+    for instance in instances {
+        let external =
+            services.placing.instance(&services.state, launch.scope, &launch.cluster.name, instance);
+        let external = external.is_some_and(|instance| instance.external);
+        let request = Request {
+            group: &group,
+            demand: &needs.demand,
+            required: &needs.required,
+            constraints: &[],
+            strategies: &[],
+            external,
+        };
+        let launch_type = if external { LaunchType::External } else { LaunchType::Ec2 };
+        launch::check(launch, launch_type)?;
+        match fleets::check(tx, services, launch, &request, instance) {
+            Ok(()) => {
+                let mut around = Around { services, launch, now, ids: &mut *ids };
+                match write(tx, &mut around, &request, launch_type, instance)? {
+                    Ok(task) => launched.tasks.push(task),
+                    Err(failure) => launched.failures.push(failure),
+                }
+            }
+            Err(None) => launched.failures.push(failure(launch.scope, launch, instance, "MISSING")),
+            Err(Some(reason)) => {
+                launched.failures.push(failure(launch.scope, launch, instance, &reason.to_string()));
+                launched.unplaced = Some(
+                    placement::Shortfall {
+                        missing: 1,
+                        refusals: vec![placement::Refusal { instance: instance.clone(), reason }],
+                    }
+                    .text(),
+                );
+            }
+        }
     }
     Ok(())
 }
 
-/// Why no container instance takes the task.
-fn no_instance(view: &View, scope: &Scope, cluster: &str) -> Result<Failure, ApiError> {
-    match view.scan_prefix::<ContainerInstance>(scope, &format!("{cluster}/")).next() {
-        None => Err(invalid("No Container Instances were found in your cluster.")),
-        Some((key, _)) => Ok(Failure {
-            arn: Some(scope.arn("ecs", format_args!("container-instance/{key}")).to_string()),
-            reason: Some("AGENT".to_owned()),
-            detail: None,
-        }),
-    }
+/// The container instances on which a DAEMON service has a task, by id, ascending.
+///
+/// # Errors
+/// For constraints that are none.
+pub fn daemon_instances(
+    tx: &mut Tx,
+    services: &Services,
+    launch: &Launch<'_>,
+    launch_type: LaunchType,
+) -> Result<Vec<String>, ApiError> {
+    let needs = Needs::of(tx.view(), launch)?;
+    let rules = Rules::of(launch)?;
+    let group = launch.group();
+    let request = Request {
+        group: &group,
+        demand: &needs.demand,
+        required: &needs.required,
+        constraints: &rules.constraints,
+        strategies: &[],
+        external: launch_type == LaunchType::External,
+    };
+    let cluster = &launch.cluster.name;
+    Ok(services.placing.with(&services.state, launch.scope, cluster, |known| known.fleet.eligible(&request)))
+}
+
+/// Which `count` of a service's tasks are stopped first, as ids: placement the other way round. Give the oldest first.
+pub fn stop_order(
+    services: &Services,
+    scope: &Scope,
+    cluster: &str,
+    tasks: &[Arc<Task>],
+    strategies: &[Strategy],
+    count: usize,
+) -> Vec<String> {
+    let given: Vec<Stoppable<'_>> = tasks
+        .iter()
+        .map(|task| Stoppable {
+            id: &task.id,
+            instance: task.container_instance.as_deref(),
+            zone: &task.availability_zone,
+        })
+        .collect();
+    let order = services
+        .placing
+        .with(&services.state, scope, cluster, |known| known.fleet.stop_order(&given, strategies, count));
+    order.into_iter().map(|position| given[position].id.to_owned()).collect()
+}
+
+/// Writes a task on its instance. The inner error is a failure of this task alone.
+fn write<I: Ids>(
+    tx: &mut Tx,
+    around: &mut Around<'_, I>,
+    request: &Request<'_>,
+    launch_type: LaunchType,
+    instance: &str,
+) -> Result<Result<Task, Failure>, ApiError> {
+    let Around { services, launch, now, ids } = around;
+    let cluster = &launch.cluster.name;
+    let facts = services.placing.instance(&services.state, launch.scope, cluster, instance);
+    let zone = facts.map(|facts| facts.zone().to_owned()).unwrap_or_default();
+    let interface: Option<TaskInterface> = if request.demand.enis == 0 {
+        None
+    } else {
+        let Some(subnets) = needs::subnets_in(tx.view(), launch, &zone) else {
+            return Ok(Err(failure(launch.scope, launch, instance, "ATTRIBUTE")));
+        };
+        Some(launch::interface(tx, services, launch, Some(&subnets), *now, *ids)?.0)
+    };
+    let key = format!("{cluster}/{instance}");
+    let load = tx.get::<InstanceLoad>(launch.scope, &key).map_or(0, |load| load.placements);
+    tx.put(launch.scope, &key, InstanceLoad { placements: load + 1 });
+    let overrides = &launch.overrides.0;
+    let shape = &launch.definition.definition.0;
+    let made = Made {
+        launch_type,
+        capacity_provider: None,
+        platform_version: None,
+        container_instance: Some(instance.to_owned()),
+        availability_zone: zone,
+        cpu: overrides.cpu.clone().or_else(|| shape.cpu.clone()),
+        memory: overrides.memory.clone().or_else(|| shape.memory.clone()),
+        ephemeral_storage_gib: None,
+        interface,
+        reserved: Some(request.demand.clone()),
+    };
+    let task = launch::write(tx, launch, made, *now, *ids);
+    let held = Held {
+        instance: instance.to_owned(),
+        group: request.group.to_owned(),
+        demand: request.demand.clone(),
+        wanted: true,
+        phase: Phase::Pending,
+    };
+    Reserved::reserve(tx, services, launch.scope, cluster, &task.id, held);
+    Ok(Ok(task))
+}
+
+/// A failure as RunTask and StartTask show it.
+fn failure(scope: &Scope, launch: &Launch<'_>, instance: &str, reason: &str) -> Failure {
+    let arn = scope.arn("ecs", format_args!("container-instance/{}/{instance}", launch.cluster.name));
+    Failure { arn: Some(arn.to_string()), reason: Some(reason.to_owned()), detail: None }
+}
+
+/// Registered instances and what is left of them, for those who show them.
+pub fn usage(
+    services: &Services,
+    scope: &Scope,
+    cluster: &str,
+    instances: &[String],
+) -> BTreeMap<String, placement::Usage> {
+    services.placing.with(&services.state, scope, cluster, |known| {
+        let of = |id: &String| Some((id.clone(), known.fleet.usage(id)?));
+        instances.iter().filter_map(of).collect()
+    })
 }

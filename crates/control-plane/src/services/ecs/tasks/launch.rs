@@ -6,7 +6,7 @@
 //!
 //! It checks neither who may start what nor the forms of a request: its callers do.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use agent_protocol::{spec::LaunchType, state::TaskStatus};
 use aws_shapes_ecs as ecs;
@@ -108,6 +108,13 @@ pub struct Launch<'a> {
     pub load_balanced: bool,
 }
 
+impl Launch<'_> {
+    /// The group that the tasks are of.
+    pub fn group(&self) -> Cow<'_, str> {
+        self.group.map_or_else(|| format!("family:{}", self.definition.family).into(), Cow::Borrowed)
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Launched {
@@ -132,6 +139,10 @@ pub fn launch(
     ids: &mut impl Ids,
 ) -> Result<Launched, ApiError> {
     let mut launched = Launched::default();
+    if let Where::Instances(instances) = launch.place {
+        placing::place_on(tx, services, launch, instances, now, ids, &mut launched)?;
+        return Ok(launched);
+    }
     let mut on_instances: Option<(LaunchType, usize)> = None;
     for target in targets(launch)? {
         match target {
@@ -143,7 +154,7 @@ pub fn launch(
     }
     if let Some((launch_type, count)) = on_instances {
         check(launch, launch_type)?;
-        placing::place(tx, services, launch, launch_type, count, &mut launched, now, ids)?;
+        placing::place(tx, services, launch, (launch_type, count), now, ids, &mut launched)?;
     }
     Ok(launched)
 }
@@ -169,7 +180,7 @@ pub fn task_tags(
 }
 
 /// Whether the definition may run there with the network configuration that was given.
-fn check(launch: &Launch<'_>, launch_type: LaunchType) -> Result<(), ApiError> {
+pub(in crate::services::ecs) fn check(launch: &Launch<'_>, launch_type: LaunchType) -> Result<(), ApiError> {
     let shape = &launch.definition.definition.0;
     let (needed, name) = match launch_type {
         LaunchType::Fargate => (Compatibility::Fargate, "FARGATE"),
@@ -202,7 +213,7 @@ fn on_fargate(
     let shape = &launch.definition.definition.0;
     let (cpu, memory) = fargate_size(launch)?;
     let storage = storage(launch, shape)?;
-    let (interface, availability_zone) = interface(tx, services, launch, now, ids)?;
+    let (interface, availability_zone) = interface(tx, services, launch, None, now, ids)?;
     let made = Made {
         launch_type: LaunchType::Fargate,
         capacity_provider: provider,
@@ -213,15 +224,17 @@ fn on_fargate(
         memory: Some(memory.to_string()),
         ephemeral_storage_gib: Some(storage),
         interface: Some(interface),
+        reserved: None,
     };
     Ok(write(tx, launch, made, now, ids))
 }
 
-/// An interface in one of the subnets, and the subnet's zone.
+/// An interface in one of the given subnets, or else of the network configuration's, and the subnet's zone.
 pub(in crate::services::ecs) fn interface(
     tx: &mut Tx,
     services: &Services,
     launch: &Launch<'_>,
+    subnets: Option<&[String]>,
     now: Timestamp,
     ids: &mut impl Ids,
 ) -> Result<(TaskInterface, String), ApiError> {
@@ -233,7 +246,7 @@ pub(in crate::services::ecs) fn interface(
         tx,
         launch.scope,
         InterfaceRequest {
-            subnets: network.subnets.as_deref().unwrap_or_default(),
+            subnets: subnets.or(network.subnets.as_deref()).unwrap_or_default(),
             security_groups: network.security_groups.as_deref().unwrap_or_default(),
             public_address: (network.assign_public_ip == Some(ecs::AssignPublicIp::Enabled))
                 .then_some(services.settings.public_pool),
@@ -265,6 +278,8 @@ pub(in crate::services::ecs) struct Made {
     pub memory: Option<String>,
     pub ephemeral_storage_gib: Option<u32>,
     pub interface: Option<TaskInterface>,
+    /// What it takes of its container instance.
+    pub reserved: Option<placement::Demand>,
 }
 
 /// Writes the task's record.
@@ -291,11 +306,12 @@ pub(in crate::services::ecs) fn write(
         platform_version: made.platform_version,
         container_instance: made.container_instance,
         availability_zone: made.availability_zone,
-        group: launch.group.map_or_else(|| format!("family:{}", definition.family), str::to_owned),
+        group: launch.group().into_owned(),
         started_by: launch.started_by.map(str::to_owned),
         enable_execute_command: launch.enable_execute_command,
         cpu: made.cpu,
         memory: made.memory,
+        reserved: made.reserved,
         ephemeral_storage_gib: made.ephemeral_storage_gib,
         overrides: launch.overrides.clone(),
         tags: launch.tags.clone(),

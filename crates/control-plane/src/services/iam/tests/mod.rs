@@ -67,6 +67,10 @@ impl Fixture {
                 public_pool: "198.18.0.0/16".parse().unwrap(),
             },
             host_ranges: Vec::new(),
+            target_health: Default::default(),
+            agents: Default::default(),
+            placing: Default::default(),
+            certificate_keys: crate::secret::SealingKey::new([3; 32]),
             purge_definitions: tokio::sync::Notify::new(),
         });
         Fixture { services, _folder: folder }

@@ -1,6 +1,13 @@
-//! Container instances: what an agent registers, and what operators see of it.
+//! Container instances: what an agent registers, what operators see of it, and how it is taken out of use.
 //!
-//! An instance without a connected agent takes no tasks; RunTask and StartTask answer `AGENT` for it.
+//! An instance without a connected agent takes no tasks; RunTask and StartTask answer `AGENT` for it. What is left of an
+//! instance is nowhere stored: it is what is registered less what its tasks hold.
+
+mod agent;
+mod orphans;
+mod show;
+
+use std::collections::BTreeSet;
 
 use aws_shapes_ecs as ecs;
 use aws_shapes_ecs::{
@@ -10,20 +17,22 @@ use aws_shapes_ecs::{
     RegisterContainerInstanceRequest, RegisterContainerInstanceResponse,
     UpdateContainerInstancesStateRequest, UpdateContainerInstancesStateResponse,
 };
-use state_store::View;
-use vocabulary::{Ids, Scope};
+use placement::query::Expression;
+use state_store::Tx;
+use vocabulary::Ids;
 
 use super::{
     missing,
     names::{self, cluster_name, invalid},
-    records::{Attribute, ContainerInstance, InstanceStatus, Task},
+    records::{Attribute, ContainerInstance, InstanceLoad, InstanceStatus},
     tags,
 };
 use crate::{
-    convert::{AwsJson, time},
+    convert::AwsJson,
     gateway::{ApiError, Call},
 };
-use agent_protocol::state::TaskStatus;
+pub use agent::update_agent;
+use show::{Shown, show};
 
 fn key(cluster: &str, id: &str) -> String {
     format!("{cluster}/{id}")
@@ -48,12 +57,11 @@ pub async fn register(
     let private_address = of_document("privateIp").and_then(|text| text.parse().ok());
     let description = AwsJson(ecs::ContainerInstance {
         version_info: input.version_info,
-        remaining_resources: input.total_resources.clone(),
         registered_resources: input.total_resources,
         attributes: Some(input.attributes.unwrap_or_default()),
         ..ecs::ContainerInstance::default()
     });
-    let shown = call
+    let record = call
         .services
         .state
         .transact(|tx| {
@@ -75,10 +83,11 @@ pub async fn register(
                 tags: tags.clone(),
             };
             tx.put(scope, &key(&cluster, &id), record.clone());
-            Ok::<_, ApiError>(shape(tx.view(), scope, &record, true))
+            Ok::<_, ApiError>(record)
         })
         .await?;
-    Ok(RegisterContainerInstanceResponse { container_instance: Some(shown) })
+    let shown = show(&call.services, scope, &[&record], Shown { tags: true, health: false });
+    Ok(RegisterContainerInstanceResponse { container_instance: shown.into_iter().next() })
 }
 
 pub async fn deregister(
@@ -88,33 +97,87 @@ pub async fn deregister(
     let scope = call.scope();
     let cluster = cluster_name(scope, input.cluster.as_deref())?;
     let id = names::instance_id(scope, &cluster, input.container_instance.as_deref().unwrap_or_default())?;
-    let shown = call
-        .services
+    let record = call.services.state.read(|view| {
+        names::active_cluster(view, scope, &cluster)?;
+        view.get::<ContainerInstance>(scope, &key(&cluster, &id)).ok_or_else(not_registered)
+    })?;
+    let mut shown = show(&call.services, scope, &[record], Shown { tags: true, health: false });
+    if input.force == Some(true) {
+        end_tasks(&call, &cluster, &id).await?;
+    }
+    call.services
         .state
         .transact(|tx| {
             names::active_cluster_in(tx, scope, &cluster)?;
-            let record = tx
-                .get::<ContainerInstance>(scope, &key(&cluster, &id))
-                .ok_or_else(|| invalid("The specified container instance is not registered."))?;
-            let runs = |task: &Task| {
-                task.container_instance.as_deref() == Some(id.as_str())
-                    && task.state.last_status != TaskStatus::Stopped
-            };
-            let busy =
-                tx.scan_prefix::<Task>(scope, &format!("{cluster}/")).iter().any(|(_, task)| runs(task));
-            if busy && input.force != Some(true) {
+            tx.delete::<ContainerInstance>(scope, &key(&cluster, &id)).ok_or_else(not_registered)?;
+            // Whoever is placing a task on it meanwhile has to look again.
+            tx.delete::<InstanceLoad>(scope, &key(&cluster, &id));
+            if !tasks_on(&call, &cluster, &id).is_empty() {
                 return Err(invalid("Found running tasks on the instance."));
             }
-            let mut shown = shape(tx.view(), scope, &record, true);
-            shown.status = Some("INACTIVE".to_owned());
-            tx.delete::<ContainerInstance>(scope, &key(&cluster, &id));
             for (attribute, _) in tx.scan_prefix::<Attribute>(scope, &format!("{cluster}/{id}/")) {
                 tx.delete::<Attribute>(scope, &attribute);
             }
-            Ok::<_, ApiError>(shown)
+            Ok::<_, ApiError>(())
         })
         .await?;
-    Ok(DeregisterContainerInstanceResponse { container_instance: Some(shown) })
+    for instance in &mut shown {
+        instance.status = Some("INACTIVE".to_owned());
+    }
+    Ok(DeregisterContainerInstanceResponse { container_instance: shown.into_iter().next() })
+}
+
+fn not_registered() -> ApiError {
+    invalid("The specified container instance is not registered.")
+}
+
+/// Keys of the tasks that have not stopped.
+fn tasks_on(call: &Call, cluster: &str, id: &str) -> Vec<String> {
+    call.services.placing.with(&call.services.state, call.scope(), cluster, |known| {
+        known.fleet.tasks_on(id).into_iter().map(|task| key(cluster, task)).collect()
+    })
+}
+
+/// Takes the instance out of use and ends its tasks, a few at a time. Broken off, it has drained the instance and ended some.
+async fn end_tasks(call: &Call, cluster: &str, id: &str) -> Result<(), ApiError> {
+    let (scope, state) = (call.scope(), &call.services.state);
+    let drain = |tx: &mut Tx| {
+        set_status(tx, call, cluster, id, InstanceStatus::Draining);
+        Ok::<_, ApiError>(())
+    };
+    state.transact(drain).await?;
+    for few in tasks_on(call, cluster, id).chunks(orphans::AT_ONCE) {
+        let end = |tx: &mut Tx| {
+            few.iter().for_each(|task| orphans::end(tx, scope, task, call.now()));
+            Ok::<_, ApiError>(())
+        };
+        state.transact(end).await?;
+    }
+    Ok(())
+}
+
+/// Writes the status of a registered instance.
+fn set_status(
+    tx: &mut Tx,
+    call: &Call,
+    cluster: &str,
+    id: &str,
+    status: InstanceStatus,
+) -> Option<ContainerInstance> {
+    let (scope, key) = (call.scope(), key(cluster, id));
+    let mut record = (*tx.get::<ContainerInstance>(scope, &key)?).clone();
+    if record.status != status {
+        record.status = status;
+        record.version += 1;
+        tx.put(scope, &key, record.clone());
+        // Whoever is placing a task on it meanwhile has to look again.
+        if let Some(load) = tx.get::<InstanceLoad>(scope, &key) {
+            tx.put(scope, &key, (*load).clone());
+        } else {
+            tx.put(scope, &key, InstanceLoad::default());
+        }
+    }
+    Some(record)
 }
 
 pub async fn describe(
@@ -131,7 +194,11 @@ pub async fn describe(
     if given.len() > 100 {
         return Err(invalid("At most 100 container instances can be described at once."));
     }
-    let with_tags = input.include.iter().flatten().any(|field| *field == ContainerInstanceField::Tags);
+    let included = |field| input.include.iter().flatten().any(|given| *given == field);
+    let shown = Shown {
+        tags: included(ContainerInstanceField::Tags),
+        health: included(ContainerInstanceField::ContainerInstanceHealth),
+    };
     let ids =
         given.iter().map(|text| names::instance_id(scope, &cluster, text)).collect::<Result<Vec<_>, _>>()?;
     let (mut instances, mut failures) = (Vec::new(), Vec::new());
@@ -139,7 +206,7 @@ pub async fn describe(
         names::active_cluster(view, scope, &cluster)?;
         for id in &ids {
             match view.get::<ContainerInstance>(scope, &key(&cluster, id)) {
-                Some(record) => instances.push(shape(view, scope, &record, with_tags)),
+                Some(record) => instances.push(record),
                 None => failures.push(missing(
                     scope.arn("ecs", format_args!("container-instance/{cluster}/{id}")).to_string(),
                 )),
@@ -147,6 +214,7 @@ pub async fn describe(
         }
         Ok::<_, ApiError>(())
     })?;
+    let instances = show(&call.services, scope, &instances, shown);
     Ok(DescribeContainerInstancesResponse { container_instances: Some(instances), failures: Some(failures) })
 }
 
@@ -156,22 +224,25 @@ pub async fn list(
 ) -> Result<ListContainerInstancesResponse, ApiError> {
     let scope = call.scope();
     let cluster = cluster_name(scope, input.cluster.as_deref())?;
-    if input.filter.is_some() {
-        return Err(ApiError::undeclared(
-            "NotImplemented",
-            501,
-            "Longshore does not implement the cluster query language yet.",
-        ));
-    }
+    let filter = input.filter.as_deref().filter(|text| !text.trim().is_empty());
+    let filter = filter.map(str::parse::<Expression>).transpose();
+    let filter = filter.map_err(|error| invalid(format!("Invalid filter: {error}.")))?;
     let status = match input.status {
         None | Some(ContainerInstanceStatus::Active) => Some(InstanceStatus::Active),
         Some(ContainerInstanceStatus::Draining) => Some(InstanceStatus::Draining),
         // Registering and deregistering take no time here, so nothing is ever seen in between.
         Some(_) => None,
     };
+    let selected = filter.map(|filter| {
+        call.services.placing.with(&call.services.state, scope, &cluster, |known| {
+            let ids = known.fleet.select(&filter).into_iter().map(|id| key(&cluster, id));
+            ids.collect::<BTreeSet<String>>()
+        })
+    });
     let arns: Vec<String> = call.services.state.read(|view| {
         names::active_cluster(view, scope, &cluster)?;
         let all = view.scan_prefix::<ContainerInstance>(scope, &format!("{cluster}/"));
+        let all = all.filter(|(key, _)| selected.as_ref().is_none_or(|selected| selected.contains(*key)));
         let shown = all.filter(|(_, record)| {
             Some(record.status) == status
                 || (input.status.is_none() && record.status == InstanceStatus::Draining)
@@ -220,63 +291,20 @@ pub async fn update_state(
             names::active_cluster_in(tx, scope, &cluster)?;
             let (mut instances, mut failures) = (Vec::new(), Vec::new());
             for id in &ids {
-                let Some(found) = tx.get::<ContainerInstance>(scope, &key(&cluster, id)) else {
-                    failures.push(missing(
+                match set_status(tx, &call, &cluster, id, status) {
+                    Some(record) => instances.push(record),
+                    None => failures.push(missing(
                         scope.arn("ecs", format_args!("container-instance/{cluster}/{id}")).to_string(),
-                    ));
-                    continue;
-                };
-                let mut record = (*found).clone();
-                record.status = status;
-                record.version += 1;
-                instances.push(shape(tx.view(), scope, &record, false));
-                tx.put(scope, &key(&cluster, id), record);
+                    )),
+                }
             }
             Ok::<_, ApiError>((instances, failures))
         })
         .await?;
+    let instances: Vec<&ContainerInstance> = instances.iter().collect();
+    let instances = show(&call.services, scope, &instances, Shown::default());
     Ok(UpdateContainerInstancesStateResponse {
         container_instances: Some(instances),
         failures: Some(failures),
     })
-}
-
-/// As the API shows an instance, counts and custom attributes included.
-fn shape(view: &View, scope: &Scope, record: &ContainerInstance, with_tags: bool) -> ecs::ContainerInstance {
-    let mine = |task: &Task| task.container_instance.as_deref() == Some(record.id.as_str());
-    let count = |status: TaskStatus| {
-        let tasks = view.scan_prefix::<Task>(scope, &format!("{}/", record.cluster));
-        i32::try_from(tasks.filter(|(_, task)| mine(task) && task.state.last_status == status).count()).ok()
-    };
-    let mut attributes = record.description.0.attributes.clone().unwrap_or_default();
-    for (_, custom) in view.scan_prefix::<Attribute>(scope, &format!("{}/{}/", record.cluster, record.id)) {
-        attributes.retain(|attribute| attribute.name.as_ref() != Some(&custom.name));
-        attributes.push(ecs::Attribute {
-            name: Some(custom.name.clone()),
-            value: custom.value.clone(),
-            ..ecs::Attribute::default()
-        });
-    }
-    ecs::ContainerInstance {
-        container_instance_arn: Some(
-            scope.arn("ecs", format_args!("container-instance/{}/{}", record.cluster, record.id)).to_string(),
-        ),
-        ec2_instance_id: record.ec2_instance_id.clone(),
-        status: Some(
-            match record.status {
-                InstanceStatus::Active => "ACTIVE",
-                InstanceStatus::Draining => "DRAINING",
-            }
-            .to_owned(),
-        ),
-        version: Some(record.version),
-        agent_connected: Some(record.agent_connected),
-        running_tasks_count: count(TaskStatus::Running),
-        pending_tasks_count: count(TaskStatus::Pending),
-        attributes: Some(attributes),
-        attachments: Some(Vec::new()),
-        registered_at: Some(time(record.registered_at)),
-        tags: Some(if with_tags { tags::shape(&record.tags) } else { Vec::new() }),
-        ..record.description.0.clone()
-    }
 }
