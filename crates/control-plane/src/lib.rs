@@ -7,6 +7,7 @@ mod agents;
 mod convert;
 pub mod gateway;
 mod names;
+pub mod reconcilers;
 pub mod registry;
 mod secret;
 pub mod services;

@@ -12,6 +12,7 @@ use crate::{
         ecs::{
             definitions,
             records::{ClientToken, Task},
+            services::records::{Revision, Service, ServiceDeployment, ServiceEvents, ServiceStatus},
         },
         iam::access_keys,
         logs, now,
@@ -20,6 +21,8 @@ use crate::{
 
 /// A stopped task can be described for an hour.
 const STOPPED_TASK_KEPT: Duration = Duration::from_secs(60 * 60);
+/// So can a deleted service.
+const DELETED_SERVICE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// A client token is remembered for a day.
 const TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -37,6 +40,7 @@ pub async fn run(services: Arc<Services>) {
             () = services.purge_definitions.notified() => {}
         }
         report("forgetting stopped tasks", forget_tasks(&services, now()).await);
+        report("forgetting deleted services", forget_services(&services, now()).await);
         report("forgetting client tokens", forget_tokens(&services, now()).await);
         report("forgetting ended sessions", access_keys::forget_expired(&services, now()).await);
         report("deleting task definitions", definitions::purge(&services).await);
@@ -81,6 +85,47 @@ async fn forget_some_tasks(services: &Services, now: Timestamp) -> Result<usize,
             Ok(old.len())
         })
         .await
+}
+
+/// One service at a time, with all that was kept of it.
+async fn forget_services(services: &Services, now: Timestamp) -> Result<(), ApiError> {
+    let over = |service: &Service| {
+        service.status == ServiceStatus::Inactive
+            && service.deleted_at.is_some_and(|deleted| now.since(deleted) > DELETED_SERVICE_KEPT)
+    };
+    let old: Vec<(Scope, String)> = services.state.read(|view| {
+        let all = view.scan_all::<Service>().filter(|found| over(&found.value));
+        all.map(|found| (found.scope, found.id)).take(BATCH).collect()
+    });
+    for (scope, key) in old {
+        let prefix = format!("{key}/");
+        while services
+            .state
+            .transact(|tx| {
+                if !tx.get::<Service>(&scope, &key).is_some_and(|service| over(&service)) {
+                    return Ok::<_, ApiError>(false);
+                }
+                let view = tx.view().clone();
+                let revisions: Vec<&str> =
+                    view.scan_prefix::<Revision>(&scope, &prefix).map(|(id, _)| id).take(BATCH).collect();
+                let deployments: Vec<&str> = view
+                    .scan_prefix::<ServiceDeployment>(&scope, &prefix)
+                    .map(|(id, _)| id)
+                    .take(BATCH)
+                    .collect();
+                revisions.iter().for_each(|id| drop(tx.delete::<Revision>(&scope, id)));
+                deployments.iter().for_each(|id| drop(tx.delete::<ServiceDeployment>(&scope, id)));
+                let more = !revisions.is_empty() || !deployments.is_empty();
+                if !more {
+                    tx.delete::<Service>(&scope, &key);
+                    tx.delete::<ServiceEvents>(&scope, &key);
+                }
+                Ok(more)
+            })
+            .await?
+        {}
+    }
+    Ok(())
 }
 
 async fn forget_tokens(services: &Services, now: Timestamp) -> Result<(), ApiError> {

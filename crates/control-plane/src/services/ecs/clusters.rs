@@ -14,6 +14,10 @@ use super::{
     names::{cluster_name, cluster_not_found, invalid},
     providers::{AWS_PROVIDERS, check_strategy},
     records::{Cluster, ContainerInstance, DesiredStatus, Task},
+    services::{
+        launch_type,
+        records::{Service, ServiceStatus},
+    },
     settings, tags,
 };
 use crate::{
@@ -155,6 +159,13 @@ pub async fn delete(call: Call, input: DeleteClusterRequest) -> Result<DeleteClu
                 "The Cluster cannot be deleted while Container Instances are active or draining.",
             ));
         }
+        let there = |service: &Service| service.status != ServiceStatus::Inactive;
+        if tx.scan_prefix::<Service>(&scope, &prefix).iter().any(|(_, service)| there(service)) {
+            return Err(ApiError::new(
+                &errors::CLUSTER_CONTAINS_SERVICES_EXCEPTION,
+                "The Cluster cannot be deleted while Services are active.",
+            ));
+        }
         let live = |task: &Task| task.state.last_status != TaskStatus::Stopped;
         if tx.scan_prefix::<Task>(&scope, &prefix).iter().any(|(_, task)| live(task)) {
             return Err(ApiError::new(
@@ -264,12 +275,18 @@ fn shape(view: &View, scope: &Scope, cluster: &Cluster, include: &[ClusterField]
         Some(i32::try_from(tasks.iter().filter(|(_, task)| matches(task)).count()).unwrap_or(i32::MAX))
     };
     let instances = view.scan_prefix::<ContainerInstance>(scope, &prefix).count();
+    let services: Vec<_> = view.scan_prefix::<Service>(scope, &prefix).map(|(_, service)| service).collect();
+    let active_services = services.iter().filter(|service| service.status == ServiceStatus::Active).count();
     let with = |field: ClusterField| include.contains(&field);
     let statistics = || {
         let pair =
             |name: &str, value: String| ecs::KeyValuePair { name: Some(name.to_owned()), value: Some(value) };
         let counted = |launch: agent_protocol::spec::LaunchType, matches: fn(&Task) -> bool| {
             tasks.iter().filter(|(_, task)| task.launch_type == launch && matches(task)).count().to_string()
+        };
+        let services_of = |launch: &str, status: ServiceStatus| {
+            let of = services.iter().filter(|service| service.status == status);
+            of.filter(|service| launch_type(view, scope, service) == launch).count().to_string()
         };
         use agent_protocol::spec::LaunchType::{Ec2, External, Fargate};
         vec![
@@ -279,12 +296,12 @@ fn shape(view: &View, scope: &Scope, cluster: &Cluster, include: &[ClusterField]
             pair("pendingEC2TasksCount", counted(Ec2, is_pending)),
             pair("pendingFargateTasksCount", counted(Fargate, is_pending)),
             pair("pendingExternalTasksCount", counted(External, is_pending)),
-            pair("activeEC2ServiceCount", "0".to_owned()),
-            pair("activeFargateServiceCount", "0".to_owned()),
-            pair("activeExternalServiceCount", "0".to_owned()),
-            pair("drainingEC2ServiceCount", "0".to_owned()),
-            pair("drainingFargateServiceCount", "0".to_owned()),
-            pair("drainingExternalServiceCount", "0".to_owned()),
+            pair("activeEC2ServiceCount", services_of("EC2", ServiceStatus::Active)),
+            pair("activeFargateServiceCount", services_of("FARGATE", ServiceStatus::Active)),
+            pair("activeExternalServiceCount", services_of("EXTERNAL", ServiceStatus::Active)),
+            pair("drainingEC2ServiceCount", services_of("EC2", ServiceStatus::Draining)),
+            pair("drainingFargateServiceCount", services_of("FARGATE", ServiceStatus::Draining)),
+            pair("drainingExternalServiceCount", services_of("EXTERNAL", ServiceStatus::Draining)),
         ]
     };
     ecs::Cluster {
@@ -294,7 +311,7 @@ fn shape(view: &View, scope: &Scope, cluster: &Cluster, include: &[ClusterField]
         registered_container_instances_count: Some(i32::try_from(instances).unwrap_or(i32::MAX)),
         running_tasks_count: count(&is_running),
         pending_tasks_count: count(&is_pending),
-        active_services_count: Some(0),
+        active_services_count: Some(i32::try_from(active_services).unwrap_or(i32::MAX)),
         statistics: Some(if with(ClusterField::Statistics) { statistics() } else { Vec::new() }),
         tags: Some(if with(ClusterField::Tags) { tags::shape(&cluster.tags) } else { Vec::new() }),
         settings: Some(if with(ClusterField::Settings) {

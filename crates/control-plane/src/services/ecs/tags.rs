@@ -10,6 +10,7 @@ use vocabulary::Scope;
 use super::{
     names::{DefinitionName, invalid, own_resource},
     records::{Cluster, ContainerInstance, DefinitionStatus, Task, TaskDefinition, definition_id},
+    services::records::{Service, ServiceStatus, TaskSet},
 };
 use crate::{
     gateway::{ApiError, Call},
@@ -36,6 +37,8 @@ enum Tagged {
     Task(String),
     TaskDefinition(String),
     ContainerInstance(String),
+    Service(String),
+    TaskSet(String),
 }
 
 fn resource(scope: &Scope, arn: &str) -> Result<Tagged, ApiError> {
@@ -45,6 +48,11 @@ fn resource(scope: &Scope, arn: &str) -> Result<Tagged, ApiError> {
             own_resource(scope, arn, "cluster").map(|name| Tagged::Cluster(name.unwrap_or_default()))
         }
         Some("task") => own_resource(scope, arn, "task").map(|key| Tagged::Task(key.unwrap_or_default())),
+        Some("service") => {
+            own_resource(scope, arn, "service").map(|key| Tagged::Service(key.unwrap_or_default()))
+        }
+        Some("task-set") => own_resource(scope, arn, "task-set")
+            .map(|key| Tagged::TaskSet(key.unwrap_or_default().replace("/ecs-svc/", "/"))),
         Some("container-instance") => own_resource(scope, arn, "container-instance")
             .map(|key| Tagged::ContainerInstance(key.unwrap_or_default())),
         Some("task-definition") => {
@@ -96,6 +104,13 @@ async fn change(
             Tagged::ContainerInstance(id) => {
                 edit::<ContainerInstance>(tx, scope, id, |_| true, |record| &mut record.tags, change)
             }
+            Tagged::Service(id) => {
+                let there = |service: &Service| service.status != ServiceStatus::Inactive;
+                edit::<Service>(tx, scope, id, there, |record| &mut record.tags, change)
+            }
+            Tagged::TaskSet(id) => {
+                edit::<TaskSet>(tx, scope, id, |_| true, |record| &mut record.tags, change)
+            }
             Tagged::TaskDefinition(id) => edit::<TaskDefinition>(
                 tx,
                 scope,
@@ -145,6 +160,8 @@ pub async fn list(
             view.get::<ContainerInstance>(scope, id).map(|record| record.tags.clone())
         }
         Tagged::TaskDefinition(id) => view.get::<TaskDefinition>(scope, id).map(|record| record.tags.clone()),
+        Tagged::Service(id) => view.get::<Service>(scope, id).map(|record| record.tags.clone()),
+        Tagged::TaskSet(id) => view.get::<TaskSet>(scope, id).map(|record| record.tags.clone()),
     });
     Ok(ListTagsForResourceResponse { tags: Some(shape(&tags.ok_or_else(not_found)?)) })
 }

@@ -136,6 +136,7 @@ fn placement(settings: &ecs::Service, capacity: Capacity, daemon: bool) -> Resul
             "The distinctInstance constraint is not supported with the DAEMON scheduling strategy.",
         ));
     }
+    Rules::parse(constraints, strategies)?;
     Ok(())
 }
 

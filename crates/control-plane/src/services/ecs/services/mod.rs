@@ -5,22 +5,23 @@ mod asked;
 pub mod balancers;
 mod check;
 pub mod core;
-mod create;
-mod delete;
+pub mod create;
+pub mod delete;
 pub mod deploy;
-mod deployments;
-mod describe;
+pub mod deployments;
+pub mod describe;
 pub mod events;
-mod names;
+pub mod names;
 pub mod records;
 mod show;
-mod task_sets;
+pub mod task_sets;
 pub mod traffic;
-mod update;
+pub mod update;
 
 use aws_shapes_ecs as ecs;
 
 use crate::gateway::Operations;
+pub use show::launch_type_name as launch_type;
 
 /// Registers the handlers.
 pub fn register(operations: &mut Operations) {

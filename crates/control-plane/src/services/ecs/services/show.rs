@@ -131,6 +131,18 @@ fn launch_type(details: &ecs::ServiceRevision) -> Option<ecs::LaunchType> {
     }
 }
 
+/// `EC2`, `FARGATE` or `EXTERNAL`: where the tasks of a service run, be it by its strategy.
+pub fn launch_type_name(view: &View, scope: &Scope, service: &Service) -> &'static str {
+    let primary = service.state.primary().map(|primary| primary.revision.as_str());
+    let id = primary.or(service.primary_task_set.as_deref()).unwrap_or_default();
+    let revision = revision(view, scope, service, id);
+    match revision.as_ref().map(|revision| &revision.details.0) {
+        Some(details) if is_fargate(details) => "FARGATE",
+        Some(details) if details.launch_type == Some(ecs::LaunchType::External) => "EXTERNAL",
+        _ => "EC2",
+    }
+}
+
 fn is_fargate(details: &ecs::ServiceRevision) -> bool {
     let mut strategy = details.capacity_provider_strategy.iter().flatten();
     details.launch_type == Some(ecs::LaunchType::Fargate)

@@ -21,6 +21,7 @@ use crate::{
         names::{self, cluster_name, invalid},
         page,
         records::{DesiredStatus, InterfaceStatus, Task, TaskContainer, TaskInterface, task_key},
+        services::{names::service_not_found, records::Service},
         tags,
     },
 };
@@ -77,21 +78,27 @@ pub async fn list(call: Call, input: ListTasksRequest) -> Result<ListTasksRespon
         .as_deref()
         .map(|given| names::instance_id(scope, &cluster, given))
         .transpose()?;
-    let group = input.service_name.as_ref().map(|given| {
+    let service = input.service_name.as_ref().map(|given| {
         let name = given.rsplit('/').next().unwrap_or_default();
-        format!("service:{name}")
+        format!("{cluster}/{name}")
     });
     let launch_type = input.launch_type.map(|launch_type| launch_type.as_str());
     let found: Vec<Arc<Task>> = call.services.state.read(|view| {
         names::active_cluster(view, scope, &cluster)?;
-        let all = view.scan_prefix::<Task>(scope, &format!("{cluster}/"));
+        let all: Vec<Arc<Task>> = match &service {
+            Some(service) => {
+                if view.get::<Service>(scope, service).is_none() {
+                    return Err(service_not_found());
+                }
+                view.by_index::<Task>(scope, "service", service).map(|(_, task)| task).collect()
+            }
+            None => view.scan_prefix::<Task>(scope, &format!("{cluster}/")).map(|(_, task)| task).collect(),
+        };
         Ok::<_, ApiError>(
             all.into_iter()
-                .map(|(_, task)| task)
                 .filter(|task| Some(task.desired_status) == desired)
                 .filter(|task| input.family.as_ref().is_none_or(|family| task.family == *family))
                 .filter(|task| input.started_by.is_none() || task.started_by == input.started_by)
-                .filter(|task| group.as_ref().is_none_or(|group| task.group == *group))
                 .filter(|task| instance.is_none() || task.container_instance == instance)
                 .filter(|task| launch_type.is_none_or(|wanted| launch_type_name(task.launch_type) == wanted))
                 .collect(),
