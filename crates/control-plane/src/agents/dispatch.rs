@@ -1,4 +1,4 @@
-//! Tells the node of this machine what to run and what to stop.
+//! Tells a node what to run and what to stop: this machine's own, or a container instance.
 //!
 //! Everything that is to be told is derived from the tables, so that a restart of either side loses nothing: at the start
 //! the whole state is sent, and after that every task whose payload number has grown. Numbers grow per task, so that
@@ -8,13 +8,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use agent_protocol::{
     AcsMessage, acs,
-    spec::{NetworkState, TaskSpec},
+    spec::{LoadBalancers, NetworkState, TaskSpec},
     state::TaskStatus,
 };
 use state_store::{Found, Notice, StateError, View};
 use tokio::sync::mpsc;
 use vocabulary::{Ids, Scope};
 
+use super::{InstanceKey, balancers};
 use crate::services::{
     Services,
     ec2::state::{security_groups, task_interface, vpcs},
@@ -27,12 +28,39 @@ use crate::services::{
 /// How long after a failed attempt a task that cannot run is ended again.
 const FAIL_RETRY: Duration = Duration::from_secs(5);
 
+/// Who is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// The node of this machine, which is the FARGATE capacity.
+    Embedded,
+    Instance(InstanceKey),
+}
+
+impl Node {
+    /// Whether the task was placed on this node.
+    fn has(&self, scope: &Scope, task: &Task) -> bool {
+        match (self, &task.container_instance) {
+            (Node::Embedded, placed) => placed.is_none(),
+            (Node::Instance(key), placed) => {
+                placed.as_deref() == Some(key.id.as_str())
+                    && key.cluster == task.cluster
+                    && key.scope == *scope
+            }
+        }
+    }
+}
+
 /// Sends until the receiver goes away.
 ///
 /// # Errors
 /// When the tables stop following the store.
-pub async fn dispatch(services: Arc<Services>, messages: mpsc::Sender<AcsMessage>) -> Result<(), StateError> {
-    let mut dispatcher = Dispatcher { services, messages, sent: HashMap::new(), network: None };
+pub async fn dispatch(
+    services: Arc<Services>,
+    node: Node,
+    messages: mpsc::Sender<AcsMessage>,
+) -> Result<(), StateError> {
+    let mut dispatcher =
+        Dispatcher { services, node, messages, sent: HashMap::new(), network: None, balancers: None };
     let mut changes = dispatcher.services.state.changes();
     if dispatcher.send_all().await.is_err() {
         return Ok(());
@@ -42,12 +70,13 @@ pub async fn dispatch(services: Arc<Services>, messages: mpsc::Sender<AcsMessage
             Notice::Resync => dispatcher.send_all().await,
             Notice::Changes(touched) => {
                 let network = touched.iter().any(|one| one.service == "ec2");
+                let balancers = balancers::concerned(&touched);
                 let tasks: Vec<(Scope, String)> = touched
                     .into_iter()
                     .filter(|one| one.service == "ecs" && one.kind == "task")
                     .map(|one| (one.scope, one.id))
                     .collect();
-                dispatcher.send_changed(network, tasks).await
+                dispatcher.send_changed(network, balancers, tasks).await
             }
         };
         if outcome.is_err() {
@@ -61,21 +90,26 @@ struct Gone;
 
 struct Dispatcher {
     services: Arc<Services>,
+    node: Node,
     messages: mpsc::Sender<AcsMessage>,
     /// The number of the last payload about each live task.
     sent: HashMap<(Scope, String), i64>,
     /// The networks and groups as they were last sent; the generation aside.
     network: Option<NetworkState>,
+    /// The load balancers as they were last sent.
+    balancers: Option<LoadBalancers>,
 }
 
 impl Dispatcher {
     async fn send_all(&mut self) -> Result<(), Gone> {
         let view = self.services.state.view();
         self.send_network(&view).await?;
+        self.send_balancers(&view).await?;
         self.sent.clear();
         let live: Vec<Found<Task>> = view
             .scan_all::<Task>()
             .filter(|found| found.value.state.last_status != TaskStatus::Stopped)
+            .filter(|found| self.node.has(&found.scope, &found.value))
             .collect();
         for found in live {
             self.send_task(&view, found.scope, found.id, &found.value).await?;
@@ -83,13 +117,22 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn send_changed(&mut self, network: bool, tasks: Vec<(Scope, String)>) -> Result<(), Gone> {
+    async fn send_changed(
+        &mut self,
+        network: bool,
+        balancers: bool,
+        tasks: Vec<(Scope, String)>,
+    ) -> Result<(), Gone> {
         let view = self.services.state.view();
         if network {
             self.send_network(&view).await?;
         }
+        if balancers {
+            self.send_balancers(&view).await?;
+        }
         for (scope, id) in tasks {
             match view.get::<Task>(&scope, &id) {
+                Some(task) if !self.node.has(&scope, &task) => {}
                 Some(task) if task.state.last_status != TaskStatus::Stopped => {
                     self.send_task(&view, scope, id, &task).await?;
                 }
@@ -100,13 +143,32 @@ impl Dispatcher {
     }
 
     async fn send_network(&mut self, view: &View) -> Result<(), Gone> {
-        let state = NetworkState { generation: 0, vpcs: vpcs(view), security_groups: security_groups(view) };
+        let state = match self.node {
+            Node::Embedded => {
+                NetworkState { generation: 0, vpcs: vpcs(view), security_groups: security_groups(view) }
+            }
+            // No interface is on a container instance: VPCs do not reach beyond this machine.
+            Node::Instance(_) => NetworkState::default(),
+        };
         if self.network.as_ref() == Some(&state) {
             return Ok(());
         }
         self.network = Some(state.clone());
         let generation = u64::try_from(view.revision()).unwrap_or(0);
         self.send(AcsMessage::NetworkState(NetworkState { generation, ..state })).await
+    }
+
+    /// Behind the networks that they are in. Container instances have none: all listen on this machine.
+    async fn send_balancers(&mut self, view: &View) -> Result<(), Gone> {
+        if self.node != Node::Embedded {
+            return Ok(());
+        }
+        let state = balancers::state(&self.services, view);
+        if self.balancers.as_ref().is_some_and(|sent| !balancers::differ(sent, &state)) {
+            return Ok(());
+        }
+        self.balancers = Some(state.clone());
+        self.send(AcsMessage::LoadBalancers(state)).await
     }
 
     async fn send_task(&mut self, view: &View, scope: Scope, id: String, task: &Task) -> Result<(), Gone> {

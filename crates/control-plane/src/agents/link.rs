@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent_protocol::{
     AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination, RegistryLogin,
-    RegistryLoginRequest, Sensitive,
+    RegistryLoginRequest, Sensitive, TargetHealthReport,
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
 };
@@ -18,6 +18,7 @@ use crate::{
     services::{
         Services,
         ecs::tasks::report,
+        elbv2::targets,
         logs::{LogSink, SinkError},
         now,
     },
@@ -124,12 +125,18 @@ impl ControlPlane for AgentLink {
         Box::pin(std::future::ready(Ok(self.login(&request))))
     }
 
-    fn publish_metrics(&self, _: PublishMetricsRequest) -> Answer<'_, ()> {
-        let refused = ControlError::Refused {
-            code: "NotImplemented".to_owned(),
-            message: "Longshore does not keep metrics yet.".to_owned(),
+    fn report_target_health(&self, report: TargetHealthReport) -> Answer<'_, ()> {
+        let report = targets::Report {
+            generation: report.generation,
+            targets: report.targets,
+            listening: report.listening.into_iter().collect(),
         };
-        Box::pin(std::future::ready(Err(refused)))
+        Box::pin(async move { targets::apply_report(&self.services, report).await.map_err(unavailable) })
+    }
+
+    fn publish_metrics(&self, request: PublishMetricsRequest) -> Answer<'_, ()> {
+        self.services.agents.note_metrics(request.task_metrics);
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

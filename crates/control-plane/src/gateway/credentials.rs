@@ -19,6 +19,8 @@ use crate::services::{
 pub enum Trust {
     Open,
     Strict,
+    /// Strict, and only for what the agents of container instances ask.
+    Agents,
 }
 
 /// The signer of a request and what it addresses.
@@ -47,7 +49,7 @@ pub fn establish(
                 scope: Scope::new(settings.account.clone(), settings.region.clone()),
                 principal: Principal::root(&settings.account, ""),
             }),
-            Trust::Strict => Err(ApiError::undeclared(
+            Trust::Strict | Trust::Agents => Err(ApiError::undeclared(
                 "MissingAuthenticationTokenException",
                 403,
                 "Missing Authentication Token",

@@ -8,7 +8,7 @@ mod balancers;
 pub mod body;
 mod call;
 mod console;
-mod credentials;
+pub mod credentials;
 mod error;
 mod operations;
 mod origin;

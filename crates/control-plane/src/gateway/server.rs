@@ -128,7 +128,7 @@ impl Gateway {
             };
             let most = match trust {
                 Trust::Open => MOST_CONNECTIONS,
-                Trust::Strict => MOST_TASK_CONNECTIONS,
+                Trust::Strict | Trust::Agents => MOST_TASK_CONNECTIONS,
             };
             let Some(guard) = ConnectionGuard::new(&self, most) else { continue };
             let _ = stream.set_nodelay(true);
@@ -158,8 +158,14 @@ impl Gateway {
         graceful.shutdown().await;
     }
 
-    async fn answer(&self, request: Request<Incoming>, trust: Trust, client: SocketAddr) -> Response<Body> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        trust: Trust,
+        client: SocketAddr,
+    ) -> Response<Body> {
         let now = now();
+        request.extensions_mut().insert(client);
         if trust == Trust::Open
             && let Some(name) = balancers::name_of(&request)
         {
@@ -170,8 +176,19 @@ impl Gateway {
         if path == "/health" {
             return plain(StatusCode::OK, "application/json", "{\"status\":\"ok\"}\n");
         }
+        if path == door::PATH {
+            return match door::upgrade(&self.services, trust, &mut request, now) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let (parts, _) = request.into_parts();
+                    let error = ErrorBody::new(error.code, error.status, error.message);
+                    refuse(&parts, &error, &self.services.ids().uuid())
+                }
+            };
+        }
         let own_name = &self.services.settings.public_name;
-        if let Some(page) = Console::page(&request)
+        if trust != Trust::Agents
+            && let Some(page) = Console::page(&request)
             && origin::check_host(request.uri(), request.headers(), own_name).is_ok()
         {
             return page;
@@ -287,6 +304,10 @@ impl Gateway {
             Head { method: &parts.method, path: head.path, query: head.query, headers: &parts.headers };
         let caller = credentials::establish(&self.services, trust, &signed, body, now)?;
         let input = aws_wire::decode(routed, head, body).map_err(|error| declared(error.body()))?;
+        if trust == Trust::Agents && !door::offers(routed.service.service_id, routed.operation.name) {
+            let message = "This door is for the agents of container instances.";
+            return Err(ApiError::undeclared("AccessDeniedException", 403, message));
+        }
         if !self.operations.implements(routed.service, routed.operation.name) {
             return Err(ApiError::not_implemented(routed.service.service_id, routed.operation.name));
         }
@@ -303,6 +324,11 @@ impl Gateway {
                 host: host.unwrap_or(&self.services.settings.public_name).to_owned(),
             }),
         };
+        let origin = Origin {
+            address: parts.extensions.get::<SocketAddr>().map(SocketAddr::ip),
+            user_agent: parts.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
+        };
+        authorization::authorize(&call, origin, routed.service, routed.operation, &input)?;
         self.operations.answer(routed.service, routed.operation, call, input).await
     }
 }

@@ -86,7 +86,7 @@ pub async fn submit_attachment(services: &Services, change: &AttachmentStateChan
 }
 
 /// Whose task an ARN names, and its key.
-fn own_task(arn: &str) -> Option<(Scope, String)> {
+pub fn own_task(arn: &str) -> Option<(Scope, String)> {
     let arn: Arn = arn.parse().ok()?;
     let scope = Scope::new(arn.account().parse().ok()?, arn.region().parse().ok()?);
     let (cluster, id) = arn.resource_of_kind("task")?.split_once('/')?;

@@ -6,7 +6,7 @@ use agent_protocol::{AcsMessage, acs::PayloadMessage};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::*;
-use crate::agents::dispatch;
+use crate::agents::{Node as Whom, dispatch};
 
 /// Longer than anything here takes; only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,11 +19,18 @@ struct Node {
 impl Node {
     fn connect(fixture: &Fixture) -> Node {
         let (sender, messages) = mpsc::channel(16);
-        Node { messages, sender: tokio::spawn(dispatch(fixture.services.clone(), sender)) }
+        Node { messages, sender: tokio::spawn(dispatch(fixture.services.clone(), Whom::Embedded, sender)) }
     }
 
+    /// The next message that is not about load balancers, of which there are none here.
     async fn next(&mut self) -> AcsMessage {
-        tokio::time::timeout(PATIENCE, self.messages.recv()).await.expect("a message").expect("a sender")
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.messages.recv());
+            match next.await.expect("a message").expect("a sender") {
+                AcsMessage::LoadBalancers(all) => assert_eq!(all.interfaces, []),
+                other => return other,
+            }
+        }
     }
 
     /// The next payload, whatever is sent before it.
