@@ -1,7 +1,7 @@
-//! The data planes of the load balancers: [`DataPlane`] takes configurations, checks targets and reports on them; `network` carries connections
-//! and datagrams. What carries requests is to be driven by `plane` in the same way as `network::NetworkPlane` is: `apply` with the
-//! configuration and the health of targets, and the number of a target's requests in flight.
+//! The data planes of the load balancers: [`DataPlane`] takes configurations, checks targets and reports on them; `application` carries
+//! requests, `network` connections and datagrams. `plane` drives both with the configuration and the health of targets.
 
+mod application;
 mod checks;
 mod http1;
 mod network;
@@ -9,5 +9,6 @@ mod plane;
 mod sockets;
 mod tls;
 
+pub use application::{AccessLog, Counter, Counts, Meters};
 pub use plane::{DataPlane, Reports};
 pub use sockets::{HostSockets, Sockets};

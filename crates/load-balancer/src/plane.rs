@@ -24,7 +24,8 @@ use tokio::{
 };
 
 use crate::{
-    Sockets,
+    AccessLog, Meters, Sockets,
+    application::ApplicationPlane,
     checks::{Answer, Checker, Question},
     network::{HealthMap, NetworkPlane, Place, place, socket_address},
     tls,
@@ -53,16 +54,29 @@ pub struct Reports {
 pub struct DataPlane {
     configurations: watch::Sender<Arc<Configuration>>,
     reports: watch::Receiver<Arc<Reports>>,
+    meters: Meters,
     running: AbortHandle,
 }
 
 impl DataPlane {
     /// Starts without any load balancer. Within a tokio runtime, which carries all of it.
     pub fn start(sockets: Arc<dyn Sockets>) -> DataPlane {
+        DataPlane::start_logged(sockets, None)
+    }
+
+    /// The same, with a place for the lines of load balancers whose access logs are switched on.
+    pub fn start_logged(sockets: Arc<dyn Sockets>, log: Option<Arc<dyn AccessLog>>) -> DataPlane {
         let (configurations, configured) = watch::channel(Arc::default());
         let (publish, reports) = watch::channel(Arc::default());
-        let running = tokio::spawn(Plane::new(sockets, publish).run(configured)).abort_handle();
-        DataPlane { configurations, reports, running }
+        let plane = Plane::new(sockets, publish, log);
+        let meters = plane.requests.meters();
+        let running = tokio::spawn(plane.run(configured)).abort_handle();
+        DataPlane { configurations, reports, meters, running }
+    }
+
+    /// What is counted of requests.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Puts a configuration in force, in place of the one before it. One that is not newer is ignored.
@@ -105,6 +119,7 @@ impl Drop for Checked {
 struct Plane {
     sockets: Arc<dyn Sockets>,
     network: NetworkPlane,
+    requests: ApplicationPlane,
     to_targets: Arc<rustls::ClientConfig>,
     configuration: Arc<Configuration>,
     checked: BTreeMap<Place, Checked>,
@@ -119,9 +134,14 @@ struct Plane {
 }
 
 impl Plane {
-    fn new(sockets: Arc<dyn Sockets>, publish: watch::Sender<Arc<Reports>>) -> Plane {
+    fn new(
+        sockets: Arc<dyn Sockets>,
+        publish: watch::Sender<Arc<Reports>>,
+        log: Option<Arc<dyn AccessLog>>,
+    ) -> Plane {
         let to_targets = tls::to_targets();
         Plane {
+            requests: ApplicationPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets), log),
             network: NetworkPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets)),
             sockets,
             to_targets,
@@ -220,7 +240,8 @@ impl Plane {
     /// Gives traffic its new plans.
     async fn steer(&mut self) {
         let health = self.health();
-        let closed = self.network.apply(&self.configuration, &health, &server_tls).await;
+        let mut closed = self.network.apply(&self.configuration, &health, &server_tls).await;
+        closed.extend(self.requests.apply(&self.configuration, &health).await);
         self.closed = closed.into_iter().map(|closed| closed.load_balancer_arn).collect();
     }
 
@@ -236,8 +257,9 @@ impl Plane {
 
     fn look_at_draining(&mut self) {
         let now = Instant::now();
+        self.requests.cut_late();
         for (place, quiet_since) in &mut self.draining {
-            match self.network.flows(place) {
+            match self.network.flows(place) + self.requests.flows(place) {
                 0 => _ = quiet_since.get_or_insert(now),
                 _ => *quiet_since = None,
             }
