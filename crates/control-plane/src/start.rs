@@ -134,6 +134,7 @@ impl ControlPlane {
         let services = Arc::new(Services {
             logs: Logs::new(state.clone(), telemetry, page_tokens.clone()),
             state,
+            holders: Default::default(),
             registry,
             page_tokens,
             settings: Settings {
@@ -178,6 +179,11 @@ impl ControlPlane {
     /// The address of the front door.
     pub fn address(&self) -> SocketAddr {
         self.door.address
+    }
+
+    /// The services behind the door, for what runs beside it in this process.
+    pub fn services(&self) -> Arc<Services> {
+        Arc::clone(&self.services)
     }
 
     /// What the embedded agent talks to.

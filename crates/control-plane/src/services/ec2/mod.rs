@@ -6,7 +6,7 @@ mod describe;
 mod errors;
 mod filters;
 mod gateways;
-mod groups;
+pub mod groups;
 pub mod interfaces;
 pub mod networks;
 mod own_interfaces;

@@ -18,6 +18,8 @@ const TLS_1_2: &[&str] = &[
     "ECDHE-RSA-AES128-GCM-SHA256",
     "ECDHE-ECDSA-AES256-GCM-SHA384",
     "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
 ];
 const TLS_1_3: &[&str] =
     &["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
@@ -53,6 +55,11 @@ pub fn check(name: &str) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::new(&errors::SSL_POLICY_NOT_FOUND_EXCEPTION, format!("SSL policy '{name}' not found")))
+}
+
+/// The names of all policies.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    POLICIES.iter().map(|(name, ..)| *name)
 }
 
 pub async fn describe(

@@ -135,12 +135,14 @@ impl Tagged {
     fn write(self, tx: &mut Tx, scope: &Scope, tags: Tags) {
         match self {
             Tagged::LoadBalancer(found) => {
-                tx.put(scope, &found.key(), LoadBalancer { tags, ..(*found).clone() })
+                tx.put(scope, &found.key(), LoadBalancer { tags, ..(*found).clone() });
             }
             Tagged::TargetGroup(found) => {
-                tx.put(scope, &found.key(), TargetGroup { tags, ..(*found).clone() })
+                tx.put(scope, &found.key(), TargetGroup { tags, ..(*found).clone() });
             }
-            Tagged::Listener(found) => tx.put(scope, &found.key(), Listener { tags, ..(*found).clone() }),
+            Tagged::Listener(found) => {
+                tx.put(scope, &found.key(), Listener { tags, ..(*found).clone() });
+            }
             Tagged::DefaultRule(found) => {
                 tx.put(scope, &found.key(), Listener { default_rule_tags: tags, ..(*found).clone() });
             }

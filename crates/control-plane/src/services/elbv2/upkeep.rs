@@ -1,8 +1,8 @@
-//! What ends by itself: targets whose time to drain is over, and targets of groups that are gone.
+//! What ends by itself: targets and instances whose time to drain is over, and targets of groups that are gone.
 
 use std::{sync::Arc, time::Duration};
 
-use state_store::{Notice, StateError};
+use state_store::{Change, Notice, StateError};
 use vocabulary::{Scope, Timestamp};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     gateway::ApiError,
-    services::{Services, now},
+    services::{Services, elb::records::LoadBalancer as Classic, now},
 };
 
 /// When nothing is draining, the tables are looked at this often all the same.
@@ -25,6 +25,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// When the tables stop following the store.
 pub async fn run(services: Arc<Services>) -> Result<(), StateError> {
     let mut changes = services.state.watch::<Target>();
+    let mut classic = services.state.watch::<Classic>();
     loop {
         let wait = match end_drained(&services, now()).await {
             Ok(None) => IDLE,
@@ -40,12 +41,24 @@ pub async fn run(services: Arc<Services>) -> Result<(), StateError> {
         loop {
             tokio::select! {
                 () = &mut sleep => break,
+                notice = classic.next() => match notice? {
+                    Notice::Resync => break,
+                    Notice::Changes(changed) => {
+                        let begun = changed.iter().any(|change| matches!(
+                            change,
+                            Change::Put { value, .. } if !value.draining.is_empty()
+                        ));
+                        if begun {
+                            break;
+                        }
+                    }
+                },
                 notice = changes.next() => match notice? {
                     Notice::Resync => break,
                     Notice::Changes(changed) => {
                         let begun = changed.iter().any(|change| matches!(
                             change,
-                            state_store::Change::Put { value, .. } if value.draining.is_some()
+                            Change::Put { value, .. } if value.draining.is_some()
                         ));
                         if begun {
                             break;
@@ -89,6 +102,32 @@ pub async fn end_drained(services: &Services, now: Timestamp) -> Result<Option<T
                     if tx.get::<Target>(scope, id).is_some_and(|target| orphan || ended(&target)) {
                         tx.delete::<Target>(scope, id);
                     }
+                }
+                Ok::<_, ApiError>(())
+            })
+            .await?;
+    }
+    let classic = end_classic(services, now).await?;
+    Ok([next, classic].into_iter().flatten().min())
+}
+
+/// As [`end_drained`], of classic load balancers.
+async fn end_classic(services: &Services, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    let view = services.state.view();
+    let mut next: Option<Timestamp> = None;
+    for found in view.scan_all::<Classic>() {
+        let times = found.value.draining.values().filter(|until| **until > now);
+        next = times.copied().chain(next).min();
+        if found.value.draining.values().all(|until| *until > now) {
+            continue;
+        }
+        services
+            .state
+            .transact(|tx| {
+                if let Some(there) = tx.get::<Classic>(&found.scope, &found.id) {
+                    let mut balancer = (*there).clone();
+                    balancer.draining.retain(|_, until| *until > now);
+                    tx.put(&found.scope, &found.id, balancer);
                 }
                 Ok::<_, ApiError>(())
             })

@@ -1,0 +1,1 @@
+//! The classic API without a socket between.
