@@ -209,7 +209,7 @@ impl NodeAgent {
         }
         let known: BTreeSet<String> = found.iter().map(|(task, _)| task.id().to_owned()).collect();
         let mut interfaces: BTreeSet<String> =
-            found.iter().filter_map(|(task, _)| task.interface_id()).collect();
+            found.iter().flat_map(|(task, _)| task.interface_ids()).collect();
         interfaces.extend(balancers::remembered(&self.node));
         let machine = &self.node.machine;
         if let Err(error) = machine.runtime.sweep(known.clone()).await {

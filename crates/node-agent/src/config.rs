@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use agent_protocol::spec::NetworkMode;
+
 /// Where tasks find credentials and metadata, as on AWS.
 pub const METADATA_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 170, 2);
 
@@ -42,6 +44,16 @@ impl AgentConfig {
             metadata_listen: Some(SocketAddr::from((METADATA_ADDRESS, 80))),
             endpoint_url: None,
             idle_shims: 4,
+        }
+    }
+
+    /// `http://ADDRESS` of credentials and metadata for tasks of this mode. Those with a network of their own ask the well-known address,
+    /// which is translated where another holds it; those in the machine's are told where this agent's own is.
+    pub fn metadata_of(&self, mode: NetworkMode) -> String {
+        match (mode, self.metadata_listen) {
+            (NetworkMode::Host, Some(address)) if address.port() == 80 => format!("http://{}", address.ip()),
+            (NetworkMode::Host, Some(address)) => format!("http://{address}"),
+            _ => format!("http://{METADATA_ADDRESS}"),
         }
     }
 

@@ -21,6 +21,7 @@ mod logs;
 mod node;
 mod outbox;
 mod ports;
+pub mod remote;
 mod retry;
 mod task;
 mod trash;
@@ -29,8 +30,8 @@ pub use agent::{AgentError, AgentHandle, NodeAgent, ShutdownMode};
 pub use config::{AgentConfig, METADATA_ADDRESS};
 pub use node::Machine;
 pub use ports::{
-    Adopted, BoxFuture, Events, ImageRequest, Images, InterfaceSockets, LocalImage, Network, Outputs,
-    Runtime, Sandbox, Tail,
+    Adopted, BoxFuture, BridgeEndpoint, Bridged, Events, ImageRequest, Images, InterfaceSockets, LocalImage,
+    Network, Outputs, Runtime, Sandbox, Tail,
 };
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     future::Future,
     io,
-    net::SocketAddrV4,
+    net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -13,7 +13,8 @@ use std::{
 
 use agent_protocol::{
     RegistryLogin,
-    spec::{NetworkInterface, NetworkState},
+    spec::{NetworkInterface, NetworkState, PortMapping},
+    state::NetworkBinding,
 };
 use container_runtime::{
     ContainerConfig, ContainerStats, ContainerStatus, Event, ExecConfig, ExecOutcome, LogPosition, LogRecord,
@@ -127,6 +128,24 @@ pub struct LocalImage {
     pub lower_dirs: Vec<PathBuf>,
 }
 
+/// A container's interface on the node's bridge (network mode `bridge`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeEndpoint {
+    /// `eni-b-TASK-INDEX`: told apart from interfaces of a VPC by that alone.
+    pub id: String,
+    pub ports: Vec<PortMapping>,
+}
+
+/// An interface on the bridge that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridged {
+    /// The namespace's file.
+    pub netns: PathBuf,
+    pub address: Ipv4Addr,
+    /// The ports as they were published.
+    pub bindings: Vec<NetworkBinding>,
+}
+
 /// Interfaces and security groups.
 pub trait Network: Send + Sync + 'static {
     /// Brings VPCs and security groups to this state.
@@ -144,6 +163,13 @@ pub trait Network: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be entered.
     fn sockets(&self, netns: &Path) -> io::Result<Arc<dyn InterfaceSockets>>;
+
+    /// Makes an interface on the node's bridge and publishes its ports. One that is there already is answered as it is. The error is
+    /// fit for `stoppedReason`.
+    fn attach_bridged<'a>(&'a self, endpoint: &'a BridgeEndpoint) -> BoxFuture<'a, Result<Bridged, String>>;
+
+    /// One that is not there is as good as detached.
+    fn detach_bridged<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), String>>;
 
     /// One that is not there is as good as detached.
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>>;

@@ -3,6 +3,7 @@
 //! Order in every round: plan, record the plan as begun, write the journal, then act. Whatever comes of an action returns as a
 //! [`Happening`] to the same queue that everything else comes through, so that nothing is decided in two places.
 
+mod bridge;
 pub(crate) mod container;
 mod environment;
 mod etc_files;
@@ -20,7 +21,7 @@ use agent_protocol::{
     spec::{RoleCredentials, TaskSpec},
     state::AttachmentStatus,
 };
-use task_lifecycle::{Event, TaskFacts, TaskShape, observe, plan};
+use task_lifecycle::{Event, NetworkFacts, TaskFacts, TaskShape, observe, plan};
 use tokio::sync::mpsc;
 use vocabulary::Timestamp;
 
@@ -29,7 +30,7 @@ use crate::{
     journal::{Record, TaskJournal},
     node::Node,
     outbox::Outbox,
-    ports::{LocalImage, Sandbox},
+    ports::{Bridged, LocalImage, Sandbox},
 };
 use execute::Executor;
 
@@ -55,8 +56,13 @@ pub(crate) enum Command {
 pub(crate) enum Happening {
     Event(Event, Timestamp),
     Network(Option<std::path::PathBuf>),
+    /// Of every container, in order.
+    Bridged(Vec<Bridged>),
     Sandbox(Arc<dyn Sandbox>),
-    Image { container: usize, image: Box<LocalImage> },
+    Image {
+        container: usize,
+        image: Box<LocalImage>,
+    },
 }
 
 pub(crate) struct Task {
@@ -138,8 +144,10 @@ impl Task {
         &self.spec.cluster_arn
     }
 
-    pub(crate) fn interface_id(&self) -> Option<String> {
-        self.spec.network_interface.as_ref().map(|interface| interface.interface_id.clone())
+    /// Of the task's own interface, or those of its containers.
+    pub(crate) fn interface_ids(&self) -> Vec<String> {
+        let own = self.spec.network_interface.iter().map(|interface| interface.interface_id.clone());
+        own.chain(bridge::endpoints(&self.spec).into_iter().map(|endpoint| endpoint.id)).collect()
     }
 
     pub(crate) fn sequence(&self) -> i64 {
@@ -150,6 +158,10 @@ impl Task {
     pub(crate) async fn run(mut self) {
         if !self.record.facts.is_stopped() {
             self.node.directory.insert(&self.view);
+        }
+        if self.record.facts.network == NetworkFacts::Attached {
+            // Found again after a restart of the agent.
+            self.executor.find_bridged();
         }
         loop {
             let wake_at = self.step();
@@ -211,6 +223,11 @@ impl Task {
                 self.executor.netns = netns;
                 let bindings = shape::host_bindings(&self.spec);
                 (Event::NetworkAttached { bindings }, self.node.clock.now())
+            }
+            Happening::Bridged(attached) => {
+                self.view.set_addresses(attached.iter().map(|one| one.address).collect());
+                self.node.directory.insert(&self.view);
+                (Event::NetworkAttached { bindings: bridge::bindings(&attached) }, self.node.clock.now())
             }
             Happening::Sandbox(sandbox) => {
                 self.executor.hold(sandbox);

@@ -9,19 +9,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent_protocol::spec::{
-    NetworkInterface, NetworkState, RulePeer, RuleProtocol, SecurityGroup, SecurityRule, Vpc,
+use agent_protocol::{
+    spec::{
+        NetworkInterface, NetworkState, PortMapping, RulePeer, RuleProtocol, SecurityGroup, SecurityRule,
+        TransportProtocol, Vpc,
+    },
+    state::NetworkBinding,
 };
 use host_network::{
-    EniId, GroupId, InterfaceSpec, NamespaceSockets, NetworkError, Peer, Ports, Rule, SecurityGroupSpec,
-    Traffic, VpcId, VpcSpec,
+    EniId, GroupId, InterfaceSpec, NamespaceSockets, NetworkError, Peer, Ports, Publish, Published, Rule,
+    SecurityGroupSpec, Traffic, Transport, VpcId, VpcSpec,
 };
 use tokio::{
     net::TcpSocket,
     sync::{Mutex, watch},
 };
 
-use crate::ports::{BoxFuture, InterfaceSockets, Network};
+use crate::ports::{BoxFuture, BridgeEndpoint, Bridged, InterfaceSockets, Network};
 
 /// How long the rules of a group that lost its last member stay: the next task of it, which often follows at once, then starts
 /// without waiting for them. A group without members matches nothing.
@@ -206,6 +210,31 @@ impl Network for RealNetwork {
         Ok(Arc::new(RealSockets(NamespaceSockets::enter(netns)?)))
     }
 
+    fn attach_bridged<'a>(&'a self, endpoint: &'a BridgeEndpoint) -> BoxFuture<'a, Result<Bridged, String>> {
+        Box::pin(async move {
+            let id = EniId::new(&endpoint.id).map_err(text)?;
+            let ports = endpoint.ports.iter().map(publish).collect();
+            let attached = self.network.attach_bridged(id, ports).await.map_err(|error| match error {
+                // Without our own name for the interface, which says nothing to whoever reads it.
+                NetworkError::Interface { reason, .. } => reason,
+                other => other.to_string(),
+            })?;
+            Ok(Bridged {
+                netns: attached.netns_path,
+                address: attached.spec.address,
+                bindings: attached.spec.published.iter().map(binding).collect(),
+            })
+        })
+    }
+
+    fn detach_bridged<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            // What cannot be a name was never attached.
+            let Ok(id) = EniId::new(id) else { return Ok(()) };
+            self.network.detach(id).await.map_err(text)
+        })
+    }
+
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             // What cannot be a name was never attached.
@@ -250,6 +279,30 @@ impl InterfaceSockets for RealSockets {
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+fn publish(mapping: &PortMapping) -> Publish {
+    Publish {
+        protocol: match mapping.protocol {
+            TransportProtocol::Tcp => Transport::Tcp,
+            TransportProtocol::Udp => Transport::Udp,
+        },
+        host_port: mapping.host_port,
+        container_port: mapping.container_port,
+    }
+}
+
+fn binding(published: &Published) -> NetworkBinding {
+    let protocol = match published.protocol {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+    };
+    NetworkBinding {
+        bind_ip: "0.0.0.0".to_owned(),
+        container_port: published.container_port,
+        host_port: published.host_port,
+        protocol: protocol.to_owned(),
+    }
 }
 
 fn vpc_spec(vpc: Vpc) -> Result<VpcSpec, String> {

@@ -36,10 +36,8 @@ pub(super) async fn take_care(
     }
     let journal = TaskJournal::new(&node, &task_id);
     removal::remove_sandbox(&node, &task_id, &journal.sandbox_dir(), None).await;
-    if let Some((spec, _)) = journal.load()
-        && let Some(interface) = &spec.network_interface
-    {
-        removal::detach_network(&node, interface).await;
+    if let Some((spec, _)) = journal.load() {
+        removal::detach_all(&node, &spec).await;
     }
     node.machine.images.release(&task_id).await;
     let outbox = Outbox::new(Arc::clone(&node.control));

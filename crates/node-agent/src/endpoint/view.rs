@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use agent_protocol::spec::TaskSpec;
+use agent_protocol::spec::{NetworkMode, TaskSpec};
 use task_lifecycle::TaskFacts;
 
 use crate::ports::{LocalImage, Sandbox};
@@ -22,12 +22,16 @@ pub(crate) struct ViewState {
     pub facts: TaskFacts,
     pub images: Vec<Option<LocalImage>>,
     pub sandbox: Option<Arc<dyn Sandbox>>,
+    /// Of the containers, where each has its own.
+    pub addresses: Vec<Ipv4Addr>,
 }
 
 impl TaskView {
     pub(crate) fn new(spec: Arc<TaskSpec>, facts: TaskFacts) -> TaskView {
         let images = vec![None; spec.containers.len()];
-        TaskView { state: Mutex::new(ViewState { spec, facts, images, sandbox: None }) }
+        TaskView {
+            state: Mutex::new(ViewState { spec, facts, images, sandbox: None, addresses: Vec::new() }),
+        }
     }
 
     pub(crate) fn snapshot(&self) -> ViewState {
@@ -54,8 +58,19 @@ impl TaskView {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn address(&self) -> Option<Ipv4Addr> {
-        self.lock().spec.network_interface.as_ref().map(|interface| interface.private_address)
+    pub(crate) fn set_addresses(&self, addresses: Vec<Ipv4Addr>) {
+        self.lock().addresses = addresses;
+    }
+
+    fn addresses(&self) -> Vec<Ipv4Addr> {
+        let state = self.lock();
+        let own = state.spec.network_interface.iter().map(|interface| interface.private_address);
+        own.chain(state.addresses.iter().copied()).collect()
+    }
+
+    /// Whether it asks from the machine's own addresses.
+    fn shares_the_hosts(&self) -> bool {
+        self.lock().spec.network_mode == NetworkMode::Host
     }
 }
 
@@ -68,26 +83,28 @@ pub(crate) struct Directory {
 #[derive(Default)]
 struct Known {
     by_address: HashMap<Ipv4Addr, Arc<TaskView>>,
-    /// Tasks without an interface of their own.
+    /// Tasks in the host's network.
     others: Vec<Arc<TaskView>>,
 }
 
 impl Directory {
     pub(crate) fn insert(&self, task: &Arc<TaskView>) {
         let mut known = self.lock();
-        match task.address() {
-            Some(address) => drop(known.by_address.insert(address, Arc::clone(task))),
-            None => known.others.push(Arc::clone(task)),
+        for address in task.addresses() {
+            known.by_address.insert(address, Arc::clone(task));
+        }
+        if task.shares_the_hosts() {
+            known.others.push(Arc::clone(task));
         }
     }
 
     /// Only if it is the one that is known: its address may have gone to another task.
     pub(crate) fn remove(&self, task: &Arc<TaskView>) {
         let mut known = self.lock();
-        if let Some(address) = task.address()
-            && known.by_address.get(&address).is_some_and(|other| Arc::ptr_eq(other, task))
-        {
-            known.by_address.remove(&address);
+        for address in task.addresses() {
+            if known.by_address.get(&address).is_some_and(|other| Arc::ptr_eq(other, task)) {
+                known.by_address.remove(&address);
+            }
         }
         known.others.retain(|other| !Arc::ptr_eq(other, task));
     }

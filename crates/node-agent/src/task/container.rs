@@ -11,7 +11,7 @@ use super::{
     environment, etc_files,
     volumes::{self, Place, VolumeDirs},
 };
-use crate::ports::LocalImage;
+use crate::ports::{Bridged, LocalImage};
 
 const MIB: u64 = 1 << 20;
 /// FARGATE's limit on open files.
@@ -36,15 +36,12 @@ pub(crate) fn parse_run_name(name: &str) -> (&str, u32) {
 
 /// What the task's containers share. The error is fit for `stoppedReason`.
 pub(crate) fn sandbox(task: &TaskSpec, dir: PathBuf, netns: Option<PathBuf>) -> Result<TaskSandbox, String> {
-    if task.pid_mode == PidMode::Host || matches!(task.ipc_mode, IpcMode::Host | IpcMode::None) {
-        return Err("this node does not offer pidMode host and ipcMode host or none".to_owned());
-    }
     let network = match (task.network_mode, netns) {
         (NetworkMode::Awsvpc, Some(path)) => Network::Namespace(path),
         (NetworkMode::Awsvpc, None) => return Err("the task's network interface is missing".to_owned()),
         (NetworkMode::Host, _) => Network::Host,
-        (NetworkMode::None, _) => Network::Loopback,
-        (NetworkMode::Bridge, _) => return Err("this node does not offer networkMode bridge yet".to_owned()),
+        // On the bridge each container has a namespace of its own; what has none must not end up in the machine's.
+        (NetworkMode::None | NetworkMode::Bridge, _) => Network::Loopback,
     };
     Ok(TaskSandbox {
         network,
@@ -55,8 +52,21 @@ pub(crate) fn sandbox(task: &TaskSpec, dir: PathBuf, netns: Option<PathBuf>) -> 
         },
         share_pid: task.pid_mode == PidMode::Task,
         share_ipc: task.ipc_mode == IpcMode::Task,
+        host_pid: task.pid_mode == PidMode::Host,
+        host_ipc: task.ipc_mode == IpcMode::Host,
         ..TaskSandbox::new(&task.task_id, dir)
     })
+}
+
+/// What a container finds around it.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Its interface on the node's bridge.
+    pub bridged: Option<Bridged>,
+    /// `AWS_ENDPOINT_URL`, unless the definition says otherwise.
+    pub endpoint_url: Option<String>,
+    /// `http://ADDRESS` of credentials and metadata.
+    pub metadata: String,
 }
 
 /// The configuration of one run. The error is fit for `stoppedReason`.
@@ -66,7 +76,7 @@ pub(crate) fn container_config(
     run: u32,
     image: &LocalImage,
     volumes: &VolumeDirs,
-    endpoint_url: Option<&str>,
+    around: &Surroundings,
 ) -> Result<ContainerConfig, String> {
     let args = environment::command(container, &image.config);
     if args.is_empty() {
@@ -77,7 +87,7 @@ pub(crate) fn container_config(
     let name = run_name(&container.name, run);
     Ok(ContainerConfig {
         readonly_rootfs: container.readonly_root_filesystem,
-        env: environment::environment(task, container, &image.config, endpoint_url),
+        env: environment::environment(task, container, &image.config, around),
         cwd: match first(&container.working_directory, &image.config.working_dir) {
             empty if empty.is_empty() => PathBuf::from("/"),
             directory => PathBuf::from(directory),
@@ -85,7 +95,9 @@ pub(crate) fn container_config(
         user: first(&container.user, &image.config.user),
         hostname: etc_files::hostname(task, container),
         mounts: mounts(task, container, volumes)?,
-        etc: etc_files::etc_files(task, container),
+        network: around.bridged.as_ref().map(|bridged| bridged.netns.clone()),
+        no_shm: task.ipc_mode == IpcMode::None,
+        etc: etc_files::etc_files(task, container, around.bridged.as_ref().map(|bridged| bridged.address)),
         cap_add: linux.capabilities_add.clone(),
         cap_drop: linux.capabilities_drop.clone(),
         privileged: container.privileged,
@@ -236,7 +248,8 @@ mod tests {
     }
 
     fn config(task: &TaskSpec, index: usize) -> ContainerConfig {
-        container_config(task, &task.containers[index], 0, &local_image(), &dirs(), None).unwrap()
+        container_config(task, &task.containers[index], 0, &local_image(), &dirs(), &Surroundings::default())
+            .unwrap()
     }
 
     #[test]
@@ -318,10 +331,50 @@ mod tests {
         let mut task = task_spec(vec![container_spec("app")]);
         task.containers[0].command = None;
         let image = LocalImage { config: Default::default(), ..local_image() };
-        let error = container_config(&task, &task.containers[0], 0, &image, &dirs(), None).unwrap_err();
+        let error =
+            container_config(&task, &task.containers[0], 0, &image, &dirs(), &Surroundings::default())
+                .unwrap_err();
         assert_eq!(error, "no command specified");
+        assert!(sandbox(&task, "/d".into(), None).unwrap_err().contains("interface"));
+    }
+
+    #[test]
+    fn modes_decide_what_is_shared() {
+        let mut task = task_spec(vec![container_spec("app")]);
+        task.network_interface = None;
         task.network_mode = NetworkMode::Bridge;
-        assert!(sandbox(&task, "/d".into(), None).unwrap_err().contains("bridge"));
+        assert_eq!(sandbox(&task, "/d".into(), None).unwrap().network, Network::Loopback);
+        let bridged =
+            Bridged { netns: "/netns/b".into(), address: [172, 29, 0, 5].into(), bindings: Vec::new() };
+        let around = Surroundings { bridged: Some(bridged), ..Surroundings::default() };
+        let config =
+            container_config(&task, &task.containers[0], 0, &local_image(), &dirs(), &around).unwrap();
+        assert_eq!(config.network, Some("/netns/b".into()));
+        assert_eq!(config.etc.hosts.as_deref(), Some("127.0.0.1 localhost\n172.29.0.5 id-app\n"));
+        assert_eq!(config.etc.resolv_conf.as_deref(), Some("nameserver 169.254.169.253\n"));
+        for (network_mode, expected) in
+            [(NetworkMode::Host, Network::Host), (NetworkMode::None, Network::Loopback)]
+        {
+            task.network_mode = network_mode;
+            assert_eq!(sandbox(&task, "/d".into(), None).unwrap().network, expected);
+        }
+        for (pid_mode, ipc_mode) in [
+            (PidMode::Host, IpcMode::None),
+            (PidMode::Task, IpcMode::Host),
+            (PidMode::Private, IpcMode::Task),
+        ] {
+            (task.pid_mode, task.ipc_mode) = (pid_mode, ipc_mode);
+            let made = sandbox(&task, "/d".into(), None).unwrap();
+            assert_eq!(
+                (made.host_pid, made.share_pid),
+                (pid_mode == PidMode::Host, pid_mode == PidMode::Task)
+            );
+            assert_eq!(
+                (made.host_ipc, made.share_ipc),
+                (ipc_mode == IpcMode::Host, ipc_mode == IpcMode::Task)
+            );
+            assert_eq!(self::config(&task, 0).no_shm, ipc_mode == IpcMode::None);
+        }
     }
 
     #[test]

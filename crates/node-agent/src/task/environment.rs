@@ -6,21 +6,21 @@
 use agent_protocol::spec::{ContainerSpec, LaunchType, TaskSpec};
 use image_store::ImageConfig;
 
-use super::etc_files::hostname;
+use super::{container::Surroundings, etc_files::hostname};
 
 /// `NAME=VALUE`, each name once.
 pub(crate) fn environment(
     task: &TaskSpec,
     container: &ContainerSpec,
     image: &ImageConfig,
-    endpoint_url: Option<&str>,
+    around: &Surroundings,
 ) -> Vec<String> {
     let mut merged = Environment::default();
     for variable in &image.env {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
         merged.set(name, value);
     }
-    for (name, value) in added_by_agent(task, container, endpoint_url) {
+    for (name, value) in added_by_agent(task, container, around) {
         merged.set(name, &value);
     }
     for file in &container.environment_files {
@@ -37,9 +37,9 @@ pub(crate) fn environment(
 fn added_by_agent(
     task: &TaskSpec,
     container: &ContainerSpec,
-    endpoint_url: Option<&str>,
+    around: &Surroundings,
 ) -> Vec<(&'static str, String)> {
-    let metadata = |version| format!("http://169.254.170.2/{version}/{}", container.runtime_id);
+    let metadata = |version| format!("{}/{version}/{}", around.metadata, container.runtime_id);
     let execution = match task.launch_type {
         LaunchType::Fargate => "AWS_ECS_FARGATE",
         LaunchType::Ec2 | LaunchType::External => "AWS_ECS_EC2",
@@ -64,8 +64,8 @@ fn added_by_agent(
         let path = format!("/v2/credentials/{}", role.credentials_id);
         variables.push(("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", path));
     }
-    if let Some(url) = endpoint_url {
-        variables.push(("AWS_ENDPOINT_URL", url.to_owned()));
+    if let Some(url) = &around.endpoint_url {
+        variables.push(("AWS_ENDPOINT_URL", url.clone()));
     }
     variables
 }
@@ -131,8 +131,12 @@ mod tests {
         container.environment = vec![variable("A", "definition"), variable("S", "plain")];
         container.secrets = vec![variable("S", "secret")];
         let task = task_spec(vec![container]);
-        let merged =
-            environment(&task, &task.containers[0], &image(&["PATH=/bin", "A=image"], &[], &[]), None);
+        let merged = environment(
+            &task,
+            &task.containers[0],
+            &image(&["PATH=/bin", "A=image"], &[], &[]),
+            &Surroundings::default(),
+        );
         for expected in ["PATH=/bin", "A=definition", "B=file=with=equals", "C= spaced", "S=secret"] {
             assert!(merged.iter().any(|variable| variable == expected), "{expected} in {merged:?}");
         }
@@ -148,7 +152,12 @@ mod tests {
         own.environment = vec![variable("AWS_ENDPOINT_URL", "http://mine")];
         let task = task_spec(vec![container_spec("app"), own]);
         let of = |index: usize| {
-            environment(&task, &task.containers[index], &image(&[], &[], &[]), Some("http://172.31.0.1:4566"))
+            let around = Surroundings {
+                endpoint_url: Some("http://172.31.0.1:4566".into()),
+                metadata: "http://169.254.170.2".into(),
+                bridged: None,
+            };
+            environment(&task, &task.containers[index], &image(&[], &[], &[]), &around)
         };
         for expected in [
             "AWS_EXECUTION_ENV=AWS_ECS_FARGATE",

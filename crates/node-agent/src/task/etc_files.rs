@@ -1,18 +1,19 @@
 //! The files that every container gets of its own: `/etc/hosts`, `/etc/resolv.conf`, `/etc/hostname`.
 
-use std::fmt::Write;
+use std::{fmt::Write, net::Ipv4Addr};
 
 use agent_protocol::spec::{ContainerSpec, NetworkMode, TaskSpec};
 use container_runtime::EtcFiles;
+use host_network::RESOLVER_ADDRESS;
 
 /// Those of one container. In `host` mode the machine's own files are used, unless the definition says otherwise.
-pub(crate) fn etc_files(task: &TaskSpec, container: &ContainerSpec) -> EtcFiles {
+pub(crate) fn etc_files(task: &TaskSpec, container: &ContainerSpec, bridged: Option<Ipv4Addr>) -> EtcFiles {
     let host_file = |path| match task.network_mode {
         NetworkMode::Host => std::fs::read_to_string(path).ok(),
         _ => None,
     };
     EtcFiles {
-        hosts: Some(host_file("/etc/hosts").unwrap_or_else(|| hosts(task, container))),
+        hosts: Some(host_file("/etc/hosts").unwrap_or_else(|| hosts(task, container, bridged))),
         resolv_conf: Some(host_file("/etc/resolv.conf").unwrap_or_else(|| resolv_conf(task, container))),
         hostname: hostname(task, container).map(|name| format!("{name}\n")),
     }
@@ -29,10 +30,11 @@ pub(crate) fn hostname(task: &TaskSpec, container: &ContainerSpec) -> Option<Str
     container.hostname.clone().or_else(of_interface).or_else(of_container)
 }
 
-fn hosts(task: &TaskSpec, container: &ContainerSpec) -> String {
+fn hosts(task: &TaskSpec, container: &ContainerSpec, bridged: Option<Ipv4Addr>) -> String {
     let mut text = String::from("127.0.0.1 localhost\n");
-    if let (Some(interface), Some(name)) = (&task.network_interface, hostname(task, container)) {
-        line(&mut text, &format!("{} {name}", interface.private_address));
+    let address = task.network_interface.as_ref().map(|interface| interface.private_address).or(bridged);
+    if let (Some(address), Some(name)) = (address, hostname(task, container)) {
+        line(&mut text, &format!("{address} {name}"));
     }
     for host in &container.extra_hosts {
         line(&mut text, &format!("{} {}", host.ip_address, host.hostname));
@@ -53,6 +55,9 @@ fn resolv_conf(task: &TaskSpec, container: &ContainerSpec) -> String {
     match (container.dns_servers.as_slice(), interface) {
         ([], Some(interface)) => {
             interface.dns_servers.iter().for_each(|server| line(&mut text, &format!("nameserver {server}")));
+        }
+        ([], None) if task.network_mode == NetworkMode::Bridge => {
+            line(&mut text, &format!("nameserver {RESOLVER_ADDRESS}"));
         }
         (servers, _) => servers.iter().for_each(|server| line(&mut text, &format!("nameserver {server}"))),
     }
@@ -75,7 +80,7 @@ mod tests {
     #[test]
     fn a_task_is_named_after_its_interface() {
         let task = task_spec(vec![container_spec("app")]);
-        let files = etc_files(&task, &task.containers[0]);
+        let files = etc_files(&task, &task.containers[0], None);
         assert_eq!(
             files.hosts.unwrap(),
             "127.0.0.1 localhost\n172.31.0.10 ip-172-31-0-10.us-east-1.compute.internal\n"
@@ -97,7 +102,7 @@ mod tests {
             ..container_spec("app")
         };
         let task = task_spec(vec![container]);
-        let files = etc_files(&task, &task.containers[0]);
+        let files = etc_files(&task, &task.containers[0], None);
         assert_eq!(files.hosts.unwrap().lines().last(), Some("10.0.0.9 db6.6.6.6 evil"));
         assert_eq!(files.resolv_conf.unwrap(), "search corp\nnameserver 10.0.0.53\n");
         assert_eq!(files.hostname.unwrap(), "web\n");

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Happening,
+    Happening, bridge,
     container::{parse_run_name, run_name, sandbox, signal_number},
     removal, storage,
     translate::translate,
@@ -136,6 +136,9 @@ impl Executor {
     }
 
     fn attach_network(&mut self, outbox: &Outbox) {
+        if self.spec.network_mode == NetworkMode::Bridge {
+            return self.attach_bridged();
+        }
         let Some(interface) = self.spec.network_interface.clone() else {
             return tell(&self.happening, Happening::Network(None));
         };
@@ -157,6 +160,25 @@ impl Executor {
             };
             tell(&happening, happening_now);
         });
+    }
+
+    fn attach_bridged(&mut self) {
+        let (node, spec, happening) =
+            (Arc::clone(&self.node), Arc::clone(&self.spec), self.happening.clone());
+        self.work.spawn(async move {
+            let happening_now = match bridge::attach(&node, &spec).await {
+                Ok(attached) => Happening::Bridged(attached),
+                Err(reason) => Happening::Event(Event::NetworkFailed { reason }, node.clock.now()),
+            };
+            tell(&happening, happening_now);
+        });
+    }
+
+    /// Learns the containers' addresses again: who asks for metadata is known by them.
+    pub(super) fn find_bridged(&mut self) {
+        if self.spec.network_mode == NetworkMode::Bridge {
+            self.attach_bridged();
+        }
     }
 
     pub(super) fn attachment(&self, status: AttachmentStatus) -> AttachmentStateChange {
@@ -282,13 +304,9 @@ impl Executor {
         // From here on the address may be another task's.
         self.node.directory.remove(&self.view);
         self.netns = None;
-        let Some(interface) = self.spec.network_interface.clone() else {
-            let now = self.node.clock.now();
-            return tell(&self.happening, Happening::Event(Event::NetworkDetached, now));
-        };
-        let node = Arc::clone(&self.node);
+        let (node, spec) = (Arc::clone(&self.node), Arc::clone(&self.spec));
         self.event(async move {
-            removal::detach_network(&node, &interface).await;
+            removal::detach_all(&node, &spec).await;
             Event::NetworkDetached
         });
     }

@@ -4,9 +4,10 @@
 
 use std::{io::ErrorKind, path::Path, sync::Arc};
 
-use agent_protocol::spec::NetworkInterface;
+use agent_protocol::spec::{NetworkInterface, TaskSpec};
 use container_runtime::RuntimeError;
 
+use super::bridge;
 use crate::{
     node::Node,
     ports::{Adopted, Sandbox},
@@ -48,7 +49,25 @@ pub(crate) async fn remove_sandbox(node: &Node, task: &str, dir: &Path, sandbox:
     }
 }
 
-pub(crate) async fn detach_network(node: &Node, interface: &NetworkInterface) {
+/// Everything that the task has on the machine's network.
+pub(crate) async fn detach_all(node: &Node, spec: &TaskSpec) {
+    if let Some(interface) = &spec.network_interface {
+        detach_network(node, interface).await;
+    }
+    for endpoint in bridge::endpoints(spec) {
+        detach_bridged(node, &endpoint.id).await;
+    }
+}
+
+pub(super) async fn detach_bridged(node: &Node, id: &str) {
+    let mut backoff = Backoff::default();
+    while let Err(error) = node.machine.network.detach_bridged(id).await {
+        tracing::warn!(interface = id, error, "an interface could not be detached");
+        backoff.wait().await;
+    }
+}
+
+async fn detach_network(node: &Node, interface: &NetworkInterface) {
     let mut backoff = Backoff::default();
     while let Err(error) = node.machine.network.detach(interface).await {
         tracing::warn!(interface = interface.interface_id, error, "an interface could not be detached");

@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use agent_protocol::spec::{NetworkInterface, NetworkState};
+use agent_protocol::{
+    spec::{NetworkInterface, NetworkState},
+    state::NetworkBinding,
+};
 use container_runtime::{
     ContainerConfig, ContainerState, ContainerStats, ContainerStatus, Event, ExecConfig, ExecOutcome, Exit,
     FailureKind, LogPosition, LogRecord, LogStream, RuntimeError, Statuses, TaskSandbox,
@@ -22,6 +25,8 @@ use crate::{node::Machine, ports::*};
 pub(crate) struct World {
     pub sandboxes: Mutex<HashMap<PathBuf, Arc<FakeSandbox>>>,
     pub attached: Mutex<BTreeSet<String>>,
+    /// Interfaces on the bridge, and their numbers.
+    pub bridged: Mutex<BTreeMap<String, u16>>,
     pub network_states: Mutex<Vec<NetworkState>>,
     /// Interfaces of load balancers, each time that they were asked for.
     pub held: Mutex<Vec<NetworkInterface>>,
@@ -126,6 +131,35 @@ impl Network for Fake {
         }
         self.0.attached.lock().unwrap().insert(interface.interface_id.clone());
         Box::pin(std::future::ready(Ok(PathBuf::from("/run/netns").join(&interface.interface_id))))
+    }
+
+    fn attach_bridged<'a>(&'a self, endpoint: &'a BridgeEndpoint) -> BoxFuture<'a, Result<Bridged, String>> {
+        let answer = match self.0.bad_network.lock().unwrap().clone() {
+            Some(reason) => Err(reason),
+            None => {
+                self.0.attached.lock().unwrap().insert(endpoint.id.clone());
+                let mut bridged = self.0.bridged.lock().unwrap();
+                let next = bridged.len() as u16;
+                let number = *bridged.entry(endpoint.id.clone()).or_insert(next);
+                let bindings = endpoint.ports.iter().zip(0..).map(|(port, index)| NetworkBinding {
+                    bind_ip: "0.0.0.0".into(),
+                    container_port: port.container_port,
+                    host_port: port.host_port.unwrap_or(32_768 + 100 * number + index),
+                    protocol: "tcp".into(),
+                });
+                Ok(Bridged {
+                    netns: format!("/netns/{}", endpoint.id).into(),
+                    address: [172, 29, 0, 4 + number as u8].into(),
+                    bindings: bindings.collect(),
+                })
+            }
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn detach_bridged<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        self.0.attached.lock().unwrap().remove(id);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn hold<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<PathBuf, String>> {

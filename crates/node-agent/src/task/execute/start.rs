@@ -11,8 +11,8 @@ use task_lifecycle::Event;
 
 use super::{
     super::{
-        Happening,
-        container::{container_config, parse_run_name, run_name},
+        Happening, bridge,
+        container::{Surroundings, container_config, parse_run_name, run_name},
     },
     Executor, tell,
 };
@@ -94,9 +94,24 @@ impl Executor {
                     Some(image) => image,
                     None => ensure_image(&node, &spec, container).await?,
                 };
-                let url = node.config.endpoint_url.as_deref();
-                let config = container_config(&spec, &spec.containers[container], run, &image, &dirs, url)
-                    .map_err(|reason| format!("CannotCreateContainerError: {reason}"))?;
+                let bridged = match bridge::endpoint(&spec, container) {
+                    Some(endpoint) => Some(
+                        node.machine
+                            .network
+                            .attach_bridged(&endpoint)
+                            .await
+                            .map_err(|reason| format!("CannotStartContainerError: {reason}"))?,
+                    ),
+                    None => None,
+                };
+                let around = Surroundings {
+                    bridged,
+                    endpoint_url: node.config.endpoint_url.clone(),
+                    metadata: node.config.metadata_of(spec.network_mode),
+                };
+                let config =
+                    container_config(&spec, &spec.containers[container], run, &image, &dirs, &around)
+                        .map_err(|reason| format!("CannotCreateContainerError: {reason}"))?;
                 create_and_start(sandbox.as_ref(), &name, config).await.map_err(|error| error_text(&error))
             };
             let event = match tokio::time::timeout(START_TIMEOUT, started).await {
