@@ -4,6 +4,7 @@
 //! the node agent (connected by [`ControlPlane::connect_agent`]) or without.
 
 mod agents;
+mod authorization;
 mod convert;
 pub mod gateway;
 mod names;
@@ -15,4 +16,5 @@ mod start;
 mod upkeep;
 
 pub use agents::AgentLink;
+pub use convert::AwsJson;
 pub use start::{Config, ControlPlane, StartError, StoreChoice};

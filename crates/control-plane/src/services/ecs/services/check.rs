@@ -10,6 +10,7 @@ use crate::{
     gateway::ApiError,
     services::ecs::{
         names::invalid,
+        placing::Rules,
         providers::check_strategy,
         records::{Cluster, TaskDefinition},
     },
