@@ -11,6 +11,8 @@ mod instance;
 mod protecting;
 mod reporting;
 mod running;
+mod scheduling;
+mod service;
 mod specification;
 mod stopping;
 mod strategies;
