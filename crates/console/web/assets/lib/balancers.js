@@ -48,7 +48,11 @@ export function action(one) {
     }
     case "redirect": {
       const { Protocol, Host, Port, Path, Query, StatusCode } = one.RedirectConfig ?? {};
-      return `redirect to ${Protocol}://${Host}:${Port}${Path}${Query ? `?${Query}` : ""} (${String(StatusCode).replace("HTTP_", "")})`;
+      // What stays as it was is not told.
+      const changed = [["protocol", Protocol], ["host", Host], ["port", Port], ["path", Path], ["query", Query]]
+        .filter(([name, value]) => value && value !== `#{${name}}` && value !== `/#{${name}}`)
+        .map(([name, value]) => `${name} ${value}`);
+      return `redirect to ${changed.join(", ")} (${String(StatusCode).replace("HTTP_", "")})`;
     }
     case "fixed-response": return `answer ${one.FixedResponseConfig?.StatusCode}`;
     default: return one.Type;

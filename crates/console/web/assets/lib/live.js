@@ -9,7 +9,7 @@ const LONGEST_WAIT = 30_000;
 const SILENCE = 40_000;
 
 export class Live {
-  /** @param changed called with the kinds that changed ("*": anything) @param turned called with "live", "polling", "offline" or "paused" */
+  /** @param changed called with the kinds that changed ("*": anything) @param turned called with "connecting", "live", "polling", "offline" or "paused" */
   constructor(changed, turned) {
     this.changed = changed;
     this.turned = turned;
@@ -29,6 +29,7 @@ export class Live {
       return;
     }
     this.failures = 0;
+    this.turn("connecting");
     this.changed(["*"]);
     this.listen();
   }

@@ -2,15 +2,21 @@
 
 import { h } from "./dom.js";
 import { empty, notice } from "./parts.js";
-import { clock, tail as last, toDate } from "./text.js";
+import { clock, toDate } from "./text.js";
 
 const STATES = { starting: "Reading…", live: "Following", empty: "Nothing yet", failed: "Trying again" };
+
+/** Container and task of a stream that a task writes (`prefix/container/task`); the end of any other. */
+function origin(stream) {
+  const parts = stream.split("/");
+  return parts.length === 3 ? `${parts[1]} ${parts[2].slice(0, 8)}` : parts.at(-1);
+}
 
 function line(one, showStream) {
   // Kept with the line: a description that stays the same costs nothing when thousands are drawn again.
   return (one.described ??= h("div", { class: "line", key: one.key },
     h("time", { datetime: toDate(one.at).toISOString(), title: toDate(one.at).toLocaleString() }, clock(toDate(one.at))),
-    showStream && h("span", { class: "stream", title: one.stream }, last(one.stream)),
+    showStream && h("span", { class: "stream", title: one.stream }, origin(one.stream)),
     h("span", { class: "text" }, one.text)));
 }
 

@@ -49,21 +49,26 @@ export function rollout(service) {
 
 function lastEvent(service) {
   const event = service.events?.[0];
-  return event && h("span", { class: "dim" }, time(event.createdAt), " ", plainEvent(event, service));
+  return event && h("span", { class: "dim" }, time(event.createdAt), " ", linked(plainEvent(event), clusterName(service.clusterArn)));
 }
 
 /** Every message begins with the service's name, which stands beside it already. */
-const plainEvent = (event, service) => event.message.replace(`(service ${service.serviceName}) `, "").replace(/^\(.*?\) /, "");
+export const plainEvent = ({ message }) => message.replace(/^\(service .*?\) /, "");
 
 /** Events with links to the tasks they name. */
 export function eventList(events, cluster) {
   return h("ol", { class: "events" }, events.map((event) =>
-    h("li", { key: event.id ?? `${event.createdAt}${event.message}` }, h("span", { class: "when" }, time(event.createdAt)), h("span", null, linkTasks(event.message, cluster)))));
+    h("li", { key: event.id ?? `${event.createdAt}${event.message}` }, h("span", { class: "when" }, time(event.createdAt)), h("span", null, linked(event.message, cluster)))));
 }
 
-function linkTasks(message, cluster) {
-  return message.split(/([0-9a-f]{32})/).map((part, at) =>
-    at % 2 === 1 ? h("a", { class: "mono", href: path("clusters", cluster, "tasks", part), key: at }, shortId(part)) : part);
+/** A message with links to the tasks and target groups that it names. */
+export function linked(message, cluster) {
+  return message.split(/([0-9a-f]{32}|arn:aws:elasticloadbalancing:[^\s)]*:targetgroup\/[^\s)]+)/).map((part, at) => {
+    if (at % 2 === 0) return part;
+    return part.startsWith("arn:")
+      ? h("a", { href: path("target-groups", targetGroupName(part)), title: part, key: at }, targetGroupName(part))
+      : h("a", { class: "mono", href: path("clusters", cluster, "tasks", part), title: part, key: at }, shortId(part));
+  });
 }
 
 export function targetTable(targets, empty) {

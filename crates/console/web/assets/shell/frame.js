@@ -18,6 +18,7 @@ export const SECTIONS = [
 ];
 
 const LIVE = {
+  connecting: ["busy", "Connecting", "Asking for the stream of changes"],
   live: ["good", "Live", "Changes show at once"],
   polling: ["busy", "Every 2 s", "The stream of changes is not there; asking every two seconds"],
   offline: ["bad", "No answer", "The front door does not answer; trying again"],
@@ -28,7 +29,10 @@ let menuOpen = false;
 
 export function frame({ page, live, content, restart }) {
   const section = page.view?.section;
-  const close = () => (menuOpen = false);
+  // Without a value: a handler that returns false keeps the link from being followed.
+  const close = () => {
+    menuOpen = false;
+  };
   const toggle = (open) => () => {
     menuOpen = open;
     page.update();

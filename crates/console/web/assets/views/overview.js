@@ -5,6 +5,7 @@ import { h } from "../lib/dom.js";
 import { clusterName, clusters, services, taskId, tasks } from "../lib/ecs.js";
 import { badge, card, command, empty, heading, linkButton, meter, notice, table, time } from "../lib/parts.js";
 import { path } from "../lib/router.js";
+import { linked, plainEvent } from "../lib/rows.js";
 import { count, familyRevision, shortId } from "../lib/text.js";
 import { list } from "../lib/xml.js";
 
@@ -40,7 +41,7 @@ function happened({ tasks, services }) {
   ]);
   const ofServices = services.flatMap((service) => (service.events ?? []).slice(0, MOST_EVENTS).map((event) => ({
     key: event.id, at: event.createdAt, tone: "idle", what: "SERVICE",
-    text: [h("a", { href: path("clusters", clusterName(service.clusterArn), "services", service.serviceName) }, service.serviceName), ` ${event.message.replace(/^\(.*?\) /, "")}`],
+    text: [h("a", { href: path("clusters", clusterName(service.clusterArn), "services", service.serviceName) }, service.serviceName), " ", linked(plainEvent(event), clusterName(service.clusterArn))],
   })));
   return [...ofTasks, ...ofServices].filter(Boolean).sort((a, b) => b.at - a.at).slice(0, MOST_EVENTS);
 }

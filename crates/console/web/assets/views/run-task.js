@@ -14,7 +14,6 @@ function split(text) {
 function input(values, definition) {
   if (!values.cluster) throw new Error("Choose a cluster.");
   if (!values.definition) throw new Error("Choose a task definition.");
-  const container = values.container || definition?.containerDefinitions?.[0]?.name;
   const words = split(values.command);
   return {
     cluster: values.cluster,
@@ -22,7 +21,7 @@ function input(values, definition) {
     launchType: values.launch,
     count: values.count,
     networkConfiguration: networkConfiguration(values, definition),
-    overrides: words.length > 0 && container ? { containerOverrides: [{ name: container, command: words }] } : undefined,
+    overrides: words.length > 0 && values.container ? { containerOverrides: [{ name: values.container, command: words }] } : undefined,
     startedBy: values.startedBy.trim() || undefined,
   };
 }
@@ -43,6 +42,7 @@ function render(context) {
   const fields = new Fields(values, context);
   const definition = chosenDefinition(context);
   const containers = (definition?.containerDefinitions ?? []).map(({ name }) => [name, name]);
+  if (!containers.some(([name]) => name === values.container)) values.container = containers[0]?.[0] ?? "";
   return [
     heading("Run a task", { crumbs }),
     operationForm(context, { operation: "RunTask", label: values.count === 1 ? "Run the task" : `Run ${values.count} tasks`, back: path("clusters", values.cluster), input: () => input(values, definition), done: (answer) => done(context, answer) },

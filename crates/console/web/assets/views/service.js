@@ -100,7 +100,7 @@ function overviewTab(context) {
         ["At least healthy", percent(configuration.minimumHealthyPercent)],
         ["At most", percent(configuration.maximumPercent)],
         ["Circuit breaker", breaker && (breaker.enable ? `on${breaker.rollback ? ", rolls back" : ""}` : "off")],
-        ["Health check grace", service.healthCheckGracePeriodSeconds && `${service.healthCheckGracePeriodSeconds} s`],
+        ["Health check grace", (service.loadBalancers ?? []).length > 0 && `${service.healthCheckGracePeriodSeconds ?? 0} s`],
         ["Subnets", (service.networkConfiguration?.awsvpcConfiguration?.subnets ?? []).join(", ")],
         ["Created", time(service.createdAt)],
         ["ARN", copyable(service.serviceArn)],
