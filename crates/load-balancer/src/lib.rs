@@ -9,6 +9,6 @@ mod plane;
 mod sockets;
 mod tls;
 
-pub use application::{AccessLog, Counter, Counts, Meters};
+pub use application::{AccessLog, Counter, Counts, Meters, Options};
 pub use plane::{DataPlane, Reports};
 pub use sockets::{HostSockets, Sockets};

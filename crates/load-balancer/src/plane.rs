@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    AccessLog, Meters, Sockets,
+    Meters, Options, Sockets,
     application::ApplicationPlane,
     checks::{Answer, Checker, Question},
     network::{HealthMap, NetworkPlane, Place, place, socket_address},
@@ -61,14 +61,14 @@ pub struct DataPlane {
 impl DataPlane {
     /// Starts without any load balancer. Within a tokio runtime, which carries all of it.
     pub fn start(sockets: Arc<dyn Sockets>) -> DataPlane {
-        DataPlane::start_logged(sockets, None)
+        DataPlane::start_with(sockets, Options::default())
     }
 
-    /// The same, with a place for the lines of load balancers whose access logs are switched on.
-    pub fn start_logged(sockets: Arc<dyn Sockets>, log: Option<Arc<dyn AccessLog>>) -> DataPlane {
+    /// The same, other than usual.
+    pub fn start_with(sockets: Arc<dyn Sockets>, options: Options) -> DataPlane {
         let (configurations, configured) = watch::channel(Arc::default());
         let (publish, reports) = watch::channel(Arc::default());
-        let plane = Plane::new(sockets, publish, log);
+        let plane = Plane::new(sockets, publish, options);
         let meters = plane.requests.meters();
         let running = tokio::spawn(plane.run(configured)).abort_handle();
         DataPlane { configurations, reports, meters, running }
@@ -134,14 +134,10 @@ struct Plane {
 }
 
 impl Plane {
-    fn new(
-        sockets: Arc<dyn Sockets>,
-        publish: watch::Sender<Arc<Reports>>,
-        log: Option<Arc<dyn AccessLog>>,
-    ) -> Plane {
+    fn new(sockets: Arc<dyn Sockets>, publish: watch::Sender<Arc<Reports>>, options: Options) -> Plane {
         let to_targets = tls::to_targets();
         Plane {
-            requests: ApplicationPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets), log),
+            requests: ApplicationPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets), options),
             network: NetworkPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets)),
             sockets,
             to_targets,

@@ -57,6 +57,20 @@ const MOST_CONNECTIONS: usize = 8192;
 /// More threads than this only share the load of accepting.
 const MOST_THREADS: usize = 16;
 
+/// How requests are carried.
+pub struct Options {
+    /// Takes the lines of load balancers whose access logs are switched on.
+    pub log: Option<Arc<dyn AccessLog>>,
+    /// Clients' connections of all listeners together; who comes beyond is turned away.
+    pub most_connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { log: None, most_connections: MOST_CONNECTIONS }
+    }
+}
+
 /// Everything that carries requests.
 pub(crate) struct ApplicationPlane {
     sockets: Arc<dyn Sockets>,
@@ -97,14 +111,15 @@ impl ApplicationPlane {
     pub(crate) fn new(
         sockets: Arc<dyn Sockets>,
         to_targets: Arc<rustls::ClientConfig>,
-        log: Option<Arc<dyn AccessLog>>,
+        options: Options,
     ) -> ApplicationPlane {
+        let Options { log, most_connections } = options;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let (commands, receivers): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
         let peers = Peers {
             commands,
             connections: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
-            most_connections: MOST_CONNECTIONS,
+            most_connections,
         };
         let equipment = Equipment { sockets: Arc::clone(&sockets), to_targets, log };
         let threads = receivers.into_iter().enumerate().filter_map(|(index, commands)| {
@@ -320,3 +335,6 @@ impl Lasting for State {
         Arc::clone(metrics.entry(arn.to_owned()).or_insert_with(|| Arc::new(Metrics::new(threads))))
     }
 }
+
+#[cfg(test)]
+mod tests;
