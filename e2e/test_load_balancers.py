@@ -58,6 +58,8 @@ class Balancers:
         self.groups = []
 
     def balancer(self, name, kind="application", scheme="internet-facing", subnets=2, **more):
+        if kind == "application":
+            more.setdefault("SecurityGroups", [self.lab.group])
         made = self.elb.create_load_balancer(
             Name=name, Type=kind, Scheme=scheme, Subnets=self.lab.subnets[:subnets], **more
         )["LoadBalancers"][0]
