@@ -2,28 +2,23 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aws_shapes_ecs as ecs;
 use deployment::{Plan, Start, events};
 use state_store::{Fence, Tx};
 use vocabulary::{Scope, Timestamp};
 
-use super::{CHANGES, revision_of, service_in, snapshot, tasks, weights};
+use super::{CHANGES, service_in, snapshot, starting::Starting, tasks, weights};
 use crate::{
-    convert::AwsJson,
     gateway::ApiError,
     services::{
         Services,
         ecs::{
-            records::{Cluster, Task, TaskDefinition, definition_id, task_key},
+            records::{Task, task_key},
             services::{
                 deploy,
                 events::tell,
                 records::{Revision, Service, ServiceStatus, TaskSet, revision_key},
             },
-            tasks::{
-                launch::{self, Launch, Launched, Where},
-                stop::request_stop,
-            },
+            tasks::{launch::Launched, stop::request_stop},
         },
     },
 };
@@ -127,7 +122,11 @@ impl<'a> Attempt<'a> {
     fn run(mut self, tx: &mut Tx, starts: Starts<'_>) -> Result<Option<Timestamp>, Failed> {
         let key = self.service.key();
         let records = tasks(tx.view(), self.scope, &key);
-        let asked = snapshot::service(tx.view(), self.scope, &self.service);
+        let eligible = match self.service.is_daemon() {
+            true => Some(self.starting(&records).eligible(tx).map_err(Failed::Error)?),
+            false => None,
+        };
+        let asked = snapshot::service(tx.view(), self.scope, &self.service, eligible);
         let seen = snapshot::Eyes::new(tx.view(), self.services, self.scope, &self.service, self.now)
             .tasks(&records);
         let mut ids = self.services.ids();
@@ -207,7 +206,9 @@ impl<'a> Attempt<'a> {
                 self.not_placed(&start.deployment, event, makes_room);
                 continue;
             }
-            let launched = self.launch(tx, start, records).map_err(|error| match error.status {
+            let starting = self.starting(records);
+            let launched = starting.start(tx, start, self.now, &mut self.services.ids());
+            let launched = launched.map_err(|error| match error.status {
                 // Our own fault, not the request's: it is tried again as it is.
                 500.. => Failed::Error(error),
                 _ => Failed::Start {
@@ -232,6 +233,10 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
+    fn starting<'s>(&'s self, records: &'s [Arc<Task>]) -> Starting<'s> {
+        Starting { services: self.services, scope: self.scope, service: &self.service, records }
+    }
+
     fn not_placed(&mut self, deployment: &str, event: String, makes_room: bool) {
         let told = self.service.state.placement_failed(deployment, event, makes_room, self.now);
         self.events.extend(told);
@@ -248,65 +253,6 @@ impl<'a> Attempt<'a> {
         } else {
             events::started(name, &ids)
         });
-    }
-
-    fn launch(&self, tx: &mut Tx, start: &Start, records: &[Arc<Task>]) -> Result<Launched, ApiError> {
-        let (scope, service) = (self.scope, &self.service);
-        let gone = |what: &str| ApiError::validation(format!("the {what} is gone"));
-        let revision = revision_of(tx.view(), scope, service, &start.deployment)
-            .ok_or_else(|| gone("service revision"))?;
-        let cluster = tx
-            .get::<Cluster>(scope, &service.cluster)
-            .filter(|cluster| cluster.active)
-            .ok_or_else(|| gone("cluster"))?;
-        let definition = tx
-            .get::<TaskDefinition>(scope, &definition_id(&revision.family, revision.revision))
-            .ok_or_else(|| gone("task definition"))?;
-        let details = &revision.details.0;
-        let settings = &service.settings.0;
-        let running = running(records);
-        let instances: Vec<String> = start.instance.iter().cloned().collect();
-        let place = match instances.as_slice() {
-            [] => Where::chosen(
-                &cluster,
-                details.launch_type,
-                details.capacity_provider_strategy.as_deref(),
-                &running,
-            )?,
-            instances => Where::Instances(instances),
-        };
-        let network = details.network_configuration.as_ref();
-        let network = network.and_then(|network| network.awsvpc_configuration.as_ref());
-        let preferred = network.and_then(|network| in_zone(tx, scope, network, start.zone.as_deref()));
-        let propagated = match settings.propagate_tags {
-            Some(ecs::PropagateTags::TaskDefinition) => Some(&definition.tags),
-            Some(ecs::PropagateTags::Service) => Some(&service.tags),
-            _ => None,
-        };
-        let managed = (settings.enable_ecs_managed_tags == Some(true))
-            .then_some((service.cluster.as_str(), Some(service.name.as_str())));
-        let set = tx.view().get::<TaskSet>(scope, &revision.key());
-        let own = set.map(|set| set.tags.clone()).unwrap_or_default();
-        let tags = launch::task_tags(propagated, &own, managed)?;
-        let group = service.group();
-        let launch = Launch {
-            scope,
-            cluster: &cluster,
-            definition: &definition,
-            count: start.count as usize,
-            place,
-            network: preferred.as_ref().or(network),
-            overrides: &AwsJson(ecs::TaskOverride::default()),
-            constraints: settings.placement_constraints.as_deref().unwrap_or_default(),
-            strategies: settings.placement_strategy.as_deref().unwrap_or_default(),
-            group: Some(&group),
-            started_by: Some(&start.deployment),
-            tags: &tags,
-            enable_execute_command: settings.enable_execute_command == Some(true),
-            platform_version: details.platform_version.as_deref().filter(|version| *version != "LATEST"),
-            load_balanced: snapshot::is_balanced(&revision),
-        };
-        launch::launch(tx, self.services, &launch, self.now, &mut self.services.ids())
     }
 
     /// What ended with the plan, and the weights of the traffic.
@@ -336,37 +282,4 @@ impl<'a> Attempt<'a> {
             self.service.deleted_at = Some(self.now);
         }
     }
-}
-
-/// How many living tasks each capacity provider has.
-fn running(records: &[Arc<Task>]) -> BTreeMap<String, u32> {
-    use crate::services::ecs::records::DesiredStatus;
-    let mut running = BTreeMap::new();
-    for record in records.iter().filter(|record| record.desired_status == DesiredStatus::Running) {
-        if let Some(provider) = &record.capacity_provider {
-            *running.entry(provider.clone()).or_default() += 1;
-        }
-    }
-    running
-}
-
-/// The network with the subnets of that zone alone, when there are any.
-fn in_zone(
-    tx: &Tx,
-    scope: &Scope,
-    network: &ecs::AwsVpcConfiguration,
-    zone: Option<&str>,
-) -> Option<ecs::AwsVpcConfiguration> {
-    let zone = zone?;
-    let subnets: Vec<String> = network
-        .subnets
-        .iter()
-        .flatten()
-        .filter(|id| {
-            let subnet = tx.view().get::<crate::services::ec2::records::Subnet>(scope, id);
-            subnet.is_some_and(|subnet| subnet.availability_zone == zone)
-        })
-        .cloned()
-        .collect();
-    (!subnets.is_empty()).then(|| ecs::AwsVpcConfiguration { subnets: Some(subnets), ..network.clone() })
 }

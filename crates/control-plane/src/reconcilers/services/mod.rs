@@ -3,6 +3,7 @@
 
 mod carry;
 mod snapshot;
+mod starting;
 mod targets;
 mod weights;
 

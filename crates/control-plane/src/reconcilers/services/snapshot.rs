@@ -28,8 +28,13 @@ use crate::services::{
     elbv2::health::State,
 };
 
-/// What was asked for.
-pub fn service(view: &View, scope: &Scope, record: &Service) -> deployment::Service {
+/// What was asked for. `eligible`: the instances of a DAEMON service.
+pub fn service(
+    view: &View,
+    scope: &Scope,
+    record: &Service,
+    eligible: Option<Vec<String>>,
+) -> deployment::Service {
     let settings = &record.settings.0;
     let given = settings.deployment_configuration.clone().unwrap_or_default();
     let daemon = record.is_daemon();
@@ -44,9 +49,9 @@ pub fn service(view: &View, scope: &Scope, record: &Service) -> deployment::Serv
             ServiceStatus::Draining | ServiceStatus::Inactive => deployment::ServiceStatus::Draining,
         },
         desired_count: record.desired_count,
-        scheduling: match daemon {
-            false => Scheduling::Replica,
-            true => Scheduling::Daemon { eligible: eligible(view, scope, record, primary.as_deref()) },
+        scheduling: match eligible {
+            None => Scheduling::Replica,
+            Some(eligible) => Scheduling::Daemon { eligible },
         },
         controller: match record.controller() {
             ecs::DeploymentControllerType::Ecs => Controller::Ecs,
@@ -61,15 +66,6 @@ pub fn service(view: &View, scope: &Scope, record: &Service) -> deployment::Serv
             == Some(ecs::AvailabilityZoneRebalancing::Enabled),
         zones: zones(view, scope, record, primary.as_deref()),
     }
-}
-
-/// The instances of a DAEMON service.
-fn eligible(view: &View, scope: &Scope, record: &Service, _primary: Option<&Revision>) -> Vec<String> {
-    let instances = view.scan_prefix::<ContainerInstance>(scope, &format!("{}/", record.cluster));
-    instances
-        .filter(|(_, instance)| instance.status == InstanceStatus::Active)
-        .map(|(_, instance)| instance.id.clone())
-        .collect()
 }
 
 /// The zones that tasks can be in: those of the subnets, else those of the cluster's instances.

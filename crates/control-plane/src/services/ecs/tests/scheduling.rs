@@ -11,33 +11,33 @@ use crate::{
     services::ecs::records::{DesiredStatus, Task},
 };
 
-const SECOND: i64 = 1000;
+pub const SECOND: i64 = 1000;
 /// Looks that anything here settles within.
 const MOST_LOOKS: usize = 60;
 
 /// What becomes of tasks that are to run.
 #[derive(Clone, Copy, PartialEq)]
-enum Node {
+pub enum Node {
     Works,
     /// No image can be pulled.
     Broken,
 }
 
 impl Fixture {
-    fn tasks_of(&self, name: &str) -> Vec<Arc<Task>> {
+    pub fn tasks_of(&self, name: &str) -> Vec<Arc<Task>> {
         let key = format!("default/{name}");
         self.services
             .state
             .read(|view| view.by_index::<Task>(&scope(), "service", &key).map(|(_, task)| task).collect())
     }
 
-    async fn look(&self, name: &str) {
+    pub async fn look(&self, name: &str) {
         let key = format!("default/{name}");
         look_at(&self.services, None, &scope(), &key, false, self.now()).await.unwrap();
     }
 
     /// Does what a node does with what it was told.
-    async fn node(&self, name: &str, node: impl Fn(&Task) -> Node) {
+    pub async fn node(&self, name: &str, node: impl Fn(&Task) -> Node) {
         for task in self.tasks_of(name) {
             let arn = task.arn(&scope());
             let sequence = task.state.sequence + 1;
@@ -83,14 +83,14 @@ impl Fixture {
         self.until(name, |_| Node::Works, is_stable).await
     }
 
-    async fn told(&self, name: &str) -> Vec<String> {
+    pub async fn told(&self, name: &str) -> Vec<String> {
         let events = self.service(name).await.events.unwrap();
         events.into_iter().rev().map(|event| event.message.unwrap()).collect()
     }
 }
 
 /// As the waiter has it, and the deployment has completed.
-fn is_stable(service: &ecs::Service) -> bool {
+pub fn is_stable(service: &ecs::Service) -> bool {
     let deployments = service.deployments.as_deref().unwrap();
     deployments.len() == 1
         && service.running_count == service.desired_count
@@ -329,4 +329,31 @@ async fn an_external_services_sets_have_their_share() {
     crate::services::ecs::services::task_sets::delete(fixture.call(), delete).await.unwrap();
     let gone = |service: &ecs::Service| service.task_sets.as_ref().unwrap().is_empty();
     assert_eq!(fixture.until("web", |_| Node::Works, gone).await.running_count, Some(0));
+}
+
+#[tokio::test]
+async fn the_leader_reconciles_by_itself_and_a_deposed_one_writes_nothing() {
+    let fixture = fixture().await;
+    fixture.register(fargate("app")).await.unwrap();
+    let store = || fixture.services.state.store().clone();
+    let campaign = || state_store::Leadership::campaign(store(), "reconcilers", "this", 10);
+    let deposed = campaign().await.unwrap();
+    let leads = tokio::spawn(crate::reconcilers::run(fixture.services.clone(), "this".to_owned()));
+    let mut changes = fixture.services.state.watch::<Task>();
+    fixture.create_service(service(&fixture, "web", 2)).await.unwrap();
+    while fixture.tasks_of("web").len() < 2 {
+        tokio::time::timeout(std::time::Duration::from_secs(20), changes.next())
+            .await
+            .expect("tasks")
+            .unwrap();
+    }
+    leads.abort();
+    let more = ecs::UpdateServiceRequest { desired_count: Some(4), ..updated("web") };
+    fixture.update_service(more).await.unwrap();
+    let fence = deposed.fence().clone();
+    let refused =
+        look_at(&fixture.services, Some(&fence), &scope(), "default/web", false, fixture.now()).await;
+    let error = refused.expect_err("another leads");
+    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<state_store::StateError>());
+    assert!(matches!(cause, Some(state_store::StateError::NotLeader)), "{error:?}");
 }
