@@ -2,6 +2,7 @@
 
 mod account_settings;
 mod attributes;
+mod balanced;
 mod cluster;
 mod container_rules;
 mod definition_rules;
