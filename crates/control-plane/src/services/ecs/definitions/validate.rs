@@ -13,7 +13,10 @@ use aws_shapes_ecs::{
 use super::{containers, sizes};
 use crate::{
     gateway::ApiError,
-    services::ecs::names::{self, client},
+    services::ecs::{
+        names::{self, client},
+        placing,
+    },
 };
 
 /// The most containers of a task definition.
@@ -132,6 +135,9 @@ fn check_placement(request: &RegisterTaskDefinitionRequest, on_fargate: bool) ->
         return Err(client(format!(
             "A task definition can hold {MOST_CONSTRAINTS} placement constraints at most."
         )));
+    }
+    for constraint in constraints {
+        placing::of_definition(constraint).map_err(|error| client(error.message))?;
     }
     Ok(())
 }

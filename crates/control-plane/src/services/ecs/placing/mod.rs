@@ -8,8 +8,6 @@ mod fleets;
 mod needs;
 mod rules;
 mod shapes;
-#[cfg(test)]
-mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,7 +19,7 @@ use vocabulary::{Ids, Scope, Timestamp};
 
 pub use fleets::Fleets;
 pub use needs::Needs;
-pub use rules::Rules;
+pub use rules::{Rules, of_definition};
 pub use shapes::remaining;
 
 use super::{

@@ -210,6 +210,13 @@ fn on_fargate(
     ids: &mut impl Ids,
 ) -> Result<Task, ApiError> {
     check(launch, LaunchType::Fargate)?;
+    let refused = |what: &str| Err(invalid(format!("Tasks on FARGATE do not support {what}.")));
+    if !launch.constraints.is_empty() {
+        return refused("placement constraints");
+    }
+    if !launch.strategies.is_empty() {
+        return refused("placement strategies");
+    }
     let shape = &launch.definition.definition.0;
     let (cpu, memory) = fargate_size(launch)?;
     let storage = storage(launch, shape)?;

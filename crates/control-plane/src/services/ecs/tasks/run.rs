@@ -62,18 +62,6 @@ pub async fn run(call: Call, input: RunTaskRequest) -> Result<RunTaskResponse, A
     {
         return Err(invalid("Specify either a launch type or a capacity provider strategy, not both."));
     }
-    let on_instances = input.launch_type.is_some_and(|launch_type| launch_type != ecs::LaunchType::Fargate);
-    let placed = |given: bool, what: &str| {
-        if given && !on_instances {
-            return Err(invalid(format!("Tasks on FARGATE do not support {what}.")));
-        }
-        Ok(())
-    };
-    placed(
-        input.placement_constraints.as_ref().is_some_and(|given| !given.is_empty()),
-        "placement constraints",
-    )?;
-    placed(input.placement_strategy.as_ref().is_some_and(|given| !given.is_empty()), "placement strategies")?;
     if input.volume_configurations.as_ref().is_some_and(|given| !given.is_empty()) {
         return Err(ApiError::undeclared(
             "NotImplemented",

@@ -177,3 +177,105 @@ async fn starting_on_an_instance_without_an_agent_is_a_failure() {
     assert_eq!(reasons, [(arn, "AGENT".to_owned()), (unknown, "MISSING".to_owned())]);
     assert_eq!(answer.tasks, Some(vec![]));
 }
+
+#[tokio::test]
+async fn instances_are_listed_by_expressions() {
+    let fixture = fixture().await;
+    let (first, second) = (
+        fixture.machine(placing::machine("us-east-1a")).await,
+        fixture.machine(placing::machine("us-east-1b")).await,
+    );
+    let list = async |filter: &str| {
+        let input = ecs::ListContainerInstancesRequest { filter: text(filter), ..Default::default() };
+        let answer = instances::list(fixture.call(), input).await?;
+        Ok(answer
+            .container_instance_arns
+            .unwrap()
+            .iter()
+            .map(|arn| last(&Some(arn.clone())))
+            .collect::<Vec<_>>())
+    };
+    assert_eq!(list("attribute:ecs.availability-zone == us-east-1a").await.unwrap(), [first.as_str()]);
+    assert_eq!(list("agentVersion < 1.80.0").await.unwrap(), [""; 0]);
+    set(&fixture, &second, ContainerInstanceStatus::Draining).await;
+    assert_eq!(list("attribute:ecs.availability-zone != us-east-1a").await.unwrap(), [second.as_str()]);
+    refused(list("attribute:a == 'b").await, INVALID, "Invalid filter: a quotation is not closed.");
+}
+
+#[tokio::test]
+async fn a_draining_instance_takes_no_tasks_but_those_that_are_told_to_start_there() {
+    let fixture = fixture().await;
+    let id = fixture.machine(placing::machine("us-east-1a")).await;
+    set(&fixture, &id, ContainerInstanceStatus::Draining).await;
+    let app = ecs::ContainerDefinition { memory: Some(64), ..container("app") };
+    let definition = ecs::RegisterTaskDefinitionRequest {
+        family: text("app"),
+        container_definitions: Some(vec![app]),
+        ..Default::default()
+    };
+    fixture.register(definition).await.unwrap();
+    let run = ecs::RunTaskRequest {
+        task_definition: text("app"),
+        launch_type: Some(ecs::LaunchType::Ec2),
+        ..Default::default()
+    };
+    refused(tasks::run::run(fixture.call(), run).await, INVALID, "No Container Instances were found");
+    let start = ecs::StartTaskRequest {
+        task_definition: text("app"),
+        container_instances: Some(vec![id]),
+        ..Default::default()
+    };
+    assert_eq!(tasks::run::start(fixture.call(), start).await.unwrap().tasks.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn deregistering_by_force_ends_the_tasks() {
+    let fixture = fixture().await;
+    let id = fixture.machine(placing::machine("us-east-1a")).await;
+    let app = ecs::ContainerDefinition { memory: Some(16), ..container("app") };
+    let definition = ecs::RegisterTaskDefinitionRequest {
+        family: text("app"),
+        container_definitions: Some(vec![app]),
+        ..Default::default()
+    };
+    fixture.register(definition).await.unwrap();
+    let run = || ecs::RunTaskRequest {
+        task_definition: text("app"),
+        launch_type: Some(ecs::LaunchType::Ec2),
+        count: Some(10),
+        ..Default::default()
+    };
+    let mut arns = Vec::new();
+    for _ in 0..3 {
+        arns.extend(fixture.run(run()).await.unwrap().into_iter().map(|task| task.task_arn.unwrap()));
+    }
+    refused(deregister(&fixture, &id, false).await, INVALID, "Found running tasks on the instance.");
+    assert_eq!(describe(&fixture, &id).await.status.as_deref(), Some("ACTIVE"), "nothing has changed");
+    let gone = deregister(&fixture, &id, true).await.unwrap();
+    assert_eq!((gone.status.as_deref(), gone.pending_tasks_count), (Some("INACTIVE"), Some(30)));
+    for arn in &arns {
+        let task = fixture.describe_task(arn).await.unwrap();
+        assert_eq!(task.last_status.as_deref(), Some("STOPPED"));
+        assert_eq!(task.stopped_reason.as_deref(), Some("Container instance deregistered forcibly by user"));
+    }
+    let left = fixture.services.state.view().count_all::<records::InstanceLoad>();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn agents_are_not_updated_from_here() {
+    let fixture = fixture().await;
+    let update = async |id: &str| {
+        let input = ecs::UpdateContainerAgentRequest { container_instance: text(id), ..Default::default() };
+        instances::update_agent(fixture.call(), input).await
+    };
+    let known = fixture.machine(placing::machine("us-east-1a")).await;
+    refused(
+        update(&known).await,
+        "NoUpdateAvailableException",
+        "no update available for your container agent",
+    );
+    let unknown = register(&fixture).await.container_instance_arn.unwrap();
+    refused(update(&unknown).await, "MissingVersionException", "unable to determine the current version");
+    refused(update(&"0".repeat(32)).await, INVALID, "is not registered");
+}

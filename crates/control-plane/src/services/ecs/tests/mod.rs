@@ -9,9 +9,11 @@ mod definition_rules;
 mod definition_versions;
 mod dispatching;
 mod instance;
+mod placing;
 mod protecting;
 mod reporting;
 mod running;
+mod scenarios;
 mod scheduling;
 mod service;
 mod specification;
@@ -24,7 +26,7 @@ use agent_protocol::state::{
 };
 use aws_shapes_ecs as ecs;
 
-use super::{clusters, definitions, instances, records, tasks};
+use super::{clusters, definitions, instances, names, records, tasks};
 use crate::{
     gateway::ApiError,
     services::{

@@ -1,1 +1,0 @@
-//! Placing through the handlers.
