@@ -34,6 +34,8 @@ pub struct Services {
     pub state: State,
     pub logs: logs::Logs,
     pub registry: Registry,
+    /// Callers and their policies.
+    pub holders: crate::authorization::Holders,
     pub page_tokens: PageTokens,
     pub settings: Settings,
     /// Ranges that the machine itself routes; default networks keep clear of them.

@@ -87,6 +87,7 @@ impl Fixture {
         let services = Arc::new(Services {
             logs: Logs::new(state.clone(), telemetry, tokens.clone()),
             registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
+            holders: Default::default(),
             state,
             page_tokens: tokens,
             settings: Settings {

@@ -1,0 +1,149 @@
+//! What must hold after every step, whatever has happened, and what must have come true in the end.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use deployment::Bounds;
+
+use super::{
+    super::*,
+    world::{KEY, SERVICE, World},
+};
+use crate::services::ecs::{
+    records::{DesiredStatus, Task},
+    services::records::ServiceEvents,
+};
+
+fn is_living(task: &Task) -> bool {
+    task.desired_status == DesiredStatus::Running && task.state.last_status <= TaskStatus::Running
+}
+
+/// Judged apart from the scheduler's own judgement: RUNNING, and its check has passed or it runs for 40 seconds.
+fn is_healthy(world: &World, task: &Task) -> bool {
+    let family = super::fleet::FAMILIES.into_iter().find(|family| family.name() == task.family).unwrap();
+    is_living(task)
+        && task.state.last_status == TaskStatus::Running
+        && match (family.is_checked(), task.state.health_status) {
+            (true, health) => health == HealthStatus::Healthy,
+            (false, _) => task.state.started_at.is_some_and(|at| at + Duration::from_secs(40) <= world.now()),
+        }
+}
+
+/// The tasks before the reconciler looked.
+pub struct Before {
+    tasks: Vec<Arc<Task>>,
+    healthy: BTreeSet<String>,
+}
+
+impl Before {
+    pub fn of(world: &World) -> Before {
+        let tasks = world.tasks();
+        let healthy =
+            tasks.iter().filter(|task| is_healthy(world, task)).map(|task| task.id.clone()).collect();
+        Before { tasks, healthy }
+    }
+
+    /// What one look has done, by its own doing.
+    pub fn compare(self, world: &World) {
+        let service = world.service_record().unwrap();
+        if service.status != crate::services::ecs::services::records::ServiceStatus::Active {
+            return;
+        }
+        let asked = service.settings.0.deployment_configuration.as_ref().unwrap();
+        let percent = |given: Option<i32>| u32::try_from(given.unwrap()).unwrap();
+        let configuration = deployment::Configuration {
+            minimum_healthy_percent: percent(asked.minimum_healthy_percent),
+            maximum_percent: percent(asked.maximum_percent),
+            ..Default::default()
+        };
+        let bounds = Bounds::new(service.desired_count, &configuration);
+        let after = world.tasks();
+        let living = |tasks: &[Arc<Task>]| tasks.iter().filter(|task| is_living(task)).count();
+        let (had, has) = (living(&self.tasks), living(&after));
+        assert!(
+            has <= had || has <= bounds.maximum as usize,
+            "{had} tasks became {has}, above the maximum of {}",
+            bounds.maximum
+        );
+        let remaining =
+            after.iter().filter(|task| is_living(task) && self.healthy.contains(&task.id)).count();
+        assert!(
+            remaining == self.healthy.len() || remaining >= bounds.minimum as usize,
+            "of {} tasks in good health {remaining} remain, fewer than the minimum of {}",
+            self.healthy.len(),
+            bounds.minimum
+        );
+        for task in &after {
+            let was = self.tasks.iter().find(|before| before.id == task.id);
+            if was.is_some_and(|was| is_living(was) && !is_living(task)) {
+                assert_eq!(task.state.stop_code.as_deref(), Some("ServiceSchedulerInitiated"));
+                assert!(task.state.stopped_reason.is_some());
+            }
+        }
+    }
+}
+
+/// After every step.
+pub async fn always(world: &mut World) {
+    let tasks = world.tasks();
+    let service = world.service_record().unwrap();
+    let there = tasks.iter().filter(|task| task.state.last_status != TaskStatus::Stopped);
+    // Every task that is not STOPPED has its interface, and nothing else has one.
+    let interfaces =
+        world.fixture.services.state.read(|view| view.count_all::<ec2::records::NetworkInterface>());
+    assert_eq!(interfaces, there.clone().count(), "interfaces leak, or tasks lack theirs");
+    // No task of a deployment that is over.
+    let known: BTreeSet<&str> = service.state.deployments.iter().map(|it| it.id.as_str()).collect();
+    for task in there {
+        let of = task.started_by.as_deref().unwrap();
+        assert!(known.contains(of), "{} is a task of {of}, which is over", task.id);
+    }
+    let primaries =
+        service.state.deployments.iter().filter(|it| it.status == deployment::DeploymentStatus::Primary);
+    assert!(primaries.count() == 1 || service.state.deployments.is_empty());
+    events(world);
+}
+
+/// Newest first, no more than a hundred, none twice.
+fn events(world: &World) {
+    let kept = world.fixture.services.state.read(|view| view.get::<ServiceEvents>(&scope(), KEY));
+    let Some(kept) = kept else { return };
+    assert!(kept.events.len() <= 100);
+    let ids: BTreeSet<&str> = kept.events.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids.len(), kept.events.len(), "an event twice");
+    assert!(
+        kept.events
+            .iter()
+            .zip(kept.events.iter().skip(1))
+            .all(|(newer, older)| newer.created_at >= older.created_at)
+    );
+}
+
+/// As the waiter `services-stable` has it, and the deployment is over.
+pub fn is_settled(service: &ecs::Service) -> bool {
+    let deployments = service.deployments.as_deref().unwrap();
+    deployments.len() == 1
+        && service.running_count == service.desired_count
+        && service.pending_count == Some(0)
+        && deployments[0].rollout_state == Some(ecs::DeploymentRolloutState::Completed)
+}
+
+/// What was acknowledged has come true.
+pub async fn fulfilled(world: &mut World) {
+    let service = world.fixture.service(SERVICE).await;
+    let desired = i32::try_from(world.acknowledged).unwrap();
+    assert_eq!((service.desired_count, service.running_count), (Some(desired), Some(desired)));
+    let running: Vec<_> = world.tasks().into_iter().filter(|task| is_living(task)).collect();
+    assert_eq!(running.len(), world.acknowledged as usize);
+    assert!(running.iter().all(|task| task.family == "good" && is_healthy(world, task)));
+    let told = service.events.unwrap();
+    let completed =
+        told.iter().position(|event| event.message.as_deref().unwrap().ends_with("deployment completed."));
+    assert!(completed.is_some(), "{told:#?}");
+}
+
+/// Of a service that was deleted.
+pub fn nothing_left(world: &World) {
+    assert!(world.tasks().iter().all(|task| task.state.last_status == TaskStatus::Stopped));
+    let (_, interfaces, claims) = world.fixture.left_behind();
+    assert_eq!((interfaces, claims), (0, 0));
+}

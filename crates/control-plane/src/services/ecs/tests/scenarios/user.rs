@@ -1,0 +1,182 @@
+//! What users ask for, and what they do to tasks and machines.
+
+use super::{
+    super::{
+        service::{service, updated},
+        *,
+    },
+    fleet::{FAMILIES, Family, Fleet},
+    world::{KEY, Kind, SERVICE, World, short},
+};
+use crate::services::ecs::services::{deployments, update};
+
+/// How many wishes a scenario has.
+pub const WISHES: usize = 12;
+
+/// The definitions, and the service.
+pub async fn begin(world: &mut World) {
+    for family in FAMILIES {
+        let mut definition = fargate(family.name());
+        if family.is_checked() {
+            let container = &mut definition.container_definitions.as_mut().unwrap()[0];
+            container.health_check = Some(ecs::HealthCheck {
+                command: Some(vec!["CMD-SHELL".to_owned(), "true".to_owned()]),
+                ..Default::default()
+            });
+        }
+        world.fixture.register(definition).await.unwrap();
+    }
+    let count = 1 + world.random.below(6);
+    let family = world.random.pick(&[Family::Good, Family::Plain, Family::Slow]);
+    let mut input = service(&world.fixture, SERVICE, i32::try_from(count).unwrap());
+    input.task_definition = text(family.name());
+    input.network_configuration =
+        Some(network(&subnets(world).iter().map(String::as_str).collect::<Vec<_>>()));
+    let configuration = configuration(world);
+    input.availability_zone_rebalancing = Some(rebalancing(&configuration));
+    input.deployment_configuration = Some(configuration);
+    world.fixture.create_service(input).await.unwrap();
+    world.acknowledged = u32::try_from(count).unwrap();
+    world.tell(|| format!("a service of {count} {family:?}"));
+    world.after_change();
+}
+
+fn subnets(world: &World) -> Vec<String> {
+    world
+        .fixture
+        .services
+        .state
+        .read(|view| view.scan::<ec2::records::Subnet>(&scope()).map(|(id, _)| id.to_owned()).collect())
+}
+
+fn configuration(world: &mut World) -> ecs::DeploymentConfiguration {
+    let (minimum, maximum) =
+        world.random.pick(&[(100, 200), (100, 150), (50, 200), (50, 100), (0, 100), (0, 200), (75, 125)]);
+    ecs::DeploymentConfiguration {
+        // With few tasks 150 % and 125 % may be no more than 100 %.
+        minimum_healthy_percent: Some(if maximum < 200 { minimum.min(50) } else { minimum }),
+        maximum_percent: Some(maximum),
+        deployment_circuit_breaker: Some(ecs::DeploymentCircuitBreaker {
+            enable: Some(world.random.chance(80)),
+            rollback: Some(world.random.chance(80)),
+            ..Default::default()
+        }),
+        strategy: match world.kind {
+            Kind::Rolling => None,
+        },
+        ..Default::default()
+    }
+}
+
+/// Tasks are moved between zones where the maximum allows it.
+fn rebalancing(configuration: &ecs::DeploymentConfiguration) -> ecs::AvailabilityZoneRebalancing {
+    match configuration.maximum_percent {
+        Some(maximum) if maximum > 100 => ecs::AvailabilityZoneRebalancing::Enabled,
+        _ => ecs::AvailabilityZoneRebalancing::Disabled,
+    }
+}
+
+async fn ask(world: &mut World, input: ecs::UpdateServiceRequest) {
+    let asked = update::update(world.fixture.call(), input).await.unwrap().service.unwrap();
+    world.acknowledged = u32::try_from(asked.desired_count.unwrap()).unwrap();
+    world.after_change();
+}
+
+/// Something at random.
+pub async fn wish(world: &mut World) {
+    let choice = world.random.below(100);
+    match choice {
+        0..22 => {
+            let count = i32::try_from(world.random.below(9)).unwrap();
+            world.tell(|| format!("scale to {count}"));
+            ask(world, ecs::UpdateServiceRequest { desired_count: Some(count), ..updated(SERVICE) }).await;
+        }
+        22..50 => {
+            let family = world.random.pick(&FAMILIES);
+            world.tell(|| format!("deploy {family:?}"));
+            let input = ecs::UpdateServiceRequest {
+                task_definition: text(family.name()),
+                force_new_deployment: Some(true),
+                ..updated(SERVICE)
+            };
+            ask(world, input).await;
+        }
+        50..56 => {
+            let configuration = configuration(world);
+            world.tell(|| format!("configure {configuration:?}"));
+            let input = ecs::UpdateServiceRequest {
+                availability_zone_rebalancing: Some(rebalancing(&configuration)),
+                deployment_configuration: Some(configuration),
+                ..updated(SERVICE)
+            };
+            ask(world, input).await;
+        }
+        56..66 => stop_a_task(world).await,
+        66..78 => kill_a_task(world),
+        78..84 => {
+            world.tell(|| "the machine loses everything".to_owned());
+            Fleet::lose_all(world);
+        }
+        84..92 => world.end_and_begin_again().await,
+        _ => stop_deployment(world).await,
+    }
+}
+
+async fn stop_a_task(world: &mut World) {
+    let tasks = world.tasks();
+    let living: Vec<_> =
+        tasks.iter().filter(|task| task.state.last_status < TaskStatus::Deactivating).collect();
+    if living.is_empty() {
+        return;
+    }
+    let arn = living[world.random.below(living.len())].arn(&scope());
+    world.tell(|| format!("a user stops {}", short(&arn)));
+    world.fixture.stop(&arn, None).await.unwrap();
+    world.after_change();
+}
+
+fn kill_a_task(world: &mut World) {
+    let running = world.fleet.running();
+    if !running.is_empty() {
+        let id = running[world.random.below(running.len())].clone();
+        world.tell(|| format!("{} ends by itself", short(&id)));
+        Fleet::happens(world, &id, super::fleet::Next::End);
+    }
+}
+
+/// Takes the deployment under way back, or leaves it where it is.
+async fn stop_deployment(world: &mut World) {
+    let input = ecs::ListServiceDeploymentsRequest { service: text(SERVICE), ..Default::default() };
+    let listed = deployments::list(world.fixture.call(), input).await.unwrap().service_deployments.unwrap();
+    let arn = listed[0].service_deployment_arn.clone();
+    let stop_type = world
+        .random
+        .pick(&[ecs::StopServiceDeploymentStopType::Rollback, ecs::StopServiceDeploymentStopType::Abort]);
+    let input = ecs::StopServiceDeploymentRequest { service_deployment_arn: arn, stop_type: Some(stop_type) };
+    match deployments::stop(world.fixture.call(), input).await {
+        Ok(_) => world.tell(|| format!("{stop_type:?} the deployment")),
+        // Nothing is under way, or there is nothing to go back to.
+        Err(error) => assert!(["ConflictException", INVALID].contains(&&*error.code), "{error:?}"),
+    }
+    world.after_change();
+}
+
+/// What must come true.
+pub async fn last_wish(world: &mut World) {
+    let count = i32::try_from(world.random.below(9)).unwrap();
+    world.tell(|| format!("at last: {count} good ones"));
+    let input = ecs::UpdateServiceRequest {
+        desired_count: Some(count),
+        task_definition: text(Family::Good.name()),
+        force_new_deployment: Some(true),
+        ..updated(SERVICE)
+    };
+    ask(world, input).await;
+}
+
+pub async fn delete(world: &mut World) {
+    world.tell(|| "delete the service".to_owned());
+    world.fixture.delete_service(SERVICE, true).await.unwrap();
+    assert!(world.service_record().is_some(), "{KEY}");
+    world.after_change();
+}
