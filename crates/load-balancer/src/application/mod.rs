@@ -157,9 +157,8 @@ impl ApplicationPlane {
     /// Brings listeners and targets to a configuration and the health that is known. When it returns, every new request is decided by
     /// them. Also called when only health has changed. Answers what could not be opened: it is tried again with the next call.
     pub(crate) async fn apply(&mut self, configuration: &Configuration, health: &HealthMap) -> Vec<Closed> {
-        self.state.follow_targets(configuration, health);
-        let all_open = self.generation == Some(configuration.generation);
-        if all_open {
+        let leaving = self.state.follow_targets(configuration, health);
+        if self.generation == Some(configuration.generation) {
             return Vec::new();
         }
         let make_tls = |balancer: &routing::config::LoadBalancer, listener: &routing::config::Listener| {
@@ -200,6 +199,8 @@ impl ApplicationPlane {
             }
         }
         self.tell(Arc::new(listeners), opened).await;
+        // Not before every thread knows who is there instead.
+        leaving.leave();
         // What could not be opened is tried again.
         self.generation = closed.is_empty().then_some(configuration.generation);
         closed
@@ -280,8 +281,27 @@ fn carry(
     }
 }
 
+/// Targets that are to get nothing any more.
+struct Leaving {
+    draining: Vec<(Arc<TargetState>, bool)>,
+    gone: Vec<Arc<TargetState>>,
+}
+
+impl Leaving {
+    fn leave(self) {
+        for (target, draining) in self.draining {
+            target.draining.store(draining, Ordering::Release);
+        }
+        // The control plane lets a target go when its draining is over.
+        for target in self.gone {
+            target.cut.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl State {
-    fn follow_targets(&mut self, configuration: &Configuration, health: &HealthMap) {
+    fn follow_targets(&mut self, configuration: &Configuration, health: &HealthMap) -> Leaving {
+        let mut leaving = Leaving { draining: Vec::new(), gone: Vec::new() };
         let mut left = std::mem::take(&mut self.targets);
         let mut draining = std::mem::take(&mut self.draining_until);
         let groups = configuration.target_groups.iter();
@@ -303,20 +323,18 @@ impl State {
                         self.next_number += 1;
                         Arc::new(TargetState::new(&place, target, self.next_number, self.origin))
                     });
-                state.draining.store(target.draining, Ordering::Release);
                 if target.draining {
                     let delay = Duration::from_secs(group.attributes.deregistration_delay_seconds.into());
                     let until = draining.remove(&place).unwrap_or_else(|| Instant::now() + delay);
                     self.draining_until.insert(place.clone(), until);
                 }
                 state.set_health(health.get(&place).copied().unwrap_or(HealthState::Initial));
+                leaving.draining.push((Arc::clone(&state), target.draining));
                 self.targets.insert(place, state);
             }
         }
-        // The control plane lets a target go when its draining is over.
-        for target in left.values() {
-            target.cut.store(true, Ordering::Relaxed);
-        }
+        leaving.gone.extend(left.into_values());
+        leaving
     }
 }
 

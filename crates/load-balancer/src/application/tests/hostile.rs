@@ -48,7 +48,7 @@ async fn smuggled_requests_are_refused_and_reach_nobody() {
     refused(&bench, b"GET / HTTP/1.1\r\n\r\n", 400).await;
     refused(&bench, b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505).await;
     refused(&bench, b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405).await;
-    refused(&bench, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400).await;
+    refused(&bench, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505).await;
     let nobody = tokio::time::timeout(std::time::Duration::ZERO, origin.listener.accept()).await;
     assert!(nobody.is_err(), "a target was reached");
     assert_eq!(bench.count(Counter::NonCompliant), 20);

@@ -141,6 +141,7 @@ async fn framing_is_fitted_to_what_the_client_speaks() {
     // No body at all, whatever the head says.
     let mut client = bench.connect().await;
     client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut target = origin.accept().await;
     target.head().await;
     target.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
     assert_eq!(header(&client.head().await, "Content-Length"), Some("10"));
