@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     agents::door,
+    authorization::{self, Origin},
     services::{Services, now},
 };
 

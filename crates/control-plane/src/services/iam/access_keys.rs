@@ -52,6 +52,9 @@ pub struct Session {
     pub transitive_tags: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
+    /// Of a federated user's session: the unique id of the user who handed it out; none for the account's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
 }
 
 impl Session {

@@ -1,5 +1,5 @@
 //! Identity and Access Management: who there is in an account, and which policies they have. What the policies mean for a
-//! request is not decided here.
+//! request is decided in `authorization`.
 
 mod absent;
 pub mod access_keys;
@@ -11,13 +11,13 @@ mod context_keys;
 mod details;
 mod errors;
 mod groups;
-mod inline;
+pub mod inline;
 mod instance_profiles;
 mod keys;
 mod logins;
 pub mod names;
 mod oidc;
-mod policies;
+pub mod policies;
 pub mod policy_document;
 pub mod records;
 mod roles;
@@ -27,6 +27,8 @@ pub mod trust;
 mod users;
 mod versions;
 
+#[cfg(test)]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -146,6 +146,7 @@ pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeR
         tags: passed_tags(input.tags)?,
         transitive_tags: input.transitive_tag_keys.unwrap_or_default(),
         source_identity: input.source_identity,
+        issuer: None,
     };
     let (mut ids, caller) = (call.services.ids(), &call.principal);
     let (credentials, source_identity) = call

@@ -67,7 +67,9 @@ pub async fn get_federation_token(
     long_lived(&call, "GetFederationToken")?;
     let (account, name) = (&call.principal.account, input.name.unwrap_or_default());
     let (policy, policy_arns) = passed_policies(input.policy, input.policy_arns)?;
-    let session = Session { policy, policy_arns, tags: passed_tags(input.tags)?, ..Session::default() };
+    let issuer = Some(call.principal.user_id.clone()).filter(|_| !call.principal.arn.ends_with(":root"));
+    let tags = passed_tags(input.tags)?;
+    let session = Session { policy, policy_arns, tags, issuer, ..Session::default() };
     let packed_policy_size = session.policy.as_deref().map(packed_percent);
     let principal = (format!("arn:aws:sts::{account}:federated-user/{name}"), format!("{account}:{name}"));
     let duration = duration(&call, input.duration_seconds);

@@ -59,6 +59,7 @@ impl Fixture {
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
         let services = Arc::new(Services {
+            holders: Default::default(),
             logs: Logs::new(state.clone(), telemetry, tokens.clone()),
             registry: Registry::new(
                 Catalog::new(state.clone()),

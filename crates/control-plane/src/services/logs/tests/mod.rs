@@ -66,6 +66,7 @@ impl Fixture {
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
         let catalog = Catalog::new(state.clone());
         Arc::new(Services {
+            holders: Default::default(),
             logs: Logs::new(state.clone(), telemetry, tokens.clone()),
             registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
             state,
