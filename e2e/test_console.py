@@ -375,6 +375,8 @@ def test_another_account_and_region(platform, browser):
 def test_the_strict_door_wants_a_key_and_gets_signatures(platform):
     iam = platform.client("iam")
     iam.create_user(UserName="console")
+    everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    iam.put_user_policy(UserName="console", PolicyName="all", PolicyDocument=json.dumps(everything))
     key = iam.create_access_key(UserName="console")["AccessKey"]
     door = f"http://169.254.170.2:{platform.port}"
     # Over plain HTTP a browser signs only where it trusts the page; here it is told to.
@@ -406,6 +408,7 @@ def test_the_strict_door_wants_a_key_and_gets_signatures(platform):
     finally:
         browser.close()
         iam.delete_access_key(UserName="console", AccessKeyId=key["AccessKeyId"])
+        iam.delete_user_policy(UserName="console", PolicyName="all")
         iam.delete_user(UserName="console")
 
 

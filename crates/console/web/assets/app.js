@@ -7,7 +7,7 @@ import { Router, path } from "./lib/router.js";
 import { remember, session } from "./lib/session.js";
 import { listenToKeys } from "./shell/keys.js";
 import { frame } from "./shell/frame.js";
-import { signIn } from "./shell/sign-in.js";
+import { because, signIn } from "./shell/sign-in.js";
 import { loading, notice } from "./lib/parts.js";
 import { routes } from "./routes.js";
 
@@ -142,7 +142,8 @@ async function start() {
   live.restart();
 }
 
-addEventListener("longshore:key-needed", () => {
+addEventListener("longshore:key-needed", ({ detail }) => {
+  if (session.accessKey || !detail) because(detail);
   remember({ strict: true });
   draw();
 });

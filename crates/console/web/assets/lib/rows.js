@@ -77,8 +77,8 @@ export function targetTable(targets, empty) {
     { name: "Health", cell: ({ TargetHealth }) => badge(TargetHealth.State) },
     { name: "Reason", cell: ({ TargetHealth }) => TargetHealth.Reason && h("code", null, TargetHealth.Reason) },
     { name: "What was seen", wide: true, cell: ({ TargetHealth }) => TargetHealth.Description },
-    { name: "Zone", cell: ({ Target }) => Target.AvailabilityZone },
-  ], targets, { key: ({ Target }) => `${Target.Id}:${Target.Port}`, label: "Targets", empty });
+    targets.some(({ Target }) => Target.AvailabilityZone) && { name: "Zone", cell: ({ Target }) => Target.AvailabilityZone },
+  ].filter(Boolean), targets, { key: ({ Target }) => `${Target.Id}:${Target.Port}`, label: "Targets", empty });
 }
 
 export const targetGroupName = (arn) => tail(arn.split(":targetgroup/")[1]?.split("/")[0] ?? arn);

@@ -10,6 +10,11 @@ const values = { accessKey: "", secret: "", token: "" };
 let error;
 let busy = false;
 
+/** Why a key is asked for, when one was refused. */
+export function because(refused) {
+  error = refused ?? undefined;
+}
+
 export function signIn(start) {
   const submit = async (event) => {
     event.preventDefault();

@@ -5,13 +5,14 @@ import { h } from "../lib/dom.js";
 import { clusterName, clusters, services, taskId, tasks } from "../lib/ecs.js";
 import { badge, card, command, empty, heading, linkButton, meter, notice, table, time } from "../lib/parts.js";
 import { path } from "../lib/router.js";
-import { linked, plainEvent } from "../lib/rows.js";
+import { linked, plainEvent, rollout } from "../lib/rows.js";
 import { count, familyRevision, shortId } from "../lib/text.js";
 import { list } from "../lib/xml.js";
 
 /** Clusters whose tasks and events are read: beyond these an overview is none. */
 const MOST_CLUSTERS = 12;
 const MOST_EVENTS = 14;
+const MOST_SERVICES = 8;
 
 async function load({ signal }) {
   const [found, repositories, balancers] = await Promise.all([
@@ -46,6 +47,17 @@ function happened({ tasks, services }) {
   return [...ofTasks, ...ofServices].filter(Boolean).sort((a, b) => b.at - a.at).slice(0, MOST_EVENTS);
 }
 
+/** Those that are on the way somewhere come first. */
+function servicesTable(services) {
+  const moving = (service) => service.runningCount !== service.desiredCount || (service.deployments ?? []).length > 1;
+  const rows = [...services].sort((a, b) => Number(moving(b)) - Number(moving(a))).slice(0, MOST_SERVICES);
+  return table([
+    { name: "Service", cell: (one) => h("a", { href: path("clusters", clusterName(one.clusterArn), "services", one.serviceName) }, one.serviceName) },
+    { name: "Running of desired", cell: (one) => meter(one.runningCount, one.desiredCount, one.pendingCount) },
+    { name: "Deployment", cell: (one) => rollout(one) },
+  ], rows, { key: (one) => one.serviceArn, label: "Services" });
+}
+
 const tile = (name, value, href, more) => h("a", { class: "tile", href, key: name }, h("span", { class: "tile-name" }, name), h("span", { class: "tile-value" }, value), h("span", { class: "tile-more" }, more));
 
 function render({ data }) {
@@ -62,7 +74,7 @@ function render({ data }) {
       tile("Repositories", data.repositories.value.length, path("repositories"), "in the registry here"),
       tile("Load balancers", data.balancers.error ? "—" : balancers.length, path("load-balancers"), data.balancers.error?.isMissing ? "not there yet" : `${balancers.filter(({ State }) => State?.Code === "active").length} active`)),
     h("div", { class: "columns", key: "columns" },
-      card("Clusters", { flush: true, key: "clusters" },
+      h("div", { class: "stack", key: "left" }, card("Clusters", { flush: true, key: "clusters" },
         table([
           { name: "Cluster", cell: (cluster) => h("a", { href: path("clusters", cluster.clusterName) }, cluster.clusterName) },
           { name: "Tasks", cell: (cluster) => meter(cluster.runningTasksCount, cluster.runningTasksCount + cluster.pendingTasksCount, cluster.pendingTasksCount) },
@@ -72,6 +84,7 @@ function render({ data }) {
           key: (cluster) => cluster.clusterArn, label: "Clusters",
           empty: empty("No cluster yet", "A cluster is where tasks run. On this machine it needs nothing but a name:", "aws ecs create-cluster --cluster-name lab", linkButton("Create a cluster", path("create-cluster"), "primary")),
         })),
+        data.services.length > 0 && card("Services", { flush: true, key: "services" }, servicesTable(data.services))),
       card("What happened", { key: "events" },
         events.length === 0
           ? empty("Nothing has happened yet", "Tasks and services that start, stop or fail are listed here as they do.")

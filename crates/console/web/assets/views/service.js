@@ -52,7 +52,7 @@ function actions(context) {
 
 function deployments(service) {
   return table([
-    { name: "Deployment", cell: (one) => h("span", { class: "mono" }, one.id) },
+    { name: "Deployment", cell: (one) => h("span", { class: "mono", title: one.id }, tail(one.id)) },
     { name: "Status", cell: (one) => badge(one.status, words(one.status), one.status === "PRIMARY" ? "good" : one.status === "ACTIVE" ? "busy" : "idle") },
     { name: "Rollout", cell: (one) => one.rolloutState && badge(one.rolloutState) },
     { name: "Definition", cell: (one) => familyRevision(one.taskDefinition) },
