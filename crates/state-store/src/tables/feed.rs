@@ -143,6 +143,9 @@ impl Feed {
             applied.extend(working.apply(&self.kinds, event)?);
         }
         working.revision = batch.revision;
+        for change in &applied {
+            working.tables[change.kind].changed = batch.revision;
+        }
         self.publish(working, Delivery::changes(applied));
         Ok(())
     }
@@ -186,7 +189,11 @@ async fn load_once(store: &dyn Store, kinds: &Kinds) -> Result<Snapshot, StateEr
         }
         match last {
             Some(last) if page.more => rest = rest.after(&last),
-            _ => return Ok(snapshot),
+            _ => {
+                let revision = snapshot.revision;
+                snapshot.tables.iter_mut().for_each(|table| table.changed = revision);
+                return Ok(snapshot);
+            }
         }
     }
 }

@@ -74,6 +74,8 @@ pub(super) fn index_prefix(name: &str, value: &str) -> String {
 pub(super) struct Table {
     pub records: Sorted<Entry>,
     pub indexes: Sorted<IndexEntry>,
+    /// The last revision that changed it, or a later one.
+    pub changed: Revision,
 }
 
 /// The tables as one revision left them.

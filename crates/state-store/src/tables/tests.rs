@@ -346,6 +346,21 @@ async fn tables_are_loaded_page_by_page_and_skip_what_is_not_theirs() {
 }
 
 #[tokio::test]
+async fn a_table_tells_when_it_changed() {
+    let store = store();
+    let state = open(store.clone()).await;
+    put(&state, "a", "RUNNING").await;
+    let (tasks, clusters) = (state.view().changed::<Task>(), state.view().changed::<Cluster>());
+    assert_eq!(tasks, state.revision());
+    assert!(clusters < tasks, "another table's change is none of its own");
+    state.transact(|tx| Ok::<_, StateError>(drop(tx.delete::<Task>(&scope(), "a")))).await.unwrap();
+    assert_eq!(state.view().changed::<Task>(), state.revision());
+    assert_eq!(state.view().changed::<Cluster>(), clusters);
+    let again = open(store).await;
+    assert!(again.view().changed::<Task>() >= state.view().changed::<Task>(), "never less than before");
+}
+
+#[tokio::test]
 async fn older_schemas_are_migrated_and_newer_ones_refused() {
     let key = "/000000000000/us-east-1/ecs/task/a";
     let store = store();

@@ -34,6 +34,12 @@ impl View {
         self.snapshot.revision
     }
 
+    /// The revision at which any record of the table last changed, or a later one: what was made of the table's records holds
+    /// for as long as this stays.
+    pub fn changed<T: Record>(&self) -> Revision {
+        self.table::<T>().changed
+    }
+
     pub fn get<T: Record>(&self, scope: &Scope, id: &str) -> Option<Arc<T>> {
         self.entry::<T>(scope, id).map(|entry| entry.record())
     }
