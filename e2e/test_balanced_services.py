@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import pathlib
+import re
 import signal
 import threading
 import time
@@ -130,8 +131,10 @@ def test_what_is_planned_fails_no_request(balanced, balancers, lab):
         service.wait("services_stable")
         clients.more(50)
     assert clients.failures == []
-    service.says("(service balanced) registered 2 targets in (target-group ")
-    service.says("(service balanced) has begun draining connections on ")
+    # How many at a time depends on how quickly tasks come and go.
+    events = service.events()
+    for text in (r"registered \d targets in \(target-group arn:.*\)", r"has begun draining connections on \d tasks\."):
+        assert any(re.fullmatch(rf"\(service balanced\) {text}", event) for event in events), events
 
 
 def test_a_killed_task_fails_what_was_in_flight_on_it(balanced, balancers, lab):
