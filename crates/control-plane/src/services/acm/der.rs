@@ -2,7 +2,7 @@
 
 /// Bytes that are not what was expected at some place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not in the form of X.509")]
+#[error("not in the form of X.509, version 3")]
 pub struct Malformed;
 
 pub const BOOLEAN: u8 = 0x01;

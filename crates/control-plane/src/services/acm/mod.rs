@@ -12,6 +12,9 @@ mod tags;
 mod users;
 mod x509;
 
+#[cfg(test)]
+pub mod tests;
+
 use std::sync::Arc;
 
 use aws_shapes_acm as acm;

@@ -98,8 +98,16 @@ pub fn read(der: &[u8]) -> Result<Facts, Malformed> {
     let mut certificate = Reader::new(der).within(SEQUENCE)?;
     let mut signed = certificate.within(SEQUENCE)?;
     let signature = object_identifier(certificate.within(SEQUENCE)?.expect(OBJECT_IDENTIFIER)?)?;
-    signed.optional(0xa0)?;
-    let serial = signed.expect(INTEGER)?;
+    let version =
+        signed.optional(0xa0)?.map_or(Ok(&[0_u8][..]), |content| Reader::new(content).expect(INTEGER))?;
+    // Counted from zero; those before have no extensions, and clients that look for names refuse them.
+    if version != [2] {
+        return Err(Malformed);
+    }
+    let serial = match signed.expect(INTEGER)? {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        serial => serial,
+    };
     signed.expect(SEQUENCE)?;
     let issuer = name(signed.within(SEQUENCE)?)?;
     let mut validity = signed.within(SEQUENCE)?;

@@ -29,6 +29,9 @@ mod target_calls;
 pub mod targets;
 pub mod upkeep;
 
+#[cfg(test)]
+mod tests;
+
 use aws_shapes_elbv2 as elbv2;
 
 use super::paging::Page;
