@@ -28,6 +28,12 @@ enum Command {
     /// Ctrl-C stops the platform and leaves running tasks alone; the next start takes them over. With --ephemeral nothing
     /// is kept and nothing is left behind.
     Up(UpArgs),
+    /// Make this machine a container instance of a cluster, in the foreground.
+    ///
+    /// It runs the tasks that are placed on it (launch type EC2, or EXTERNAL with --external), beside a platform on the same machine or far from it.
+    /// Ctrl-C stops the agent and leaves its tasks running; the next start takes them over. The key comes from AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
+    Agent(AgentArgs),
     /// Print what a shell needs to reach the platform: eval "$(longshore env)".
     Env(EnvArgs),
     /// Check this machine for what the platform needs, and say what to do about what is missing.
@@ -47,6 +53,10 @@ pub struct UpArgs {
     /// Where the front door listens: the APIs, the registry.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566", env = "LONGSHORE_LISTEN")]
     pub listen: SocketAddr,
+    /// A further door, for `longshore agent` on other machines: issued keys only, nothing but what agents ask, no TLS. Keep it on a
+    /// network that you trust.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub agent_listen: Option<SocketAddr>,
     /// The account that clients act for unless their access key names another: 12 digits.
     #[arg(long, value_name = "ID", default_value = "000000000000", env = "LONGSHORE_ACCOUNT")]
     pub account: AccountId,
@@ -59,6 +69,60 @@ pub struct UpArgs {
     /// Range that public addresses are taken from.
     #[arg(long, value_name = "CIDR", default_value_t = addressing::DEFAULT_PUBLIC_RANGE)]
     pub public_pool: addressing::Cidr,
+    /// Say more in the log: -v for every call, -vv for what happens inside. LONGSHORE_LOG takes filters.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Write the log as JSON lines.
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// The cluster to join; it has to be there.
+    #[arg(long, value_name = "NAME", default_value = "default", env = "ECS_CLUSTER")]
+    pub cluster: String,
+    /// The control plane: its front door on the same machine, or its --agent-listen address.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4566", env = "AWS_ENDPOINT_URL")]
+    pub endpoint: String,
+    /// The region of the cluster.
+    #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "AWS_REGION")]
+    pub region: Region,
+    /// Where images, volumes and what is known of tasks lie.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/lib/longshore-agent",
+        conflicts_with = "ephemeral"
+    )]
+    pub data_dir: PathBuf,
+    /// Sockets and namespaces; for what does not outlive a reboot.
+    #[arg(long, value_name = "DIR", default_value = "/run/longshore-agent")]
+    pub run_dir: PathBuf,
+    /// Keep nothing: on exit every task ends, the machine leaves the cluster, and everything is removed.
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// An attribute of the instance, for placement constraints. May be given several times.
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_attribute)]
+    pub attributes: Vec<(String, String)>,
+    /// The availability zone that the machine counts to. `REGIONa` when not given.
+    #[arg(long, value_name = "ZONE")]
+    pub availability_zone: Option<String>,
+    /// The machine's name, `i-…` (`mi-…` with --external). Made up and kept when not given.
+    #[arg(long, value_name = "ID")]
+    pub instance_id: Option<String>,
+    /// The address by which published ports are reached. The machine's own on the way to the control plane when not given.
+    #[arg(long, value_name = "ADDR")]
+    pub address: Option<std::net::Ipv4Addr>,
+    /// For tasks of launch type EXTERNAL.
+    #[arg(long)]
+    pub external: bool,
+    /// Memory that is not offered to tasks, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub reserved_memory: u32,
+    /// What tasks find as AWS_ENDPOINT_URL. Beside a platform: its door for tasks.
+    #[arg(long, value_name = "URL")]
+    pub task_endpoint: Option<String>,
     /// Say more in the log: -v for every call, -vv for what happens inside. LONGSHORE_LOG takes filters.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -94,10 +158,19 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Up(args) => commands::up::run(args),
+            Command::Agent(args) => commands::agent::run(args),
             Command::Env(args) => commands::env::run(&args),
             Command::Doctor => commands::doctor::run(),
             Command::Demo(args) => commands::demo::run(&args),
         }
+    }
+}
+
+fn parse_attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE")?;
+    match name.is_empty() {
+        true => Err("give NAME=VALUE".to_owned()),
+        false => Ok((name.to_owned(), value.to_owned())),
     }
 }
 

@@ -19,6 +19,17 @@ impl Machine {
     /// # Errors
     /// When the image store, the runtime or the network cannot be set up.
     pub async fn real(config: &AgentConfig, network: NetworkConfig) -> Result<Machine, AgentError> {
+        Machine::with_network(config, host_network::Network::start(network)).await
+    }
+
+    /// The same over a network that is started otherwise.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn with_network(
+        config: &AgentConfig,
+        network: impl Future<Output = Result<host_network::Network, host_network::NetworkError>>,
+    ) -> Result<Machine, AgentError> {
         let failed = |what| {
             move |error: &dyn std::fmt::Display| AgentError::Machine { what, reason: error.to_string() }
         };
@@ -30,10 +41,8 @@ impl Machine {
         })
         .map_err(|error| failed("the container runtime cannot be set up")(&error))?;
         runtime.prepare(config.idle_shims);
-        let (store, network) = tokio::join!(
-            ImageStore::open(config.data_dir.join("images"), StoreOptions::default()),
-            host_network::Network::start(network),
-        );
+        let (store, network) =
+            tokio::join!(ImageStore::open(config.data_dir.join("images"), StoreOptions::default()), network,);
         let store = store.map_err(|error| failed("the image store cannot be opened")(&error))?;
         let network = network.map_err(|error| failed("the network cannot be set up")(&error))?;
         Ok(Machine::over(runtime, store, network))

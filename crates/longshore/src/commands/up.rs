@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
-    os::unix::net::UnixStream,
+    os::unix::{fs::MetadataExt, net::UnixStream},
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -46,7 +46,7 @@ pub fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         bail!("--ephemeral keeps nothing, and etcd keeps everything: choose one of the two");
     }
     raise_descriptor_limit();
-    let _lock = lock(Path::new(RUN_DIR))?;
+    let _lock = lock(Path::new(RUN_DIR), "Longshore")?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let code = runtime.block_on(serve(args, began));
@@ -82,6 +82,7 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
     // Whatever goes wrong from here on, an ephemeral platform leaves nothing.
     let _clean_up = CleanUp(&places);
     let control = start_control(&args, &places).await?;
+    let agent_door = open_agent_door(&control, args.agent_listen).await?;
     say(&banner(&args, &control, &places, began));
     let mut platform = Platform::start(control, &args, &places).await?;
     say("Ready to run tasks.");
@@ -98,6 +99,9 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
     } else {
         "Stopping; tasks that run go on, and the next start takes them over."
     });
+    if let Some(door) = agent_door {
+        door.close().await;
+    }
     tokio::select! {
         () = platform.stop(places.ephemeral) => Ok(code),
         _ = interrupt.recv() => bail!("stopped at once; what was left to do is done by the next start"),
@@ -117,6 +121,22 @@ async fn start_control(args: &UpArgs, places: &Places) -> anyhow::Result<Control
         host_ranges: host_ranges().context("reading the machine's routes")?,
     };
     Ok(ControlPlane::start(config).await?)
+}
+
+/// The door for the agents of other machines, where one was asked for.
+async fn open_agent_door(
+    control: &ControlPlane,
+    address: Option<SocketAddr>,
+) -> anyhow::Result<Option<Listening>> {
+    let Some(address) = address else { return Ok(None) };
+    let opened = control.open_agent_door(address).await;
+    let door = opened.with_context(|| format!("opening the agents' door on {address}"))?;
+    say(&format!(
+        "Agents of other machines connect at http://{}: issued keys only, nothing but what agents ask, and no TLS. \
+         Keep it on a network that you trust.",
+        door.address
+    ));
+    Ok(Some(door))
 }
 
 /// Everything that runs.
@@ -176,6 +196,7 @@ async fn start_agent(
     let exe = std::env::current_exe().context("finding this program's own file")?;
     let run_dir = PathBuf::from(RUN_DIR);
     let mut config = AgentConfig::new(places.data_dir.join("node"), run_dir.join("node"), exe);
+    config.cgroup_root = cgroup_root("/longshore");
     config.endpoint_url = Some(format!("http://{METADATA_ADDRESS}:{port}"));
     let mut network = NetworkConfig::new(run_dir.join("net"));
     network.public_range = Some(args.public_pool);
@@ -203,6 +224,16 @@ async fn start_names(control: &mut ControlPlane) -> Option<NameServerHandle> {
     }
 }
 
+/// The name of all cgroups here: a machine is a network namespace, as for everything else that has a fixed name. In the kernel's first one it
+/// is `base` as it is; another's (a container, a test) does not touch what belongs to its neighbours.
+pub(super) fn cgroup_root(base: &str) -> String {
+    let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/net")).map(|file| file.ino());
+    match (namespace("self"), namespace("1")) {
+        (Ok(own), Ok(first)) if own != first => format!("{base}-{own}"),
+        _ => base.to_owned(),
+    }
+}
+
 fn banner(args: &UpArgs, control: &ControlPlane, places: &Places, began: Instant) -> String {
     let listen = control.address();
     let kept = if places.ephemeral {
@@ -224,12 +255,12 @@ fn banner(args: &UpArgs, control: &ControlPlane, places: &Places, began: Instant
 }
 
 /// Writes a line for the person at the terminal; nobody there is no error.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// One platform per machine: its interfaces, rules and cgroups have fixed names.
-fn lock(run_dir: &Path) -> anyhow::Result<File> {
+/// One of a kind per machine: interfaces, rules and cgroups have fixed names.
+pub(super) fn lock(run_dir: &Path, what: &str) -> anyhow::Result<File> {
     fs::create_dir_all(run_dir).with_context(|| format!("making {}", run_dir.display()))?;
     let path = run_dir.join("lock");
     let file = File::options()
@@ -243,7 +274,7 @@ fn lock(run_dir: &Path) -> anyhow::Result<File> {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let pid = fs::read_to_string(&path).unwrap_or_default();
-            bail!("Longshore runs on this machine already (process {}); stop that one first", pid.trim());
+            bail!("{what} runs on this machine already (process {}); stop that one first", pid.trim());
         }
         Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
     }
@@ -299,7 +330,7 @@ fn task_dir(index: &Path) -> Option<PathBuf> {
 }
 
 /// Raises the soft limit of open files to the hard one: sandboxes, databases and ten thousand clients share it.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
@@ -331,7 +362,7 @@ fn host_range(line: &str) -> Option<Cidr> {
     Cidr::new(Ipv4Addr::from(number(destination)?), u8::try_from(prefix).ok()?).ok()
 }
 
-fn init_log(verbose: u8, json: bool) {
+pub(super) fn init_log(verbose: u8, json: bool) {
     let default = match verbose {
         0 => "warn",
         1 => "info",

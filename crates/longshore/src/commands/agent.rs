@@ -1,0 +1,396 @@
+//! `longshore agent`: this machine as a container instance of a cluster.
+//!
+//! Everything that it makes has names of its own (interfaces, rules, cgroups, directories), so that it can run beside a platform on the
+//! same machine. It stays registered until it is taken out of the cluster: by DeregisterContainerInstance, or as it ends with
+//! `--ephemeral`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use agent_protocol::ControlError;
+use anyhow::{Context, bail};
+use host_network::{
+    HostAddress, HostService, METADATA_ADDRESS, Network, NetworkConfig, RESOLVER_ADDRESS, Transport,
+};
+use name_server::{NameServer, NameServerConfig, NameServerHandle, Upstream, ZoneTable};
+use node_agent::{
+    AgentConfig, AgentHandle, Machine, NodeAgent, ShutdownMode,
+    remote::{InstanceDescription, PortReservations, Remote, RemoteConfig},
+};
+use request_auth::Credentials;
+use serde_json::json;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::up::{cgroup_root, init_log, lock, raise_descriptor_limit, say};
+use crate::cli::AgentArgs;
+
+/// How long tasks may take to stop when an ephemeral instance ends.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long leaving the cluster may take: a control plane that is gone must not keep the machine from ending.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the agent can do beside running containers, as task definitions ask for it. `awsvpc` (`ecs.capability.task-eni`) is not among them:
+/// a VPC does not reach beyond the platform's own machine.
+const CAPABILITIES: [&str; 19] = [
+    "com.amazonaws.ecs.capability.docker-remote-api.1.17",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.18",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.19",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.21",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.24",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.25",
+    "com.amazonaws.ecs.capability.ecr-auth",
+    "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    "com.amazonaws.ecs.capability.logging-driver.json-file",
+    "com.amazonaws.ecs.capability.logging-driver.none",
+    "com.amazonaws.ecs.capability.privileged-container",
+    "com.amazonaws.ecs.capability.task-iam-role",
+    "com.amazonaws.ecs.capability.task-iam-role-network-host",
+    "ecs.capability.container-health-check",
+    "ecs.capability.container-ordering",
+    "ecs.capability.container-restart-policy",
+    "ecs.capability.execution-role-awslogs",
+    "ecs.capability.execution-role-ecr-pull",
+    "ecs.capability.pid-ipc-namespace-sharing",
+];
+
+pub fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
+    init_log(args.verbose, args.log_json);
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "running containers takes root: it makes network interfaces, cgroups and mounts. Try: sudo longshore agent"
+        );
+    }
+    let credentials = credentials()?;
+    raise_descriptor_limit();
+    let _lock = lock(&args.run_dir, "A Longshore agent")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let code = runtime.block_on(serve(args, credentials));
+    // A blocking call that hangs must not keep the process alive.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    code
+}
+
+fn credentials() -> anyhow::Result<Credentials> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+        (Some(access_key), Some(secret)) => {
+            Ok(Credentials { access_key, secret, session_token: variable("AWS_SESSION_TOKEN") })
+        }
+        _ => bail!(
+            "the agent signs what it sends: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (on the platform's own machine: eval \"$(longshore env)\")"
+        ),
+    }
+}
+
+/// What an ephemeral instance kept, as it ends.
+struct CleanUp(Option<PathBuf>, PathBuf);
+
+impl Drop for CleanUp {
+    fn drop(&mut self) {
+        let Some(data_dir) = &self.0 else { return };
+        for dir in [data_dir, &self.1] {
+            match fs::remove_dir_all(dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::error!(%error, "{} could not be removed", dir.display());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn serve(args: AgentArgs, credentials: Credentials) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let data_dir = match args.ephemeral {
+        true => PathBuf::from(format!("/var/tmp/longshore-agent-{}", std::process::id())),
+        false => args.data_dir.clone(),
+    };
+    let _clean_up = CleanUp(args.ephemeral.then(|| data_dir.clone()), args.run_dir.clone());
+    fs::create_dir_all(&data_dir).with_context(|| format!("making {}", data_dir.display()))?;
+    let place = Place::find(&args).await?;
+    let started = tokio::select! {
+        started = Instance::start(&args, credentials, &data_dir, &place) => Some(started),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    let instance = match started {
+        Some(Ok(instance)) => instance,
+        Some(Err(error)) => {
+            place.give_up().await;
+            return Err(error);
+        }
+        // It was still waiting for the control plane.
+        None => {
+            place.give_up().await;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    say(&format!(
+        "This machine is {}; it is ready to run tasks.",
+        instance.remote.link.container_instance_arn()
+    ));
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    say(match args.ephemeral {
+        true => "Stopping: every task ends, the machine leaves the cluster, and everything is removed.",
+        false => "Stopping; tasks that run go on, and the next start takes them over.",
+    });
+    tokio::select! {
+        () = instance.stop(args.ephemeral) => Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => bail!("stopped at once; what was left to do is done by the next start"),
+    }
+}
+
+/// The machine's network, and what is near on it.
+struct Place {
+    network: Network,
+    metadata: Ipv4Addr,
+    resolver: Ipv4Addr,
+    /// The port of the platform that is on this machine, too: its tasks' door and its name server are near.
+    platform: Option<u16>,
+    /// Where published ports are reached.
+    address: Option<Ipv4Addr>,
+}
+
+impl Place {
+    async fn find(args: &AgentArgs) -> anyhow::Result<Place> {
+        let platform = platform_port(&args.endpoint)?;
+        let mut config = NetworkConfig::for_instance(args.run_dir.join("net"));
+        if let Some(port) = platform {
+            let address = HostAddress::Address(METADATA_ADDRESS);
+            config.services.push(HostService { address, protocol: Transport::Tcp, port });
+        }
+        let (metadata, resolver) = (config.metadata, config.resolver);
+        let network = Network::start(config).await.context("setting the machine's network up")?;
+        let node = network.bridge().await?.map(|(_, node)| node);
+        let address = match (args.address, platform) {
+            (Some(address), _) => Some(address),
+            // What the platform of this machine reaches by the bridge, too.
+            (None, Some(_)) => node,
+            (None, None) => own_address(&args.endpoint).or(node),
+        };
+        Ok(Place { network, metadata, resolver, platform, address })
+    }
+
+    /// Removes what was made, unless tasks of an earlier run are in it.
+    async fn give_up(&self) {
+        if self.network.list().await.is_ok_and(|attached| attached.is_empty())
+            && let Err(error) = self.network.teardown().await
+        {
+            tracing::warn!(%error, "the network could not be removed");
+        }
+    }
+}
+
+struct Instance {
+    remote: Remote,
+    agent: AgentHandle,
+    names: Option<NameServerHandle>,
+}
+
+impl Instance {
+    async fn start(
+        args: &AgentArgs,
+        credentials: Credentials,
+        data_dir: &Path,
+        place: &Place,
+    ) -> anyhow::Result<Instance> {
+        let exe = std::env::current_exe().context("finding this program's own file")?;
+        let mut config = AgentConfig::new(data_dir.join("node"), args.run_dir.join("node"), exe);
+        config.cgroup_root = cgroup_root("/longshore-agent");
+        config.metadata_listen = Some(SocketAddr::from((place.metadata, 80)));
+        // The agents' door is not for tasks.
+        let near = place.platform.map(|port| format!("http://{METADATA_ADDRESS}:{port}"));
+        config.endpoint_url = args.task_endpoint.clone().or(near);
+        let remote = RemoteConfig {
+            endpoint: args.endpoint.clone(),
+            region: args.region.to_string(),
+            credentials,
+            cluster: args.cluster.clone(),
+            instance: describe(args, data_dir, place)?,
+            state_file: data_dir.join("instance.json"),
+        };
+        let (remote, messages) = Remote::start(remote).await.map_err(|error| advice(error, args))?;
+        config.cluster_arn = remote.link.cluster_arn();
+        config.container_instance_arn = remote.link.container_instance_arn();
+        let machine = Machine::with_network(&config, std::future::ready(Ok(place.network.clone()))).await?;
+        let link = Arc::clone(&remote.link);
+        let agent = NodeAgent::start_on(machine, config, link, messages).await?;
+        Ok(Instance { remote, agent, names: start_names(place).await })
+    }
+
+    async fn stop(self, ephemeral: bool) {
+        let mode = match ephemeral {
+            true => ShutdownMode::RemoveEverything { grace: STOP_GRACE },
+            false => ShutdownMode::LeaveRunning,
+        };
+        self.agent.shutdown(mode).await;
+        if let Some(names) = self.names {
+            names.shutdown().await;
+        }
+        if ephemeral {
+            match tokio::time::timeout(LEAVE_TIMEOUT, self.remote.deregister(true)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the machine could not leave the cluster"),
+                Err(_) => {
+                    tracing::warn!("the control plane does not answer: the machine stays in the cluster")
+                }
+            }
+        }
+    }
+}
+
+fn advice(error: ControlError, args: &AgentArgs) -> anyhow::Error {
+    let missing = matches!(&error, ControlError::Refused { code, .. } if code == "ClusterNotFoundException");
+    let error = anyhow::Error::new(error);
+    match missing {
+        true => error.context(format!(
+            "there is no cluster {0}; make it with: aws ecs create-cluster --cluster-name {0}",
+            args.cluster
+        )),
+        false => error.context("the machine could not be registered"),
+    }
+}
+
+/// The port of a control plane that is on this machine.
+fn platform_port(endpoint: &str) -> anyhow::Result<Option<u16>> {
+    let address = resolve(endpoint).with_context(|| format!("{endpoint} cannot be reached"))?;
+    Ok(address.ip().is_loopback().then_some(address.port()))
+}
+
+fn resolve(endpoint: &str) -> anyhow::Result<SocketAddr> {
+    let (scheme, rest) = endpoint.split_once("://").context("give http://HOST:PORT")?;
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let port = if scheme == "https" { 443 } else { 80 };
+    let with_port = match authority.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
+        _ => format!("{authority}:{port}"),
+    };
+    with_port.to_socket_addrs()?.next().context("the name has no address")
+}
+
+/// The machine's own address on the way to the control plane.
+fn own_address(endpoint: &str) -> Option<Ipv4Addr> {
+    let target = resolve(endpoint).ok()?;
+    // Nothing is sent: the kernel only chooses the way.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(target).ok()?;
+    match socket.local_addr().ok()? {
+        SocketAddr::V4(address) => Some(*address.ip()),
+        SocketAddr::V6(_) => None,
+    }
+}
+
+fn describe(args: &AgentArgs, data_dir: &Path, place: &Place) -> anyhow::Result<InstanceDescription> {
+    let zone = args.availability_zone.clone().unwrap_or_else(|| format!("{}a", args.region));
+    let architecture = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let mut attributes: BTreeMap<String, Option<String>> =
+        CAPABILITIES.iter().map(|name| ((*name).to_owned(), None)).collect();
+    if args.external {
+        attributes.insert("ecs.capability.external".to_owned(), None);
+    }
+    for (name, value) in [
+        ("ecs.availability-zone", zone.as_str()),
+        ("ecs.cpu-architecture", architecture),
+        ("ecs.os-type", "linux"),
+        ("ecs.os-family", "LINUX"),
+    ] {
+        attributes.insert(name.to_owned(), Some(value.to_owned()));
+    }
+    for (name, value) in &args.attributes {
+        attributes.insert(name.clone(), Some(value.clone()));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut tcp = vec![22];
+    tcp.extend(place.platform);
+    Ok(InstanceDescription {
+        cpu_units: u32::try_from(cores * 1024).unwrap_or(u32::MAX),
+        memory_mib: total_memory_mib()?.saturating_sub(args.reserved_memory),
+        reserved: PortReservations { tcp, udp: vec![] },
+        attributes,
+        identity: json!({
+            "instanceId": instance_id(args, data_dir)?,
+            "privateIp": place.address,
+            "region": args.region.to_string(),
+            "availabilityZone": zone,
+            "architecture": architecture,
+        }),
+    })
+}
+
+fn total_memory_mib() -> anyhow::Result<u32> {
+    let text = fs::read_to_string("/proc/meminfo").context("reading the machine's memory")?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib: u64 = total
+        .and_then(|total| total.trim().trim_end_matches("kB").trim().parse().ok())
+        .context("/proc/meminfo does not say how much memory there is")?;
+    Ok(u32::try_from(kib / 1024).unwrap_or(u32::MAX))
+}
+
+/// The name that was given, or one that is made up once.
+fn instance_id(args: &AgentArgs, data_dir: &Path) -> anyhow::Result<String> {
+    if let Some(id) = &args.instance_id {
+        return Ok(id.clone());
+    }
+    let path = data_dir.join("instance-id");
+    if let Ok(kept) = fs::read_to_string(&path) {
+        return Ok(kept.trim().to_owned());
+    }
+    let random = fs::read_to_string("/proc/sys/kernel/random/uuid").context("reading randomness")?;
+    let digits: String = random.chars().filter(char::is_ascii_hexdigit).take(17).collect();
+    let id = format!("{}-{digits}", if args.external { "mi" } else { "i" });
+    fs::write(&path, &id).with_context(|| format!("writing {}", path.display()))?;
+    Ok(id)
+}
+
+/// Answers containers' questions for names: from the machine's resolvers, or the platform's beside it, which knows its own names as well.
+async fn start_names(place: &Place) -> Option<NameServerHandle> {
+    let upstream = match place.platform.is_some() {
+        true => Upstream::Fixed(vec![SocketAddr::from((RESOLVER_ADDRESS, name_server::PORT))]),
+        false => Upstream::FromResolvConf(PathBuf::from("/etc/resolv.conf")),
+    };
+    let listen = vec![SocketAddr::from((place.resolver, name_server::PORT))];
+    let (_, zones) = watch::channel(Arc::new(ZoneTable::default()));
+    match NameServer::start(NameServerConfig { listen, upstream }, zones).await {
+        Ok(names) => Some(names),
+        Err(error) => {
+            say(&format!("Tasks cannot look up names: {error}."));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_of_this_machine_is_known_by_its_address() {
+        for (endpoint, expected) in [
+            ("http://127.0.0.1:4566", Some(4566)),
+            ("http://localhost:4570/", Some(4570)),
+            ("http://192.0.2.7:4567", None),
+            ("https://192.0.2.7", None),
+        ] {
+            assert_eq!(platform_port(endpoint).unwrap(), expected, "{endpoint}");
+        }
+        assert!(platform_port("127.0.0.1:4566").is_err());
+    }
+}
