@@ -11,3 +11,6 @@ pub mod redirect;
 pub mod report;
 pub mod rules;
 pub mod sticky;
+
+#[cfg(test)]
+mod tests;

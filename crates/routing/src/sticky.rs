@@ -38,7 +38,7 @@ pub fn value(mark: u64, now_seconds: u64) -> String {
 
 /// What a cookie's value stands for; `None` when it is not one of ours or was given longer ago than `seconds`. 0 is no limit.
 pub fn read(value: &[u8], seconds: u32, now_seconds: u64) -> Option<u64> {
-    if value.len() != 2 * DIGITS {
+    if value.len() != 2 * DIGITS || !value.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     let number = |part: &[u8]| u64::from_str_radix(std::str::from_utf8(part).ok()?, 16).ok();

@@ -1,0 +1,5 @@
+//! Examples and properties of each decision.
+
+mod choices;
+mod healths;
+mod matching;
