@@ -35,6 +35,41 @@ VIEWS = {
 }
 
 
+NAMELESS = """
+const name = (e) => (e.getAttribute('aria-label') || e.innerText || e.title || [...(e.labels ?? [])].map((l) => l.innerText).join('') || '').trim();
+const wrong = [];
+for (const e of document.querySelectorAll('a, button, input, select, textarea, [role=log], pre[tabindex]')) if (!name(e)) wrong.push(e.outerHTML.slice(0, 120));
+for (const e of document.querySelectorAll('img:not([alt]), table:not([aria-label]), dialog:not([aria-labelledby])')) wrong.push(e.outerHTML.slice(0, 120));
+const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
+for (const id of ids) if (ids.filter((other) => other === id).length > 1) wrong.push(`twice: ${id}`);
+for (const e of document.querySelectorAll('[aria-describedby], [aria-labelledby], [aria-controls]'))
+  for (const n of ['aria-describedby', 'aria-labelledby', 'aria-controls'])
+    if (e.getAttribute(n) && !document.getElementById(e.getAttribute(n))) wrong.push(`${n} of ${e.outerHTML.slice(0, 80)}`);
+for (const e of document.querySelectorAll('[tabindex]')) if (e.tabIndex > 0) wrong.push('a tab order of its own');
+if (document.querySelectorAll('h1').length !== 1) wrong.push('h1');
+if (document.querySelectorAll('main').length !== 1 || !document.querySelector('nav[aria-label]')) wrong.push('landmarks');
+if (!document.documentElement.lang) wrong.push('lang');
+return wrong;
+"""
+
+# WCAG 2: relative luminance, and the ratio of two.
+PALE = """
+const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+const rgb = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
+const light = ([r, g, b]) => { const f = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
+const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] > 250) return c; } return rgb('white'); };
+const wrong = [];
+for (const e of document.querySelectorAll('body *')) {
+  const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+  if (!own || !e.checkVisibility({opacityProperty: true, visibilityProperty: true}) || e.closest('.visually-hidden, .said, .mark, option') || e.disabled) continue;
+  const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
+  const ratio = (a + 0.05) / (b + 0.05);
+  if (ratio < 4.5) wrong.push(`${ratio.toFixed(2)} ${e.tagName}.${e.className} ${e.innerText.slice(0, 40)}`);
+}
+return wrong;
+"""
+
+
 @pytest.fixture(scope="module")
 def shown(lab):
     """A lab with something to look at: a family of two revisions, a task that talks, one that failed."""
@@ -165,16 +200,70 @@ def test_streams_are_bounded_and_a_page_without_one_asks(platform, browser):
 # What a person sees
 
 
-def test_every_view_opens(shown, browser):
-    for path, title in VIEWS.items():
-        browser.open(path)
-        browser.sees(title, "h1")
-        eventually(lambda: not browser.all(".loading"), what=f"the content of {path}")
-        assert browser.all("[role=alert]") == [], f"{path}: {browser.text()}"
+@pytest.fixture(scope="module")
+def walk(shown, platform):
+    """Every view, as a browser of its own finds it: opening one takes longer than looking at it."""
+    browser = Browser(platform.endpoint)
+    task = shown.talking.split("/")[-1]
+    paths = {
+        **VIEWS,
+        f"/console/clusters/lab/tasks/{task}": "…",
+        f"/console/clusters/lab/tasks/{task}?show=logs": "…",
+        f"/console/clusters/lab/tasks/{shown.failed.split('/')[-1]}": "…",
+    }
+    seen = {}
+    try:
+        for path, title in paths.items():
+            browser.look(1440, 900, "light")
+            browser.open(path)
+            browser.sees(title, "h1")
+            eventually(lambda: not browser.all(".loading"), what=f"the content of {path}")
+            found = {"alerts": browser.script("return [...document.querySelectorAll('[role=alert]')].map((e) => e.innerText)")}
+            found["nameless"] = browser.script(NAMELESS)
+            for scheme in ("light", "dark"):
+                browser.look(1440, 900, scheme)
+                found[scheme] = browser.script(PALE)
+            browser.look(390, 844, "light")
+            found["width"] = browser.script("return document.scrollingElement.scrollWidth")
+            seen[path] = found
+        browser.expects("status of 501")
+        seen["account"] = browser.account()
+    finally:
+        browser.close()
+    return seen
+
+
+def views_of(walk, what):
+    return {path: found[what] for path, found in walk.items() if path != "account"}
+
+
+def test_every_view_opens_without_a_fault(walk):
+    assert {path: alerts for path, alerts in views_of(walk, "alerts").items() if alerts} == {}
+    assert walk["account"] == ([], [])
+
+
+def test_everything_has_a_name_for_who_cannot_see_it(walk):
+    assert {path: wrong for path, wrong in views_of(walk, "nameless").items() if wrong} == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(walk, scheme):
+    assert {path: wrong for path, wrong in views_of(walk, scheme).items() if wrong} == {}
+
+
+def test_a_narrow_screen_scrolls_in_one_direction_only(walk):
+    assert {path: width for path, width in views_of(walk, "width").items() if width > 390} == {}
+
+
+def test_what_is_not_there_is_said(shown, browser):
     browser.open("/console/no/such/page")
     browser.sees("There is no such page")
     browser.open("/console/definitions/nowhere/1")
     browser.sees("ClientException")
+    browser.open("/console/clusters/nowhere")
+    browser.sees("There is no such cluster")
+    # The page goes on asking, and is refused again.
+    browser.driver.get("about:blank")
     browser.expects("status of 400")
 
 
@@ -412,68 +501,13 @@ def test_the_strict_door_wants_a_key_and_gets_signatures(platform):
         iam.delete_user(UserName="console")
 
 
-# For everybody
-
-NAMELESS = """
-const name = (e) => (e.getAttribute('aria-label') || e.innerText || e.title || [...(e.labels ?? [])].map((l) => l.innerText).join('') || '').trim();
-const wrong = [];
-for (const e of document.querySelectorAll('a, button, input, select, textarea, [role=log], pre[tabindex]')) if (!name(e)) wrong.push(e.outerHTML.slice(0, 120));
-for (const e of document.querySelectorAll('img:not([alt]), table:not([aria-label]), dialog:not([aria-labelledby])')) wrong.push(e.outerHTML.slice(0, 120));
-const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
-for (const id of ids) if (ids.filter((other) => other === id).length > 1) wrong.push(`twice: ${id}`);
-for (const e of document.querySelectorAll('[aria-describedby], [aria-labelledby], [aria-controls]'))
-  for (const n of ['aria-describedby', 'aria-labelledby', 'aria-controls'])
-    if (e.getAttribute(n) && !document.getElementById(e.getAttribute(n))) wrong.push(`${n} of ${e.outerHTML.slice(0, 80)}`);
-for (const e of document.querySelectorAll('[tabindex]')) if (e.tabIndex > 0) wrong.push('a tab order of its own');
-if (document.querySelectorAll('h1').length !== 1) wrong.push('h1');
-if (document.querySelectorAll('main').length !== 1 || !document.querySelector('nav[aria-label]')) wrong.push('landmarks');
-if (!document.documentElement.lang) wrong.push('lang');
-return wrong;
-"""
-
-# WCAG 2: relative luminance, and the ratio of two.
-PALE = """
-const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-const rgb = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
-const light = ([r, g, b]) => { const f = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
-const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] > 250) return c; } return rgb('white'); };
-const wrong = [];
-for (const e of document.querySelectorAll('body *')) {
-  const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-  if (!own || !e.checkVisibility({opacityProperty: true, visibilityProperty: true}) || e.closest('.visually-hidden, .said, .mark, option') || e.disabled) continue;
-  const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-  const ratio = (a + 0.05) / (b + 0.05);
-  if (ratio < 4.5) wrong.push(`${ratio.toFixed(2)} ${e.tagName}.${e.className} ${e.innerText.slice(0, 40)}`);
-}
-return wrong;
-"""
-
-
-def test_names_and_contrast_in_light_and_dark(shown, browser):
-    task = shown.failed.split("/")[-1]
-    for path in [*VIEWS, f"/console/clusters/lab/tasks/{task}"]:
-        browser.open(path)
-        browser.find("h1")
-        eventually(lambda: not browser.all(".loading"), what=f"the content of {path}")
-        assert browser.script(NAMELESS) == [], path
-        for scheme in ("light", "dark"):
-            browser.look(1440, 900, scheme)
-            assert browser.script(PALE) == [], f"{path}, {scheme}"
-
-
-def test_a_narrow_screen_scrolls_in_one_direction_only(shown, browser):
-    task = shown.talking.split("/")[-1]
-    browser.look(390, 844, "light")
+def test_the_navigation_folds_away(platform, browser):
+    browser.look(390, 844)
     try:
-        for path in [*VIEWS, f"/console/clusters/lab/tasks/{task}", f"/console/clusters/lab/tasks/{task}?show=logs"]:
-            browser.open(path)
-            browser.find("h1")
-            eventually(lambda: not browser.all(".loading"), what=f"the content of {path}")
-            width = browser.script("return document.scrollingElement.scrollWidth")
-            assert width <= 390, f"{path} is {width} wide"
+        browser.open("/console/clusters")
         browser.find(".menu").click()
         browser.find("#nav a[href='/console/logs']").click()
         browser.sees("Logs", "h1")
-        assert browser.script("return document.querySelector('.menu').getAttribute('aria-expanded')") == "false"
+        assert browser.find(".menu").get_attribute("aria-expanded") == "false"
     finally:
-        browser.look(1440, 900, "light")
+        browser.look(1440, 900)
