@@ -338,13 +338,17 @@ def leftovers():
     found += [line for line in lines("nft", "list", "tables") if "longshore" in line]
     found += [line for line in lines("ip", "route", "show", "table", "all") if "198.18.0.0/16" in line or "lsh-" in line]
     found += [line for line in pathlib.Path("/proc/mounts").read_text().splitlines() if "longshore" in line]
-    found += [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob("**/longshore")]
+    # Named after the network namespace in all but the first, so that machines on one kernel leave each other alone.
+    namespaces = [os.stat(f"/proc/{process}/ns/net").st_ino for process in ("self", "1")]
+    group = "longshore" if namespaces[0] == namespaces[1] else f"longshore-{namespaces[0]}"
+    found += [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/{group}")]
     found += [str(path) for path in pathlib.Path("/var/tmp").glob("longshore-[0-9]*")]
     found += [str(path) for path in [pathlib.Path("/run/longshore")] if path.exists()]
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if len(words) > 1 and words[0].endswith(b"longshore") and words[1] == b"shim":
+            ours = os.stat(process / "ns/net").st_ino == namespaces[0]
+            if ours and len(words) > 1 and words[0].endswith(b"longshore") and words[1] == b"shim":
                 found.append(f"shim {process.name}")
     return found
 

@@ -1,5 +1,6 @@
 """Container instances: agents in a network namespace of their own (which stands for a second machine), and beside the platform."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -23,8 +24,9 @@ class WithDoor(Platform):
     """A platform that agents of other machines reach."""
 
     def launch(self):
+        where = ["--data-dir", str(self.data_dir), "--agent-listen", DOOR]
         self.process = subprocess.Popen(
-            [BIN, "up", "--listen", f"127.0.0.1:{self.port}", "--ephemeral", "--agent-listen", DOOR],
+            [BIN, "up", "--listen", f"127.0.0.1:{self.port}", *where],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
@@ -173,7 +175,7 @@ class Fleet:
         return eventually(lambda: len(self.lines(arn)) >= count and self.lines(arn), 20, f"{count} lines of {arn}")
 
 
-WEB = "mkdir -p /tmp/www; echo $HOSTNAME > /tmp/www/index.html; exec httpd -f -p {port} -h /tmp/www"
+WEB = "mkdir -p /tmp/www; echo name $HOSTNAME > /tmp/www/index.html; exec httpd -f -p {port} -h /tmp/www"
 
 
 def bindings(task):
@@ -183,6 +185,18 @@ def bindings(task):
 def fetch(host, port, timeout=5):
     with urllib.request.urlopen(f"http://{host}:{port}/", timeout=timeout) as answer:
         return answer.read().decode().strip()
+
+
+def page(host, port):
+    """What is served there, once it is: a task runs before its program listens."""
+
+    def served():
+        try:
+            return fetch(host, port)
+        except OSError:
+            return None
+
+    return eventually(served, 20, f"the page at {host}:{port}")
 
 
 def open_port(host, port):
@@ -212,10 +226,12 @@ def machine():
 
 @pytest.fixture(scope="module")
 def fleet(machine, tmp_path_factory):
-    platform = WithDoor(port=4597).start()
+    data_dir = tempfile.mkdtemp(prefix="longshore-kept-", dir="/var/tmp")
+    platform = WithDoor(data_dir, port=4597).start()
     images = Image(platform, tmp_path_factory.mktemp("images"))
     yield Fleet(platform, images.push("busybox"))
     platform.stop()
+    shutil.rmtree(data_dir, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +257,8 @@ def leftovers_there(machine):
     found = [line for line in lines("ip", "-o", "link") if "lsh" in line]
     found += [line for line in lines("nft", "list", "tables") if "longshore" in line]
     found += [line for line in lines("ip", "route") if "proto 77" in line]
+    namespace = os.stat(f"/proc/{machine.holder.pid}/ns/net").st_ino
+    found += [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/longshore-agent-{namespace}")]
     return found
 
 
@@ -271,12 +289,12 @@ def test_bridge_tasks_of_one_port_stand_side_by_side(fleet, machine, instance):
         assert (binding["bindIP"], binding["containerPort"], binding["protocol"]) == ("0.0.0.0", 80, "tcp")
         assert binding["hostPort"] >= 32768
     assert all(task["launchType"] == "EC2" and task["containerInstanceArn"] == instance for task in shown)
-    names = [eventually(lambda: fetch(THERE, one["hostPort"]), 20, "the page") for one in found]
+    names = [page(THERE, one["hostPort"]) for one in found]
     assert names[0] != names[1]
     # The node itself reaches them by its loopback address.
     command = ["wget", "-q", "-O-", f"http://127.0.0.1:{found[0]['hostPort']}/"]
-    page = subprocess.run([*machine.enter(), "/bin/busybox", *command], capture_output=True, text=True, timeout=20)
-    assert page.stdout.strip() == names[0], page.stderr
+    seen = subprocess.run([*machine.enter(), "/bin/busybox", *command], capture_output=True, text=True, timeout=20)
+    assert seen.stdout.strip() == names[0], seen.stderr
     for task, binding in zip(tasks, found):
         fleet.stop(task)
         assert not open_port(THERE, binding["hostPort"])
@@ -286,7 +304,7 @@ def test_a_given_port_belongs_to_one(fleet, instance):
     ports = [{"containerPort": 80, "hostPort": 8085}]
     task = fleet.run("given", WEB.format(port=80), ports=ports)[0]
     assert bindings(fleet.wait(task, "RUNNING"))[0]["hostPort"] == 8085
-    assert eventually(lambda: fetch(THERE, 8085), 20, "the page")
+    assert page(THERE, 8085)
     answer = fleet.ecs.run_task(cluster="fleet", taskDefinition="given", launchType="EC2")
     assert [one["reason"] for one in answer["failures"]] == ["RESOURCE:PORTS"]
     fleet.stop(task)
@@ -300,7 +318,7 @@ def test_host_and_none(fleet, instance):
     host = fleet.run("host", WEB.format(port=8086), mode="host", ports=ports)[0]
     shown = fleet.wait(host, "RUNNING")
     assert [one["hostPort"] for one in bindings(shown)] == [8086]
-    assert eventually(lambda: fetch(THERE, 8086), 20, "the page") is not None
+    assert page(THERE, 8086)
     script = "ls /sys/class/net; cat /proc/net/route | wc -l; ls /dev/shm >/dev/null 2>&1 || echo no shm; echo end; exec sleep 1000"
     none = fleet.run("none", script, mode="none", ipcMode="none", pidMode="host")[0]
     fleet.wait(none, "RUNNING")
@@ -326,7 +344,7 @@ def test_awsvpc_is_not_offered(fleet, instance):
 def test_a_killed_agent_finds_its_tasks_again(fleet, agent, instance):
     task = fleet.run("survives", WEB.format(port=80), ports=[{"containerPort": 80}])[0]
     port = bindings(fleet.wait(task, "RUNNING"))[0]["hostPort"]
-    name = eventually(lambda: fetch(THERE, port), 20, "the page")
+    name = page(THERE, port)
     agent.kill()
     fleet.connected(instance, wanted=False)
     assert fetch(THERE, port) == name
@@ -345,7 +363,7 @@ def test_a_killed_agent_finds_its_tasks_again(fleet, agent, instance):
 def test_an_agent_comes_back_to_its_running_tasks(fleet, agent, instance):
     task = fleet.run("stays", WEB.format(port=80), ports=[{"containerPort": 80}])[0]
     port = bindings(fleet.wait(task, "RUNNING"))[0]["hostPort"]
-    name = eventually(lambda: fetch(THERE, port), 20, "the page")
+    name = page(THERE, port)
     agent.kill()
     fleet.connected(instance, wanted=False)
     agent.start().ready()
@@ -353,6 +371,20 @@ def test_an_agent_comes_back_to_its_running_tasks(fleet, agent, instance):
     assert fetch(THERE, port) == name
     shown = fleet.task(task)
     assert (shown["lastStatus"], bindings(shown)[0]["hostPort"]) == ("RUNNING", port)
+    fleet.stop(task)
+
+
+def test_the_control_plane_comes_back_to_its_instances(fleet, agent, instance):
+    task = fleet.run("outlives", "echo first; sleep 1; echo second; exec sleep 1000")[0]
+    fleet.wait(task, "RUNNING")
+    version = fleet.describe([instance])[0]["version"]
+    fleet.platform.kill()
+    fleet.platform.start()
+    assert fleet.connected(instance)["version"] > version
+    assert len(fleet.instances()) == 1 and agent.process.poll() is None
+    assert fleet.task(task)["lastStatus"] == "RUNNING"
+    # What was said meanwhile is there, too.
+    assert fleet.said(task, 2) == ["first", "second"]
     fleet.stop(task)
 
 
@@ -397,18 +429,16 @@ def test_the_agents_door_is_for_agents(fleet, instance, key):
     found = client(*key).discover_poll_endpoint(cluster="fleet", containerInstance=instance)
     assert found["endpoint"] == found["telemetryEndpoint"] == f"http://{DOOR}/"
     # A stranger's handshake goes no further either.
-    request = urllib.request.Request(
-        f"http://{DOOR}/ws?containerInstanceArn={instance}",
-        headers={
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        },
-    )
-    with pytest.raises(urllib.error.HTTPError) as error:
-        urllib.request.urlopen(request, timeout=5)
-    assert error.value.code == 403
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    connection = http.client.HTTPConnection(DOOR, timeout=5)
+    connection.request("GET", f"/ws?containerInstanceArn={instance}", headers=handshake)
+    assert connection.getresponse().status == 403
+    connection.close()
     assert fleet.connected(instance)
 
 
@@ -430,7 +460,7 @@ def test_beside_the_platform(fleet):
         task = fleet.run("beside", script, ports=[{"containerPort": 80, "hostPort": 8087}], launch_type="EXTERNAL")[0]
         shown = fleet.wait(task, "RUNNING")
         assert shown["containerInstanceArn"] == new[0]
-        assert eventually(lambda: fetch("127.0.0.1", 8087), 20, "the page")
+        assert page("127.0.0.1", 8087)
         assert fleet.said(task, 2) == ['"LaunchType":"EXTERNAL"', "API"]
     finally:
         agent.stop()
