@@ -14,7 +14,7 @@ use super::{
     balancers,
     errors::invalid_configuration,
     groups, listeners,
-    records::{Attributes, Listener, LoadBalancer, TargetGroup},
+    records::{Attributes, Listener, LoadBalancer, Protocol, TargetGroup},
 };
 use crate::gateway::{ApiError, Call};
 
@@ -128,8 +128,9 @@ pub async fn modify_target_group(
         .transact(|tx| {
             let found = groups::get(tx, call.scope(), &arn)?;
             let table = attributes::of_target_group(&found);
+            stickiness_type(found.protocol, &given)?;
             let changed = attributes::changed(&table, "Target group", &found.attributes, given.clone())?;
-            together(&table, &changed)?;
+            together(found.protocol, &table, &changed)?;
             tx.put(
                 call.scope(),
                 &found.key(),
@@ -141,9 +142,36 @@ pub async fn modify_target_group(
     Ok(ModifyTargetGroupAttributesOutput { attributes: Some(shapes!(TargetGroupAttribute, &table, &own)) })
 }
 
+/// Whether the kind of stickiness that a request names is one, and one of the protocol's.
+fn stickiness_type(protocol: Protocol, given: &[(Option<String>, Option<String>)]) -> Result<(), ApiError> {
+    let named = given.iter().find(|(key, _)| key.as_deref() == Some("stickiness.type"));
+    let Some(value) = named.and_then(|(_, value)| value.as_deref()) else { return Ok(()) };
+    let fits = match value {
+        "lb_cookie" | "app_cookie" => protocol.is_application(),
+        "source_ip" => !protocol.is_application(),
+        _ => {
+            return Err(invalid_configuration(
+                "'Stickiness type' must be one of [app_cookie, lb_cookie, source_ip]",
+            ));
+        }
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(invalid_configuration(format!(
+        "Stickiness type '{value}' is not supported for target groups with the {} protocol",
+        protocol.as_str()
+    )))
+}
+
 /// Attributes that do not go together.
-fn together(table: &[Known], own: &Attributes) -> Result<(), ApiError> {
+fn together(protocol: Protocol, table: &[Known], own: &Attributes) -> Result<(), ApiError> {
     let value = |key| attributes::get(table, own, key);
+    if protocol == Protocol::Tls && value("stickiness.enabled") == "true" {
+        return Err(invalid_configuration(
+            "You cannot enable stickiness on target groups with the TLS protocol",
+        ));
+    }
     let algorithm = value("load_balancing.algorithm.type");
     if value("load_balancing.algorithm.anomaly_mitigation") == "on" && algorithm != "weighted_random" {
         return Err(invalid_configuration(

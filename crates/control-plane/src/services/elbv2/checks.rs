@@ -137,16 +137,16 @@ pub fn changed(
     check.timeout_seconds = number(wanted.timeout_seconds, check.timeout_seconds);
     check.healthy_threshold = number(wanted.healthy_threshold, check.healthy_threshold);
     check.unhealthy_threshold = number(wanted.unhealthy_threshold, check.unhealthy_threshold);
-    if check.timeout_seconds >= check.interval_seconds {
-        // Asked for an interval alone, the timeout that nobody asked for gives way.
-        if wanted.timeout_seconds.is_none()
-            && check.timeout_seconds == before.timeout_seconds
-            && check.interval_seconds > 2
-        {
-            check.timeout_seconds = check.interval_seconds - 1;
-        } else {
-            return Err(validation("Health check interval must be greater than the timeout."));
-        }
+    let (timeout, interval) = (check.timeout_seconds, check.interval_seconds);
+    if group.is_application() && timeout >= interval {
+        return Err(validation(format!(
+            "Health check timeout '{timeout}' must be smaller than the interval '{interval}'"
+        )));
+    }
+    if timeout > interval {
+        return Err(validation(format!(
+            "Health check timeout '{timeout}' must be smaller than or equal to the interval '{interval}'"
+        )));
     }
     if let Some(matcher) = wanted.matcher {
         check.matcher = Some(codes(group, version, &check, matcher)?);

@@ -109,15 +109,13 @@ fn condition(given: elbv2::RuleCondition) -> Result<Condition, ApiError> {
             Ok(Condition::Host(patterns))
         }
         "http-header" => {
-            let config = given
-                .http_header_config
-                .ok_or_else(|| validation("An 'HttpHeaderConfig' must be specified"))?;
+            let config = given.http_header_config.ok_or_else(|| without("HttpHeaderConfig", &field))?;
             let name = config.http_header_name.unwrap_or_default();
             let token = |one: char| one.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(one);
-            let valid = (1..=MOST_NAME_CHARACTERS).contains(&name.len())
-                && name.chars().all(token)
-                && !name.contains('*');
-            if !valid {
+            if name.len() > MOST_NAME_CHARACTERS {
+                return Err(too_long("HttpHeaderName", MOST_NAME_CHARACTERS));
+            }
+            if name.is_empty() || !name.chars().all(token) || name.contains('*') {
                 return Err(validation(format!("The HTTP header name '{name}' is not valid")));
             }
             if name.eq_ignore_ascii_case("host") {
@@ -131,29 +129,46 @@ fn condition(given: elbv2::RuleCondition) -> Result<Condition, ApiError> {
             Ok(Condition::Header { name, patterns })
         }
         "query-string" => {
-            let pairs = given.query_string_config.and_then(|config| config.values).unwrap_or_default();
-            let pairs = pairs.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default()));
-            let pairs: Vec<(Option<String>, String)> = pairs.collect();
+            let config = given.query_string_config.ok_or_else(|| without("QueryStringConfig", &field))?;
+            let given = config.values.unwrap_or_default();
+            let mut pairs: Vec<(Option<String>, String)> = Vec::new();
+            for pair in given {
+                let value = pair
+                    .value
+                    .filter(|value| !value.is_empty())
+                    .ok_or_else(|| validation("A 'Value' must be specified in 'QueryStringKeyValuePair'"))?;
+                pairs.push((pair.key, value));
+            }
             some(&field, pairs.len())?;
             for (key, value) in &pairs {
-                short(&field, key.as_deref().unwrap_or_default())?;
-                short(&field, value)?;
+                short("Key", key.as_deref().unwrap_or_default())?;
+                short("Value", value)?;
             }
             Ok(Condition::Query(pairs))
         }
         "http-request-method" => {
-            let values =
-                either(&field, plain, given.http_request_method_config.and_then(|config| config.values))?;
+            let config = given.http_request_method_config;
+            if config.is_none() && plain.is_empty() {
+                return Err(without("HttpRequestMethodConfig", &field));
+            }
+            let values = either(&field, plain, config.and_then(|config| config.values))?;
             let letters = |one: char| one.is_ascii_uppercase() || "-_".contains(one);
-            let valid = |value: &String| {
-                (1..=MOST_NAME_CHARACTERS).contains(&value.len()) && value.chars().all(letters)
-            };
-            if let Some(value) = values.iter().find(|value| !valid(value)) {
-                return Err(validation(format!("The condition value '{value}' of '{field}' is not valid")));
+            for value in &values {
+                if value.len() > MOST_NAME_CHARACTERS {
+                    return Err(too_long(&field, MOST_NAME_CHARACTERS));
+                }
+                if value.is_empty() || !value.chars().all(letters) {
+                    return Err(validation(format!(
+                        "The '{field}' value is invalid; the allowed characters are A-Z, hyphen and underscore"
+                    )));
+                }
             }
             Ok(Condition::Method(values))
         }
         "source-ip" => {
+            if given.source_ip_config.is_none() && plain.is_empty() {
+                return Err(without("SourceIpConfig", &field));
+            }
             let values = either(&field, plain, given.source_ip_config.and_then(|config| config.values))?;
             let valid = |value: &String| value.parse::<routing::config::AddressRange>().is_ok();
             if let Some(value) = values.iter().find(|value| !valid(value)) {
@@ -180,16 +195,26 @@ fn either(field: &str, plain: Vec<String>, config: Option<Vec<String>>) -> Resul
 
 fn some(field: &str, count: usize) -> Result<(), ApiError> {
     if count == 0 {
-        return Err(validation(format!("A condition value must be specified for '{field}'")));
+        let text = match field {
+            "host-header" | "path-pattern" => "A condition value must be specified".to_owned(),
+            _ => format!("A '{field}' value must be specified"),
+        };
+        return Err(validation(text));
     }
     Ok(())
 }
 
+fn without(config: &str, field: &str) -> ApiError {
+    validation(format!("A '{config}' must be specified with '{field}'"))
+}
+
+fn too_long(what: &str, most: usize) -> ApiError {
+    validation(format!("The '{what}' value is too long; the limit is '{most}'"))
+}
+
 fn short(field: &str, value: &str) -> Result<(), ApiError> {
     if value.chars().count() > MOST_CHARACTERS {
-        return Err(validation(format!(
-            "The condition value of '{field}' cannot be longer than '{MOST_CHARACTERS}' characters"
-        )));
+        return Err(too_long(field, MOST_CHARACTERS));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub fn load_balancer_not_found(named: &str) -> ApiError {
 }
 
 pub fn target_group_not_found(arn: &str) -> ApiError {
-    ApiError::new(&errors::TARGET_GROUP_NOT_FOUND_EXCEPTION, format!("Target groups '{arn}' not found"))
+    ApiError::new(&errors::TARGET_GROUP_NOT_FOUND_EXCEPTION, format!("Target group '{arn}' not found"))
 }
 
 pub fn listener_not_found(arn: &str) -> ApiError {

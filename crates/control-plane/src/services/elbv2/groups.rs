@@ -249,7 +249,7 @@ pub async fn delete(call: Call, input: DeleteTargetGroupInput) -> Result<DeleteT
             if !tx.by_index::<Listener>(scope, "target-group", &arn).is_empty() {
                 return Err(ApiError::new(
                     &errors::RESOURCE_IN_USE_EXCEPTION,
-                    format!("Target group '{arn}' is currently in use by a listener or a rule"),
+                    format!("The target group '{arn}' is currently in use by a listener or a rule"),
                 ));
             }
             tx.delete::<TargetGroup>(scope, &group.key());

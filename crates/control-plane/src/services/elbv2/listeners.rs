@@ -12,7 +12,7 @@ use vocabulary::{Ids, Scope};
 
 use super::{
     actions, arns, balancers, certificates,
-    errors::{listener_not_found, unsupported, validation},
+    errors::{invalid_configuration, listener_not_found, unsupported, validation},
     forwarding, names, page, policies,
     records::{Action, Attributes, Listener, LoadBalancer, LoadBalancerKind, Protocol, load_balancer_arn},
     tags,
@@ -188,9 +188,11 @@ fn with(
 fn protocol_of(kind: LoadBalancerKind, given: elbv2::ProtocolEnum) -> Result<Protocol, ApiError> {
     let fits = Protocol::parse(given.as_str()).filter(|protocol| protocol.kind() == kind);
     fits.ok_or_else(|| {
-        let possible = Protocol::ALL.into_iter().filter(|protocol| protocol.kind() == kind);
-        let possible: Vec<&str> = possible.map(Protocol::as_str).collect();
-        validation(format!("Listener protocol '{given}' must be one of '{}'", possible.join(", ")))
+        let possible = match kind {
+            LoadBalancerKind::Application => "HTTP, HTTPS",
+            LoadBalancerKind::Network => "UDP, TCP, TLS, TCP_UDP",
+        };
+        validation(format!("Listener protocol '{given}' must be one of '{possible}'"))
     })
 }
 
@@ -203,6 +205,7 @@ fn secure(
     certificates: Option<Vec<elbv2::Certificate>>,
 ) -> Result<(), ApiError> {
     let protocol = listener.protocol.as_str();
+    let there = !listener.default_actions.is_empty();
     let given = certificates.unwrap_or_default();
     if !listener.protocol.is_secure() {
         if !given.is_empty() {
@@ -229,7 +232,13 @@ fn secure(
         listener.certificate = Some(arn);
     }
     if listener.certificate.is_none() {
-        return Err(validation(format!("A certificate must be specified for {protocol} listeners")));
+        return Err(if there {
+            invalid_configuration(format!(
+                "You must provide a list containing exactly one certificate if the listener protocol is {protocol}."
+            ))
+        } else {
+            validation(format!("A certificate must be specified for {protocol} listeners"))
+        });
     }
     if let Some(policy) = policy {
         policies::check(&policy)?;

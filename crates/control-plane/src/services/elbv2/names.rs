@@ -10,8 +10,12 @@ use crate::gateway::ApiError;
 
 const MOST_CHARACTERS: usize = 32;
 
-fn check(what: &str, name: Option<String>) -> Result<String, ApiError> {
-    let name = name.unwrap_or_default();
+/// The name of a load balancer to be made.
+///
+/// # Errors
+/// `ValidationError`.
+pub fn load_balancer(name: Option<String>) -> Result<String, ApiError> {
+    let (what, name) = ("load balancer", name.unwrap_or_default());
     if name.is_empty() {
         return Err(validation(format!("A {what} name must be specified")));
     }
@@ -28,15 +32,6 @@ fn check(what: &str, name: Option<String>) -> Result<String, ApiError> {
     if name.starts_with('-') || name.ends_with('-') {
         return Err(validation(format!("The {what} name '{name}' cannot begin or end with a hyphen(-)")));
     }
-    Ok(name)
-}
-
-/// The name of a load balancer to be made.
-///
-/// # Errors
-/// `ValidationError`.
-pub fn load_balancer(name: Option<String>) -> Result<String, ApiError> {
-    let name = check("load balancer", name)?;
     if name.starts_with("internal-") {
         return Err(validation(format!("The load balancer name '{name}' cannot begin with 'internal-'")));
     }
@@ -48,7 +43,26 @@ pub fn load_balancer(name: Option<String>) -> Result<String, ApiError> {
 /// # Errors
 /// `ValidationError`.
 pub fn target_group(name: Option<String>) -> Result<String, ApiError> {
-    check("target group", name)
+    let name = name.unwrap_or_default();
+    if name.is_empty() {
+        return Err(validation("A target group name must be specified"));
+    }
+    if name.chars().count() > MOST_CHARACTERS {
+        return Err(validation(format!(
+            "Target group name '{name}' cannot be longer than '{MOST_CHARACTERS}' characters"
+        )));
+    }
+    if !name.chars().all(|one| one.is_ascii_alphanumeric() || one == '-') {
+        return Err(validation(format!(
+            "Target group name '{name}' can only contain characters that are alphanumeric characters or hyphens(-)"
+        )));
+    }
+    if name.starts_with('-') || name.ends_with('-') || name.contains("--") {
+        return Err(validation(format!(
+            "1 validation error detected: Value '{name}' at 'targetGroup.targetGroupArn.targetGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: (?!.*--)(?!^-)(?!.*-$)^[A-Za-z0-9-]+$"
+        )));
+    }
+    Ok(name)
 }
 
 /// `NAME-ID.REGION.elb.localhost`: names under `localhost` lead to the front door from the machine itself; tasks are told the load

@@ -81,7 +81,7 @@ async fn conditions_have_limits() {
     check(vec![path(&["/*?*?*?*"])], "wildcards").await;
     check(vec![path(&["/a"]), path(&["/b"])], "one 'path-pattern'").await;
     check(vec![path(&["/ä"])], "not valid").await;
-    check(vec![path(&[&"a".repeat(129)])], "longer than '128'").await;
+    check(vec![path(&[&"a".repeat(129)])], "too long; the limit is '128'").await;
     let unknown = RuleCondition { field: text("colour"), ..RuleCondition::default() };
     check(vec![unknown], "Condition field 'colour' must be one of").await;
     let mut source = path(&["10.0.0.0"]);
