@@ -195,7 +195,7 @@ def running(command, log, port, stdin=None):
 def load(port, encrypted, title, connections):
     """Requests per second, and the 99th percentile of latency in milliseconds."""
     address = f"{'https' if encrypted else 'http'}://127.0.0.1:{port}/{title.replace(' ', '')}"
-    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", str(SECONDS), "--latency", address]
+    command = ["wrk", "--threads", "1", "--connections", str(connections), "--timeout", "60s", "--duration", str(SECONDS), "--latency", address]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     if "Socket errors" in done.stdout or "Non-2xx" in done.stdout:
         raise RuntimeError(f"{' '.join(command)}: {done.stdout}")

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use routing::{
-    config::{HealthCheck, Matcher, Protocol, ProtocolVersion},
+    config::{CheckPort, HealthCheck, Protocol, ProtocolVersion},
     health::CheckResult,
 };
 use rustls::pki_types::ServerName;
@@ -87,7 +87,6 @@ impl Checker {
     }
 
     async fn ask(&self, question: &Question) -> Result<CheckResult, Error> {
-        use routing::config::CheckPort;
         let port = match question.check.port {
             CheckPort::Traffic => question.target.port(),
             CheckPort::Fixed(port) => port,

@@ -27,7 +27,7 @@ use crate::{
     Meters, Options, Sockets,
     application::ApplicationPlane,
     checks::{Answer, Checker, Question},
-    network::{HealthMap, NetworkPlane, Place, place, socket_address},
+    network::{Closed, HealthMap, NetworkPlane, Place, place, socket_address},
     tls,
 };
 
@@ -36,6 +36,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long nothing must have been in flight on a draining target before it counts as drained. Far more than lies between the choice of a
 /// target and its being counted.
 const SETTLE: Duration = Duration::from_millis(200);
+/// How long a listener may stay closed before that is worth a warning: a new interface takes a moment.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
 /// Answers of targets that wait to be looked at. Beyond it checks wait.
 const ANSWERS: usize = 1024;
 
@@ -116,6 +118,14 @@ impl Drop for Checked {
     }
 }
 
+/// A listener that could not be opened yet.
+struct Shut {
+    load_balancer_arn: String,
+    since: Instant,
+    /// It was logged.
+    told: bool,
+}
+
 struct Plane {
     sockets: Arc<dyn Sockets>,
     network: NetworkPlane,
@@ -127,8 +137,8 @@ struct Plane {
     asked: u64,
     /// Draining targets, and since when nothing is in flight on them.
     draining: BTreeMap<Place, Option<Instant>>,
-    /// Load balancers with a listener that could not be opened.
-    closed: BTreeSet<String>,
+    /// Listeners that could not be opened.
+    closed: BTreeMap<String, Shut>,
     answers: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
     publish: watch::Sender<Arc<Reports>>,
 }
@@ -145,7 +155,7 @@ impl Plane {
             checked: BTreeMap::new(),
             asked: 0,
             draining: BTreeMap::new(),
-            closed: BTreeSet::new(),
+            closed: BTreeMap::new(),
             answers: mpsc::channel(ANSWERS),
             publish,
         }
@@ -238,7 +248,17 @@ impl Plane {
         let health = self.health();
         let mut closed = self.network.apply(&self.configuration, &health, &server_tls).await;
         closed.extend(self.requests.apply(&self.configuration, &health).await);
-        self.closed = closed.into_iter().map(|closed| closed.load_balancer_arn).collect();
+        let before = std::mem::take(&mut self.closed);
+        for Closed { load_balancer_arn, listener_arn, reason } in closed {
+            let known = before.get(&listener_arn);
+            let since = known.map_or_else(Instant::now, |known| known.since);
+            let told = known.is_some_and(|known| known.told);
+            let tell = !told && since.elapsed() >= TOLD_AFTER;
+            if tell {
+                tracing::warn!(listener_arn, reason, "a listener cannot be opened; it is tried again");
+            }
+            self.closed.insert(listener_arn, Shut { load_balancer_arn, since, told: told || tell });
+        }
     }
 
     fn health(&self) -> HealthMap {
@@ -280,10 +300,11 @@ impl Plane {
             })
         });
         let arns = configuration.load_balancers.iter().map(|balancer| &balancer.arn);
+        let shut: BTreeSet<&String> = self.closed.values().map(|shut| &shut.load_balancer_arn).collect();
         let reports = Reports {
             generation: configuration.generation,
             targets: targets.collect(),
-            listening: arns.filter(|arn| !self.closed.contains(*arn)).cloned().collect(),
+            listening: arns.filter(|arn| !shut.contains(arn)).cloned().collect(),
         };
         self.publish.send_if_modified(|before| {
             let differs = **before != reports;

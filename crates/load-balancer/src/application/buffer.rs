@@ -5,14 +5,18 @@
 use std::cell::RefCell;
 
 /// What most heads and small bodies fit in.
-const SIZE: usize = 16 << 10;
-/// Kept for the next one who needs it, per thread.
-const KEPT: usize = 256;
+const SMALL: usize = 16 << 10;
+/// What is left of a read that the other side did not take.
+const LARGE: usize = SCRATCH;
+/// Kept for the next one who needs it, per thread: so many of each size.
+const KEPT_SMALL: usize = 256;
+const KEPT_LARGE: usize = 64;
 /// One read of a large body.
 pub(crate) const SCRATCH: usize = 128 << 10;
 
 thread_local! {
-    static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static FREE_SMALL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static FREE_LARGE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static LINES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static SCRATCHED: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
@@ -46,17 +50,18 @@ impl Buffer {
 
     /// Room to read into; at least some.
     pub(crate) fn spare(&mut self) -> &mut [u8] {
-        if self.bytes.is_empty() {
-            self.bytes = FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; SIZE]);
-        }
+        self.hold(SMALL);
         if self.end == self.bytes.len() {
             if self.start > 0 {
                 self.bytes.copy_within(self.start..self.end, 0);
                 self.end -= self.start;
                 self.start = 0;
             } else {
-                let larger = self.bytes.len() * 2;
-                self.bytes.resize(larger, 0);
+                let larger =
+                    if self.bytes.len() < LARGE { taken(LARGE) } else { vec![0; self.bytes.len() * 2] };
+                let smaller = std::mem::replace(&mut self.bytes, larger);
+                self.bytes[..self.end].copy_from_slice(&smaller[..self.end]);
+                given_back(smaller);
             }
         }
         &mut self.bytes[self.end..]
@@ -69,6 +74,10 @@ impl Buffer {
     }
 
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.hold(if bytes.len() > SMALL { LARGE } else { SMALL });
         while !bytes.is_empty() {
             let spare = self.spare();
             let length = spare.len().min(bytes.len());
@@ -93,45 +102,55 @@ impl Buffer {
             return;
         }
         (self.start, self.end) = (0, 0);
-        let bytes = std::mem::take(&mut self.bytes);
-        if bytes.len() == SIZE {
-            FREE.with_borrow_mut(|free| {
-                if free.len() < KEPT {
-                    free.push(bytes);
-                }
-            });
+        given_back(std::mem::take(&mut self.bytes));
+    }
+
+    /// Has memory, at least so much if it had none.
+    fn hold(&mut self, size: usize) {
+        if self.bytes.is_empty() {
+            self.bytes = taken(size);
         }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.start = self.end;
-        // The thread may be ending, and its spare memory gone before.
-        let bytes = std::mem::take(&mut self.bytes);
-        if bytes.len() == SIZE {
-            let _ = FREE.try_with(|free| {
-                if let Ok(mut free) = free.try_borrow_mut()
-                    && free.len() < KEPT
-                {
-                    free.push(bytes);
-                }
-            });
-        }
+        given_back(std::mem::take(&mut self.bytes));
     }
+}
+
+fn taken(size: usize) -> Vec<u8> {
+    let free = if size == SMALL { &FREE_SMALL } else { &FREE_LARGE };
+    free.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; size])
+}
+
+fn given_back(bytes: Vec<u8>) {
+    let (free, kept) = match bytes.len() {
+        SMALL => (&FREE_SMALL, KEPT_SMALL),
+        LARGE => (&FREE_LARGE, KEPT_LARGE),
+        _ => return,
+    };
+    // The thread may be ending, and its spare memory gone before.
+    let _ = free.try_with(|free| {
+        if let Ok(mut free) = free.try_borrow_mut()
+            && free.len() < kept
+        {
+            free.push(bytes);
+        }
+    });
 }
 
 /// A message being written.
 pub(crate) fn take_line() -> Vec<u8> {
-    LINES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(SIZE))
+    LINES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(SMALL))
 }
 
 /// Its memory, for the next.
 pub(crate) fn give_line(mut line: Vec<u8>) {
     line.clear();
-    if line.capacity() <= 2 * SIZE {
+    if line.capacity() <= 2 * SMALL {
         LINES.with_borrow_mut(|lines| {
-            if lines.len() < KEPT {
+            if lines.len() < KEPT_SMALL {
                 lines.push(line);
             }
         });

@@ -2,7 +2,7 @@ use std::{convert::Infallible, net::SocketAddr};
 
 use hyper::service::service_fn;
 use hyper_util::server::conn::auto;
-use routing::config::{CheckPort, CodeRange};
+use routing::config::{CodeRange, Matcher};
 use tokio::net::TcpListener;
 
 use super::*;

@@ -161,7 +161,6 @@ impl NetworkPlane {
                     Err(reason) => Err(reason),
                 };
             if let Err(reason) = opened {
-                tracing::warn!(listener = listener.arn, reason, "a listener could not be opened");
                 closed.push(Closed {
                     load_balancer_arn: balancer.arn.clone(),
                     listener_arn: listener.arn.clone(),
