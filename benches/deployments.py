@@ -156,7 +156,15 @@ class Service:
         )
         self.balancer = re.search(r"<LoadBalancerArn>(.*?)</LoadBalancerArn>", made)[1]
         made = self.query(
-            "elbv2", "CreateTargetGroup", Name="web", Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip"
+            "elbv2",
+            "CreateTargetGroup",
+            Name="web",
+            Protocol="HTTP",
+            Port=8080,
+            VpcId=vpc,
+            TargetType="ip",
+            HealthCheckIntervalSeconds=5,
+            HealthCheckTimeoutSeconds=2,
         )
         self.targets = re.search(r"<TargetGroupArn>(.*?)</TargetGroupArn>", made)[1]
         forward = {"DefaultActions.member.1.Type": "forward", "DefaultActions.member.1.TargetGroupArn": self.targets}
@@ -226,9 +234,12 @@ class Service:
                 if own and (process / "cmdline").read_bytes().startswith(b"/bin/serve"):
                     os.kill(int(process.name), signal.SIGKILL)
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while victim["taskArn"] in {task["taskArn"] for task in self.tasks()}:
+        while True:
+            running = [task["taskArn"] for task in self.tasks() if task["lastStatus"] == "RUNNING"]
+            if len(running) == TASKS and victim["taskArn"] not in running:
+                break
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{victim['taskArn']} runs on")
+                raise RuntimeError(f"{victim['taskArn']} is not replaced")
             time.sleep(0.05)
         self.wait()
 
