@@ -1,7 +1,7 @@
 //! What is derived from the facts of instances, which seldom change, and kept until they do: columns of attribute values,
 //! and the sets of instances for which a test holds.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{Fleet, Instance};
 use crate::bits::Bits;
@@ -15,12 +15,12 @@ const MOST_KEPT: usize = 512;
 pub(crate) struct Column {
     /// The number of each slot's value; instances without the attribute share a number.
     pub values: Vec<u32>,
-    /// How many numbers there are.
-    pub distinct: usize,
+    /// How many registered instances have each.
+    pub population: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Columns(HashMap<String, Column>);
+pub(crate) struct Columns(HashMap<String, Arc<Column>>);
 
 /// The instances for which a test holds, by the test's text.
 #[derive(Debug, Default)]
@@ -49,14 +49,17 @@ impl Fleet {
             let next = numbers.len() as u32;
             *numbers.entry(value).or_insert(next)
         });
-        let values = values.collect();
-        let column = Column { values, distinct: numbers.len() };
-        self.columns.0.insert(attribute.to_owned(), column);
+        let values: Vec<u32> = values.collect();
+        let mut population = vec![0; numbers.len().max(1)];
+        for slot in self.registered.iter() {
+            population[values[slot] as usize] += 1;
+        }
+        self.columns.0.insert(attribute.to_owned(), Arc::new(Column { values, population }));
     }
 
     /// A column that was prepared.
-    pub(crate) fn column(&self, attribute: &str) -> Option<&Column> {
-        self.columns.0.get(attribute)
+    pub(crate) fn column(&self, attribute: &str) -> Option<Arc<Column>> {
+        self.columns.0.get(attribute).cloned()
     }
 
     /// The registered instances for which `holds` is true, which must depend on their facts alone. `key` tells tests apart.

@@ -78,6 +78,7 @@ impl Fleet {
             self.provide(slot, &earlier, false);
         } else {
             self.forget_facts();
+            self.registered_count += 1;
         }
         self.provide(slot, &instance, true);
         self.registered.insert(slot);
@@ -95,6 +96,7 @@ impl Fleet {
         for bits in [&mut self.registered, &mut self.active, &mut self.connected, &mut self.external] {
             bits.remove(slot);
         }
+        self.registered_count -= 1;
         self.forget_facts();
         self.release_slot(slot);
     }
@@ -132,7 +134,7 @@ impl Fleet {
 
     /// Adds what an instance has, or takes it away.
     fn provide(&mut self, slot: Slot, instance: &Instance, comes: bool) {
-        let sign = if comes { 1 } else { -1 };
+        let (sign, before) = (if comes { 1 } else { -1 }, self.keys(slot));
         self.free_cpu[slot] += sign * i64::from(instance.cpu);
         self.free_memory[slot] += sign * i64::from(instance.memory);
         self.free_enis[slot] += sign * i64::from(instance.enis);
@@ -140,5 +142,6 @@ impl Fleet {
         for port in &instance.reserved_ports {
             self.count_port(slot, *port, comes);
         }
+        self.reorder(slot, before);
     }
 }

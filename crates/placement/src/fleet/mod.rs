@@ -7,14 +7,17 @@
 
 mod attributes;
 mod instance;
+mod orders;
 mod select;
 mod tasks;
 
 use std::collections::HashMap;
 
 use crate::{Held, Port, bits::Bits};
-use attributes::{Columns, Truths};
+use attributes::Truths;
+pub(crate) use attributes::{Column, Columns};
 pub use instance::{ENI_UNLIMITED, Instance, Standing, Usage};
+use orders::Orders;
 use tasks::Group;
 
 /// The number of an instance's place in the columns.
@@ -43,7 +46,10 @@ pub struct Fleet {
     /// Host ports that are taken.
     pub(crate) port_counts: Vec<u32>,
 
+    pub(crate) orders: Orders,
+
     pub(crate) registered: Bits,
+    pub(crate) registered_count: usize,
     /// Not draining.
     pub(crate) active: Bits,
     pub(crate) connected: Bits,
@@ -70,11 +76,11 @@ impl Fleet {
 
     /// Registered instances.
     pub fn len(&self) -> usize {
-        self.registered.iter().count()
+        self.registered_count
     }
 
     pub fn is_empty(&self) -> bool {
-        self.registered.iter().next().is_none()
+        self.registered_count == 0
     }
 
     /// Tasks that hold something.
@@ -111,6 +117,7 @@ impl Fleet {
             self.running.push(0);
             self.pending.push(0);
             self.port_counts.push(0);
+            self.orders.add(self.instances.len() - 1);
             self.instances.len() - 1
         });
         id.clone_into(&mut self.ids[slot]);
@@ -123,10 +130,6 @@ impl Fleet {
         if self.instances[slot].is_none() && self.tasks[slot] == 0 {
             let id = std::mem::take(&mut self.ids[slot]);
             self.by_id.remove(&id);
-            self.free_cpu[slot] = 0;
-            self.free_memory[slot] = 0;
-            self.free_enis[slot] = 0;
-            self.free_gpus[slot] = 0;
             self.unused.push(slot);
         }
     }

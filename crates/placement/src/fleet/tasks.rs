@@ -73,7 +73,7 @@ impl Fleet {
 
     /// Takes what a task needs of the instance in the slot, or gives it back; its group is not touched.
     pub(crate) fn take(&mut self, slot: Slot, held: &Held, comes: bool) {
-        let sign = if comes { -1 } else { 1 };
+        let (sign, before) = (if comes { -1 } else { 1 }, self.keys(slot));
         self.free_cpu[slot] += sign * i64::from(held.demand.cpu);
         self.free_memory[slot] += sign * i64::from(held.demand.memory);
         self.free_enis[slot] += sign * i64::from(held.demand.enis);
@@ -91,5 +91,6 @@ impl Fleet {
             Phase::Running => count(|fleet| &mut fleet.running),
             Phase::Ending => {}
         }
+        self.reorder(slot, before);
     }
 }

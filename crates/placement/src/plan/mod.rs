@@ -1,8 +1,7 @@
 //! Choosing instances for tasks.
 //!
 //! Filter, then order: instances without the resources or the attributes, or for which a constraint does not hold, are out;
-//! among the rest the first strategy decides, the next ones among those that it holds equal, and at last the number of tasks
-//! and the seed. Several tasks of one request are chosen for one after another, each as if those before were placed.
+//! among the rest the first strategy decides, the next ones among those that it holds equal, and at last the number of tasks. Several tasks of one request are chosen for one after another, each as if those before were placed.
 //! Planning leaves the fleet as it was: what is committed comes back through [`Fleet::set_task`].
 
 mod order;
@@ -44,12 +43,14 @@ pub struct Plan {
 }
 
 impl Fleet {
-    /// Chooses instances for `count` tasks. `seed` decides what nothing else decides.
+    /// Chooses instances for `count` tasks. `seed` decides where tasks go at random.
     pub fn plan(&mut self, request: &Request<'_>, count: usize, seed: u64) -> Plan {
         let strategies = request.strategies;
         for strategy in strategies {
-            if let Strategy::SpreadAttribute(name) = strategy {
-                self.prepare_column(name);
+            match strategy {
+                Strategy::SpreadAttribute(name) => self.prepare_column(name),
+                Strategy::Binpack(resource) => self.prepare_order(*resource),
+                Strategy::SpreadInstance | Strategy::Random => {}
             }
         }
         let eligible = self.suitable(request, true);

@@ -1,16 +1,23 @@
 //! The order among instances that may take a task.
 //!
-//! A few tasks are chosen for by looking at every candidate; for many, candidates are kept in heaps, one for each value of the
-//! attribute that is spread over first. Both give the same answers: a placement changes the rank of its own instance alone,
-//! except for attributes, whose counts are kept aside.
+//! The rank of an instance is one number for each strategy, then the number of its tasks, then its slot; the least is best.
+//! Instances are not ranked one and all: the fleet keeps them in the order of what changes with every task, and the search
+//! goes along that order until nothing better can come. Strategies before the one that the order is by have least values
+//! that are known beforehand; once an instance has them, those behind it can only be worse. Where that does not help (few
+//! candidates, `random`), every candidate is looked at.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::sync::Arc;
 
 use super::{Request, held};
-use crate::{Constraint, Fleet, Held, Resource, Strategy, bits::Bits, fleet::Slot};
+use crate::{
+    Constraint, Fleet, Held, Resource, Strategy,
+    bits::Bits,
+    fleet::{Column, Slot},
+    rules::MOST_STRATEGIES,
+};
 
-/// From how many tasks on heaps are worth being built.
-const MANY: usize = 4;
+/// Up to so many candidates are looked at one and all.
+const FEW: usize = 64;
 
 /// What a strategy looks at.
 enum Rule {
@@ -23,14 +30,21 @@ enum Rule {
 
 /// The counts of a group over the values of an attribute.
 struct Spread {
-    /// By slot.
-    values: Vec<u32>,
+    column: Arc<Column>,
     /// By value.
     counts: Vec<u32>,
+    /// Values that some candidate may have.
+    alive: Vec<bool>,
 }
 
-/// An instance's place in the order: one number for each strategy, the number of its tasks, and chance. The least is best.
-type Rank = [u64; crate::rules::MOST_STRATEGIES + 2];
+impl Spread {
+    fn value(&self, slot: Slot) -> usize {
+        self.column.values.get(slot).map_or(0, |value| *value as usize)
+    }
+}
+
+/// One number for each strategy, and the number of tasks.
+type Rank = [u64; MOST_STRATEGIES + 1];
 
 pub(super) struct Planner<'a> {
     fleet: &'a mut Fleet,
@@ -41,6 +55,8 @@ pub(super) struct Planner<'a> {
     spreads: Vec<Spread>,
     /// Wanted tasks of the group by slot.
     counts: Vec<u32>,
+    /// No instance has fewer tasks of the group.
+    least: u32,
     /// Slots on which a wanted port is taken.
     blocked: Bits,
     seed: u64,
@@ -54,18 +70,23 @@ impl<'a> Planner<'a> {
         for (slot, count) in on {
             counts[*slot] = *count;
         }
+        let everywhere = on.len() >= fleet.registered_count;
+        let least = if everywhere { on.iter().map(|(_, count)| *count).min().unwrap_or(0) } else { 0 };
         let (mut rules, mut spreads) = (Vec::new(), Vec::new());
-        for strategy in request.strategies.iter().take(crate::rules::MOST_STRATEGIES) {
+        for strategy in request.strategies.iter().take(MOST_STRATEGIES) {
             rules.push(match strategy {
                 Strategy::SpreadAttribute(name) => {
                     let Some(column) = fleet.column(name) else { continue };
-                    let mut values = column.values.clone();
-                    values.resize(slots, 0);
-                    let mut of_value = vec![0; column.distinct.max(1)];
+                    let mut spread = Spread {
+                        counts: vec![0; column.population.len()],
+                        alive: column.population.iter().map(|instances| *instances > 0).collect(),
+                        column,
+                    };
                     for (slot, count) in on.iter().filter(|(slot, _)| fleet.registered.contains(*slot)) {
-                        of_value[values[*slot] as usize] += count;
+                        let value = spread.value(*slot);
+                        spread.counts[value] += count;
                     }
-                    spreads.push(Spread { values, counts: of_value });
+                    spreads.push(spread);
                     Rule::Value(spreads.len() - 1)
                 }
                 Strategy::SpreadInstance => Rule::Instance,
@@ -80,91 +101,115 @@ impl<'a> Planner<'a> {
             }
         }
         let distinct = request.constraints.contains(&Constraint::DistinctInstance);
-        Planner { fleet, request, held: held(request), distinct, rules, spreads, counts, blocked, seed }
+        Planner {
+            fleet,
+            request,
+            held: held(request),
+            distinct,
+            rules,
+            spreads,
+            counts,
+            least,
+            blocked,
+            seed,
+        }
     }
 
     /// Up to `count` slots, in the order in which tasks go to them.
     pub fn choose(mut self, eligible: &Bits, count: usize) -> Vec<Slot> {
-        let mut candidates: Vec<Slot> = eligible.iter().filter(|slot| self.fits(*slot)).collect();
-        let by_value = self.rules.iter().filter(|rule| matches!(rule, Rule::Value(_))).count();
-        let first_only = by_value == 0 || (by_value == 1 && matches!(self.rules[0], Rule::Value(_)));
-        let chosen = if count > MANY && first_only {
-            self.by_heaps(&candidates, count)
-        } else {
-            self.by_looking(&mut candidates, count)
-        };
+        let few: Vec<Slot> = eligible.iter().take(FEW + 1).collect();
+        let source = if few.len() <= FEW { None } else { self.source() };
+        let mut chosen = Vec::with_capacity(count);
+        while chosen.len() < count {
+            let best = match source {
+                None => self.best_of_all(eligible),
+                Some((at, resource)) => self.search(eligible, at, resource),
+            };
+            let Some(slot) = best else { break };
+            self.place(slot);
+            chosen.push(slot);
+        }
         for slot in &chosen {
             self.fleet.take(*slot, &self.held, false);
         }
         chosen
     }
 
-    fn by_looking(&mut self, candidates: &mut Vec<Slot>, count: usize) -> Vec<Slot> {
-        let mut chosen = Vec::with_capacity(count);
-        while chosen.len() < count {
-            let Some(slot) = self.best(candidates) else { break };
-            self.place(slot);
-            chosen.push(slot);
-            if !self.fits(slot) {
-                candidates.retain(|other| *other != slot);
-            }
+    /// How many strategies come before the one that the search goes along, and what that one is by: a resource, or the
+    /// number of tasks behind all strategies. None: the order is nobody's.
+    fn source(&self) -> Option<(usize, Option<Resource>)> {
+        let found = self.rules.iter().position(|rule| matches!(rule, Rule::Left(_) | Rule::Random));
+        match found.map(|at| (at, &self.rules[at])) {
+            None => Some((self.rules.len(), None)),
+            Some((at, Rule::Left(resource))) => Some((at, Some(*resource))),
+            Some(_) => None,
         }
-        chosen
     }
 
-    /// The candidate of the least rank, each compared no further than needed.
-    fn best(&self, candidates: &[Slot]) -> Option<Slot> {
-        let (first, rest) = candidates.split_first()?;
-        let (mut best, mut rank) = (*first, self.rank(*first));
-        let last = self.rules.len() + 2;
-        for slot in rest {
-            for at in 0..last {
-                let own = self.score(at, *slot);
-                if own > rank[at] {
-                    break;
-                }
-                if own < rank[at] {
-                    best = *slot;
-                    rank = self.rank(*slot);
-                    break;
-                }
-            }
+    fn best_of_all(&self, eligible: &Bits) -> Option<Slot> {
+        let mut best: Option<(Rank, Slot)> = None;
+        for slot in eligible.iter().filter(|slot| self.fits(*slot)) {
+            self.compare(&mut best, slot);
         }
-        Some(best)
+        best.map(|(_, slot)| slot)
     }
 
-    /// As [`Planner::by_looking`], when at most the first strategy looks at attributes.
-    fn by_heaps(&mut self, candidates: &[Slot], count: usize) -> Vec<Slot> {
-        let grouped = matches!(self.rules.first(), Some(Rule::Value(_)));
-        let value_of = |planner: &Planner<'_>, slot: Slot| {
-            if grouped { planner.spreads[0].values[slot] as usize } else { 0 }
+    /// Goes along the order of `resource`, or of the number of tasks, with `before` strategies before it.
+    fn search(&mut self, eligible: &Bits, before: usize, resource: Option<Resource>) -> Option<Slot> {
+        let bounds: Vec<u64> = self.rules[..before].iter().map(|rule| self.least_score(rule)).collect();
+        let mut best: Option<(Rank, Slot)> = None;
+        let mut seen: Vec<Vec<bool>> =
+            self.spreads.iter().map(|spread| vec![false; spread.alive.len()]).collect();
+        for slot in self.fleet.in_order(resource, self.request.demand) {
+            if let Some((rank, _)) = &best
+                && rank[..before] == bounds[..]
+                && (resource.is_none() || self.score(before, slot) > rank[before])
+            {
+                return best.map(|(_, slot)| slot);
+            }
+            if eligible.contains(slot) && self.fits(slot) {
+                for (spread, seen) in self.spreads.iter().zip(&mut seen) {
+                    seen[spread.value(slot)] = true;
+                }
+                self.compare(&mut best, slot);
+            }
+        }
+        // All candidates were seen: values without one will have none for the rest of the request either.
+        for (spread, seen) in self.spreads.iter_mut().zip(seen) {
+            spread.alive = seen;
+        }
+        best.map(|(_, slot)| slot)
+    }
+
+    /// The least that the rule can say of any candidate.
+    fn least_score(&self, rule: &Rule) -> u64 {
+        match rule {
+            Rule::Value(spread) => {
+                let spread = &self.spreads[*spread];
+                let alive = spread.counts.iter().zip(&spread.alive).filter(|(_, alive)| **alive);
+                u64::from(alive.map(|(count, _)| *count).min().unwrap_or(0))
+            }
+            Rule::Instance => u64::from(self.least),
+            Rule::Left(_) | Rule::Random => 0,
+        }
+    }
+
+    /// Takes the slot for the best if its rank is less, looking no further than needed.
+    fn compare(&self, best: &mut Option<(Rank, Slot)>, slot: Slot) {
+        let Some((rank, of)) = best else {
+            *best = Some((self.rank(slot), slot));
+            return;
         };
-        let values = if grouped { self.spreads[0].counts.len() } else { 1 };
-        let mut ranked: Vec<Vec<Reverse<(Rank, Slot)>>> = vec![Vec::new(); values];
-        for slot in candidates {
-            ranked[value_of(self, *slot)].push(Reverse((self.rank_within(*slot), *slot)));
-        }
-        let mut heaps: Vec<BinaryHeap<_>> = ranked.into_iter().map(BinaryHeap::from).collect();
-        let mut chosen = Vec::with_capacity(count);
-        while chosen.len() < count {
-            let best = heaps
-                .iter()
-                .enumerate()
-                .filter_map(|(value, heap)| {
-                    let Reverse((rank, slot)) = heap.peek()?;
-                    let count = if grouped { self.spreads[0].counts[value] } else { 0 };
-                    Some((count, rank, *slot, value))
-                })
-                .min();
-            let Some((_, _, slot, value)) = best else { break };
-            heaps[value].pop();
-            self.place(slot);
-            chosen.push(slot);
-            if self.fits(slot) {
-                heaps[value].push(Reverse((self.rank_within(slot), slot)));
+        for (at, best_score) in rank.iter().enumerate().take(self.rules.len() + 1) {
+            let own = self.score(at, slot);
+            if own != *best_score {
+                if own < *best_score {
+                    *best = Some((self.rank(slot), slot));
+                }
+                return;
             }
         }
-        chosen
+        *of = slot.min(*of);
     }
 
     fn fits(&self, slot: Slot) -> bool {
@@ -177,7 +222,8 @@ impl<'a> Planner<'a> {
         self.fleet.take(slot, &self.held, true);
         self.counts[slot] += 1;
         for spread in &mut self.spreads {
-            spread.counts[spread.values[slot] as usize] += 1;
+            let value = spread.value(slot);
+            spread.counts[value] += 1;
         }
         if !self.request.demand.ports.is_empty() {
             self.blocked.insert(slot);
@@ -185,18 +231,9 @@ impl<'a> Planner<'a> {
     }
 
     fn rank(&self, slot: Slot) -> Rank {
-        let mut rank = [0; crate::rules::MOST_STRATEGIES + 2];
-        for (at, place) in rank.iter_mut().enumerate().take(self.rules.len() + 2) {
+        let mut rank = [0; MOST_STRATEGIES + 1];
+        for (at, place) in rank.iter_mut().enumerate().take(self.rules.len() + 1) {
             *place = self.score(at, slot);
-        }
-        rank
-    }
-
-    /// The rank among instances of the same value: the first strategy's count, which they share, left out.
-    fn rank_within(&self, slot: Slot) -> Rank {
-        let mut rank = self.rank(slot);
-        if matches!(self.rules.first(), Some(Rule::Value(_))) {
-            rank[0] = 0;
         }
         rank
     }
@@ -205,14 +242,13 @@ impl<'a> Planner<'a> {
         match self.rules.get(at) {
             Some(Rule::Value(spread)) => {
                 let spread = &self.spreads[*spread];
-                u64::from(spread.counts[spread.values[slot] as usize])
+                u64::from(spread.counts[spread.value(slot)])
             }
             Some(Rule::Instance) => u64::from(self.counts[slot]),
             Some(Rule::Left(Resource::Cpu)) => u64::try_from(self.fleet.free_cpu[slot]).unwrap_or(0),
             Some(Rule::Left(Resource::Memory)) => u64::try_from(self.fleet.free_memory[slot]).unwrap_or(0),
             Some(Rule::Random) => self.chance(slot, at),
-            None if at == self.rules.len() => u64::from(self.fleet.tasks[slot]),
-            None => self.chance(slot, at),
+            None => u64::from(self.fleet.tasks[slot]),
         }
     }
 
