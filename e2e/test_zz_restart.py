@@ -6,6 +6,7 @@ The name puts these tests last: they start platforms of their own, and a machine
 import pytest
 
 from conftest import Image, Lab, Platform, eventually, leftovers
+from test_load_balancers import Balancers, netns, page
 from test_tasks import WEB, attempt
 
 
@@ -94,3 +95,32 @@ def test_another_platform_does_not_end_the_tasks_of_this_one(own):
     assert attempt(address).startswith("page")
     platform.start()
     assert lab.describe(task)["lastStatus"] == "RUNNING"
+
+
+def test_load_balancers_answer_again(own):
+    """Connections end with the platform; addresses, listeners and targets are there again without anybody doing anything."""
+    platform, lab = own
+    balancers = Balancers(platform, lab)
+    task = lab.run(lab.container(script=WEB, stopTimeout=1))
+    target = lab.address(lab.running(task))
+    groups = {}
+    for kind, protocol in (("application", "HTTP"), ("network", "TCP")):
+        balancer = balancers.balancer(kind, kind, subnets=len(lab.subnets))
+        groups[kind] = balancers.group(kind, protocol)
+        balancers.register(groups[kind], target)
+        balancers.listener(balancer, 80, protocol, groups[kind])
+    for group in groups.values():
+        balancers.healthy(group, target)
+    addresses = [address for arn in balancers.balancers for address in balancers.addresses(arn)]
+    assert {page(f"http://{address}/") for address in addresses} == {"page"}
+    namespaces = {address: netns(address) for address in addresses}
+    platform.kill()
+    platform.start()
+    for address in addresses:
+        eventually(lambda: page(f"http://{address}/") == "page", 20, f"an answer at {address}")
+    # The interfaces are those that there were: nobody took them for leavings.
+    assert {address: netns(address) for address in addresses} == namespaces
+    for group in groups.values():
+        balancers.healthy(group, target)
+    balancers.clear()
+    lab.stop(task)
