@@ -6,6 +6,7 @@ pub(crate) mod fixtures;
 mod logs;
 mod machine;
 mod messages;
+mod modes;
 mod restarts;
 
 use std::sync::Arc;

@@ -169,12 +169,16 @@ impl NodeAgent {
 
     /// Compares what the control plane believes to be here with what is. What only it knows, it is told to be stopped; about
     /// what only we know, it is asked.
+    /// Also when a payload about it comes behind: it would run a second time.
     fn take_manifest(&mut self, manifest: acs::TaskManifestMessage) {
         self.ack(manifest.message_id.clone());
         let listed = manifest.tasks.unwrap_or_default();
         for task in &listed {
             let arn = task.task_arn.clone().unwrap_or_default();
             if !self.tasks.contains_key(&arn) {
+                if !self.ended.contains(&arn) {
+                    self.ended.push_back(arn.clone());
+                }
                 self.report_unknown(&arn, task.task_cluster_arn.clone().unwrap_or_default());
             }
         }

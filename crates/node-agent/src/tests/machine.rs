@@ -25,6 +25,8 @@ use crate::{node::Machine, ports::*};
 pub(crate) struct World {
     pub sandboxes: Mutex<HashMap<PathBuf, Arc<FakeSandbox>>>,
     pub attached: Mutex<BTreeSet<String>>,
+    /// A port of the node that cannot be published, and why.
+    pub bad_port: Mutex<Option<(u16, String)>>,
     /// Interfaces on the bridge, and their numbers.
     pub bridged: Mutex<BTreeMap<String, u16>>,
     pub network_states: Mutex<Vec<NetworkState>>,
@@ -134,8 +136,10 @@ impl Network for Fake {
     }
 
     fn attach_bridged<'a>(&'a self, endpoint: &'a BridgeEndpoint) -> BoxFuture<'a, Result<Bridged, String>> {
-        let answer = match self.0.bad_network.lock().unwrap().clone() {
-            Some(reason) => Err(reason),
+        let bad_port = self.0.bad_port.lock().unwrap().clone();
+        let bad = bad_port.filter(|(bad, _)| endpoint.ports.iter().any(|port| port.host_port == Some(*bad)));
+        let answer = match bad {
+            Some((_, reason)) => Err(reason),
             None => {
                 self.0.attached.lock().unwrap().insert(endpoint.id.clone());
                 let mut bridged = self.0.bridged.lock().unwrap();
