@@ -13,6 +13,7 @@ use crate::{
             definitions,
             records::{ClientToken, Task},
             services::records::{Revision, Service, ServiceDeployment, ServiceEvents, ServiceStatus},
+            tasks::roles,
         },
         iam::access_keys,
         logs, now,
@@ -42,6 +43,7 @@ pub async fn run(services: Arc<Services>) {
         report("forgetting stopped tasks", forget_tasks(&services, now()).await);
         report("forgetting deleted services", forget_services(&services, now()).await);
         report("forgetting client tokens", forget_tokens(&services, now()).await);
+        report("renewing the credentials of tasks", roles::renew(&services, now()).await);
         report("forgetting ended sessions", access_keys::forget_expired(&services, now()).await);
         report("deleting task definitions", definitions::purge(&services).await);
         if tokio::time::Instant::now() >= next_retention {

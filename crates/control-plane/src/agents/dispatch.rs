@@ -21,7 +21,7 @@ use crate::services::{
     ec2::state::{security_groups, task_interface, vpcs},
     ecs::{
         records::{DesiredStatus, Task, TaskDefinition, definition_id},
-        tasks::{report, spec},
+        tasks::{report, roles, spec},
     },
 };
 
@@ -59,8 +59,15 @@ pub async fn dispatch(
     node: Node,
     messages: mpsc::Sender<AcsMessage>,
 ) -> Result<(), StateError> {
-    let mut dispatcher =
-        Dispatcher { services, node, messages, sent: HashMap::new(), network: None, balancers: None };
+    let mut dispatcher = Dispatcher {
+        services,
+        node,
+        messages,
+        sent: HashMap::new(),
+        credentials: HashMap::new(),
+        network: None,
+        balancers: None,
+    };
     let mut changes = dispatcher.services.state.changes();
     if dispatcher.send_all().await.is_err() {
         return Ok(());
@@ -73,7 +80,7 @@ pub async fn dispatch(
                 let balancers = balancers::concerned(&touched);
                 let tasks: Vec<(Scope, String)> = touched
                     .into_iter()
-                    .filter(|one| one.service == "ecs" && one.kind == "task")
+                    .filter(|one| one.service == "ecs" && matches!(one.kind, "task" | "task-role"))
                     .map(|one| (one.scope, one.id))
                     .collect();
                 dispatcher.send_changed(network, balancers, tasks).await
@@ -94,6 +101,8 @@ struct Dispatcher {
     messages: mpsc::Sender<AcsMessage>,
     /// The number of the last payload about each live task.
     sent: HashMap<(Scope, String), i64>,
+    /// The access key that each live task with a role was last told of.
+    credentials: HashMap<(Scope, String), String>,
     /// The networks and groups as they were last sent; the generation aside.
     network: Option<NetworkState>,
     /// The load balancers as they were last sent.
@@ -136,7 +145,11 @@ impl Dispatcher {
                 Some(task) if task.state.last_status != TaskStatus::Stopped => {
                     self.send_task(&view, scope, id, &task).await?;
                 }
-                _ => _ = self.sent.remove(&(scope, id)),
+                _ => {
+                    let key = (scope, id);
+                    self.sent.remove(&key);
+                    self.credentials.remove(&key);
+                }
             }
         }
         Ok(())
@@ -174,9 +187,13 @@ impl Dispatcher {
     async fn send_task(&mut self, view: &View, scope: Scope, id: String, task: &Task) -> Result<(), Gone> {
         let key = (scope, id);
         if self.sent.get(&key).is_some_and(|number| *number >= task.payload_sequence) {
-            return Ok(());
+            return self.send_renewed(view, &key, task).await;
         }
         let scope = &key.0;
+        if task.desired_status == DesiredStatus::Running && roles::missing(view, scope, task) {
+            self.issue_credentials(key);
+            return Ok(());
+        }
         let message = match payload(view, scope, task, self.services.ids().uuid()) {
             Ok(message) => message,
             // A node has it already: what it cannot be told anew, it does not need to be told.
@@ -187,24 +204,57 @@ impl Dispatcher {
             Err(reason) => {
                 // The definition asks for what no node can do: the task ends here, with the reason for all to read.
                 tracing::warn!(task = %task.arn(scope), reason, "task cannot be run");
-                let services = Arc::clone(&self.services);
                 let (scope, key) = key.clone();
-                tokio::spawn(async move {
-                    while let Err(error) = report::fail(&services, &scope, &key, &reason).await {
-                        tracing::error!(%error, "a task that cannot run could not be ended; it is tried again");
-                        tokio::time::sleep(FAIL_RETRY).await;
-                    }
-                });
+                tokio::spawn(fail(Arc::clone(&self.services), scope, key, reason));
                 return Ok(());
             }
         };
         self.send(AcsMessage::Payload(message)).await?;
+        if let Some(held) = roles::credentials(view, &key.0, &key.1) {
+            self.credentials.insert(key.clone(), held.access_key_id);
+        }
         self.sent.insert(key, task.payload_sequence);
         Ok(())
     }
 
+    /// The credentials of a task that runs, when they are not those it was sent with.
+    async fn send_renewed(&mut self, view: &View, key: &(Scope, String), task: &Task) -> Result<(), Gone> {
+        let Some(held) = roles::credentials(view, &key.0, &key.1) else { return Ok(()) };
+        if self.credentials.get(key) == Some(&held.access_key_id) {
+            return Ok(());
+        }
+        self.credentials.insert(key.clone(), held.access_key_id);
+        match roles::message(view, &key.0, task, self.services.ids().uuid()) {
+            Some(message) => self.send(AcsMessage::IamRoleCredentials(message)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a task the credentials of its role; their record brings the task here again.
+    fn issue_credentials(&self, (scope, key): (Scope, String)) {
+        let services = Arc::clone(&self.services);
+        tokio::spawn(async move {
+            loop {
+                match roles::issue(&services, &scope, &key).await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(refused)) => return fail(services, scope, key, refused.to_string()).await,
+                    Err(error) => tracing::error!(%error, "a task got no credentials; it is tried again"),
+                }
+                tokio::time::sleep(FAIL_RETRY).await;
+            }
+        });
+    }
+
     async fn send(&self, message: AcsMessage) -> Result<(), Gone> {
         self.messages.send(message).await.map_err(|_| Gone)
+    }
+}
+
+/// Ends a task that cannot be run, however long the store takes to take it.
+async fn fail(services: Arc<Services>, scope: Scope, key: String, reason: String) {
+    while let Err(error) = report::fail(&services, &scope, &key, &reason).await {
+        tracing::error!(%error, "a task that cannot run could not be ended; it is tried again");
+        tokio::time::sleep(FAIL_RETRY).await;
     }
 }
 
@@ -257,6 +307,7 @@ fn specification(view: &View, scope: &Scope, task: &Task) -> Result<TaskSpec, St
             )
         }
     };
-    let around = spec::Surroundings { interface, ..spec::Surroundings::default() };
+    let task_role = roles::credentials(view, scope, &task.key());
+    let around = spec::Surroundings { interface, task_role, ..spec::Surroundings::default() };
     spec::build(scope, task, &definition, around)
 }

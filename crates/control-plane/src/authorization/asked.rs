@@ -278,6 +278,7 @@ const FREE: &[(&str, &str)] = &[
 ];
 
 /// Whether the table says what the operation is on.
+#[cfg(test)]
 pub fn mapped(service: &str, operation: &str) -> bool {
     templates(service, operation).is_some() || FREE.contains(&(service, operation))
 }

@@ -11,7 +11,10 @@ use vocabulary::{AccountId, Region, Scope, Timestamp};
 use super::{ApiError, Principal};
 use crate::services::{
     Services,
-    iam::access_keys::{self, Lookup},
+    iam::{
+        access_keys::{self, Lookup},
+        names,
+    },
 };
 
 /// How strangers are treated.
@@ -70,7 +73,7 @@ pub fn establish(
             access_keys::note_use(services, &key.principal, &claim.service, region.as_str(), now);
             key.principal
         }
-        Lookup::Unknown if trust == Trust::Open => {
+        Lookup::Unknown if trust == Trust::Open && !names::is_issued_key(&claim.access_key) => {
             let account: AccountId = claim.access_key.parse().unwrap_or_else(|_| settings.account.clone());
             Principal::root(&account, &claim.access_key)
         }

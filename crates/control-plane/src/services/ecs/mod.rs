@@ -101,6 +101,7 @@ pub fn tables(tables: state_store::Tables) -> state_store::Tables {
         .with::<records::TaskDefinition>()
         .with::<records::Task>()
         .with::<records::ClientToken>()
+        .with::<tasks::roles::TaskRole>()
         .with::<records::AccountSetting>()
         .with::<records::Attribute>()
         .with::<records::ContainerInstance>()

@@ -3,6 +3,7 @@
 use aws_shapes_iam as iam;
 use aws_shapes_iam::errors;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use sha2::{Digest, Sha256};
 use vocabulary::{AccountId, Ids, Scope, Timestamp};
 
 use crate::{
@@ -52,9 +53,23 @@ pub fn unique_id(ids: &mut impl Ids, prefix: &str) -> String {
     prefix.to_owned() + &base32(ids, 17)
 }
 
-/// An access key: `AKIA` or `ASIA` and 16 characters.
+/// An access key: `AKIA` or `ASIA` and 16 characters, the last four of which tell that it was issued here.
 pub fn access_key_id(ids: &mut impl Ids, prefix: &str) -> String {
-    prefix.to_owned() + &base32(ids, 16)
+    let id = prefix.to_owned() + &base32(ids, 12);
+    let mark = mark(&id);
+    id + &mark
+}
+
+/// Whether an access key was issued by a platform of this kind, now or ever: one that is forgotten must not be taken for a
+/// stranger's, who acts as the account's root where strangers are let in. One key of AWS in a million looks like it.
+pub fn is_issued_key(id: &str) -> bool {
+    id.len() == 20 && id.is_char_boundary(16) && id.split_at(16).1 == mark(id.split_at(16).0)
+}
+
+/// What follows from the first characters of an access key.
+fn mark(start: &str) -> String {
+    let digest = Sha256::digest([b"longshore access key ", start.as_bytes()].concat());
+    digest.iter().take(4).map(|byte| char::from(BASE32[usize::from(byte % 32)])).collect()
 }
 
 /// 40 characters of base 64: 240 bits.

@@ -4,6 +4,7 @@ pub mod describe;
 pub mod launch;
 pub mod protection;
 pub mod report;
+pub mod roles;
 pub mod run;
 pub mod spec;
 pub mod stop;

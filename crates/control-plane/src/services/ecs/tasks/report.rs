@@ -15,6 +15,7 @@ use crate::{
         ecs::{
             records::{DesiredStatus, InterfaceStatus, Task, task_key},
             services::traffic,
+            tasks::roles,
         },
     },
 };
@@ -49,6 +50,9 @@ pub async fn submit_task(
                 } else if task.state.connectivity_at.is_some() {
                     interface.status = InterfaceStatus::Attached;
                 }
+            }
+            if stopped {
+                roles::revoke(tx, &scope, &task);
             }
             tx.put(&scope, &key, task);
             Ok(())
@@ -120,6 +124,7 @@ pub async fn fail(services: &Services, scope: &Scope, key: &str, reason: &str) -
                 interfaces::delete(tx, scope, &interface.interface_id);
                 interface.status = InterfaceStatus::Deleted;
             }
+            roles::revoke(tx, scope, &task);
             tx.put(scope, key, task);
             Ok(())
         })

@@ -229,3 +229,17 @@ async fn the_last_use_is_noted_once_a_minute() {
     assert_eq!(after.service_name.as_deref(), Some("logs"));
     assert_eq!(after.region.as_deref(), Some("us-east-1"));
 }
+
+#[test]
+fn an_issued_key_is_known_as_such_for_ever() {
+    use crate::services::iam::names::{access_key_id, is_issued_key};
+    let mut ids = SeededIds::new(7);
+    for prefix in ["AKIA", "ASIA"] {
+        let id = access_key_id(&mut ids, prefix);
+        assert!(id.len() == 20 && is_issued_key(&id), "{id}");
+        assert!(!is_issued_key(&id[..19]));
+    }
+    for stranger in ["", "test", "000000000000", "AKIAIOSFODNN7EXAMPLE", "ASIAAAAAAAAAAAAAAAé"] {
+        assert!(!is_issued_key(stranger), "{stranger}");
+    }
+}
