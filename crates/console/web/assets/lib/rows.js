@@ -27,7 +27,7 @@ export function taskTable(tasks, { label = "Tasks", empty, addresses = {}, showC
     { name: "Health", cell: (task) => (task.healthStatus && task.healthStatus !== "UNKNOWN" ? badge(task.healthStatus) : h("span", { class: "dim" }, "—")) },
     { name: "Address", cell: (task) => h("span", { class: "mono" }, task.lastStatus === "STOPPED" ? "—" : (address(task) ?? "—")) },
     { name: "Since", cell: (task) => time(task.stoppedAt ?? task.startedAt ?? task.createdAt) },
-    { name: "Why it stopped", wide: true, cell: (task) => task.stoppedReason ?? "" },
+    { name: "Why it stopped", wide: true, cell: (task) => linked(task.stoppedReason ?? "", clusterName(task.clusterArn)) },
   ].filter((column) => column && (column.name !== "Why it stopped" || tasks.some((task) => task.stoppedReason))), tasks, { key: (task) => task.taskArn, label, empty });
 }
 

@@ -33,7 +33,7 @@ const sum = (rows, field) => rows.reduce((total, row) => total + (row[field] ?? 
 function happened({ tasks, services }) {
   const task = (one, at, what, tone, more) => ({
     key: `${one.taskArn} ${what}`, at, tone, what,
-    text: [h("a", { class: "mono", href: path("clusters", clusterName(one.clusterArn), "tasks", taskId(one)) }, shortId(taskId(one))), ` ${familyRevision(one.taskDefinitionArn)}`, more && ` · ${more}`],
+    text: [h("a", { class: "mono", href: path("clusters", clusterName(one.clusterArn), "tasks", taskId(one)) }, shortId(taskId(one))), ` ${familyRevision(one.taskDefinitionArn)}`, more && [" · ", linked(more, clusterName(one.clusterArn))]],
   });
   const ofTasks = tasks.flatMap((one) => [
     one.startedAt && task(one, one.startedAt, "RUNNING", "good"),

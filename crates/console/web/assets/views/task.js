@@ -7,7 +7,7 @@ import { details, interfaceOf, publicAddresses } from "../lib/ecs.js";
 import { logView } from "../lib/log-view.js";
 import { badge, button, card, code, copyable, empty, facts, heading, json, lasted, notice, say, table, tabs, time } from "../lib/parts.js";
 import { path, withQuery } from "../lib/router.js";
-import { taskStatus } from "../lib/rows.js";
+import { linked, taskStatus } from "../lib/rows.js";
 import { StreamTail } from "../lib/tail.js";
 import { bytes, familyRevision, shortDigest, shortId, toDate } from "../lib/text.js";
 
@@ -150,7 +150,7 @@ function render(context) {
       actions: [task.desiredStatus !== "STOPPED" && button("Stop", () => stop(context), { kind: "danger" })],
     }),
     notice(ui.error, "The task was not stopped"),
-    task.stoppedReason && h("div", { class: "notice warn", key: "why" }, h("p", null, h("strong", null, "Stopped: "), task.stoppedReason)),
+    task.stoppedReason && h("div", { class: "notice warn", key: "why" }, h("p", null, h("strong", null, task.lastStatus === "STOPPED" ? "Stopped: " : "Stopping: "), linked(task.stoppedReason, params.cluster))),
     card(null, { key: "facts" }, facts([
       ["Definition", h("a", { href: path("definitions", ...family.split(":")) }, family)],
       ["Desired", task.desiredStatus],
