@@ -122,17 +122,6 @@ pub fn unused() -> Health {
     }
 }
 
-/// Of a target in a zone in which its load balancer has no node.
-pub fn zone_unused() -> Health {
-    Health {
-        state: HealthState::Unused,
-        reason: Some(HealthReason::NotInUse),
-        description: Some(
-            "Target is in an Availability Zone that is not enabled for the load balancer".to_owned(),
-        ),
-    }
-}
-
 /// Of a target that is leaving.
 pub fn draining() -> Health {
     Health {

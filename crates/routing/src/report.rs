@@ -30,7 +30,7 @@ pub enum HealthState {
     Initial,
     Healthy,
     Unhealthy,
-    /// Its target group is in no rule, or its zone is in no load balancer.
+    /// Its target group is in no rule.
     Unused,
     Draining,
     /// Health checks are switched off.

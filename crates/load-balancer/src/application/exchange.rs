@@ -222,6 +222,9 @@ impl Client {
         let Some(picked) = self.pick(listener, &group, &cookie, &[]) else {
             return Decided::Answer(Answer::error(503), facts);
         };
+        if picked.unbound {
+            metrics.one(worker.index, Counter::NonSticky);
+        }
         let forwarding =
             Forwarding { listener, peer: self.peer, tls: self.tls.as_deref(), trace_id: &trace_id };
         let mut request = take_line();
@@ -351,11 +354,16 @@ impl Client {
         };
         let status = match failure {
             Failure::Connect(ConnectError::TimedOut) | Failure::Late => 504,
-            Failure::Connect(_) | Failure::Broken { .. } | Failure::Answer(_) | Failure::Cut => 502,
+            Failure::Answer(refusal) => {
+                tracing::debug!(%refusal, group = job.group.arn, "a target's answer is not taken");
+                502
+            }
+            Failure::Connect(_) | Failure::Broken { .. } | Failure::Cut => 502,
             Failure::ClientBody => 400,
             Failure::ClientGone => 460,
         };
         give_line(std::mem::take(&mut job.request));
+        self.watch.set_target(None);
         if status == 460 {
             listener.balancer.metrics.own_answer(self.worker.index, 460);
             if let Some(log) = job.facts.log.take() {

@@ -33,6 +33,7 @@ counters! {
     Requests = "RequestCount",
     GrpcRequests = "GrpcRequestCount",
     ProcessedBytes = "ProcessedBytes",
+    NonSticky = "NonStickyRequestCount",
     RuleEvaluations = "RuleEvaluations",
     Redirects = "HTTP_Redirect_Count",
     FixedResponses = "HTTP_Fixed_Response_Count",

@@ -317,7 +317,7 @@ impl State {
                         state.address == std::net::SocketAddr::new(target.address, target.port)
                             && state.zone == target.zone
                             // Cut off for good: one that comes back begins anew.
-                            && !(state.cut.load(Ordering::Relaxed) && !target.draining)
+                            && (target.draining || !state.cut.load(Ordering::Relaxed))
                     })
                     .unwrap_or_else(|| {
                         self.next_number += 1;

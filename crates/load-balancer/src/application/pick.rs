@@ -21,10 +21,9 @@ thread_local! {
     static ELIGIBLE: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Where a request goes.
+/// The target that a request goes to.
 #[derive(Debug)]
 pub(crate) struct Picked {
-    pub group: Arc<Group>,
     pub in_flight: InFlight,
     /// To be set when the target answers.
     pub cookies: Vec<String>,
@@ -107,12 +106,7 @@ pub(crate) fn target(
         }
         _ => Vec::new(),
     };
-    Some(Picked {
-        group: Arc::clone(group),
-        in_flight: InFlight::begin(&target),
-        cookies,
-        unbound: !names.is_empty() && !bound,
-    })
+    Some(Picked { in_flight: InFlight::begin(&target), cookies, unbound: !names.is_empty() && !bound })
 }
 
 /// The cookies to set because the application has set its own.

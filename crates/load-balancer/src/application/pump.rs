@@ -12,13 +12,16 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    buffer::{Buffer, with_scratch},
+    buffer::{Buffer, SCRATCH, with_scratch},
     stream::Stream,
 };
 use crate::http1::body::{Body, BrokenBody};
 
 /// Reads in one go, before others have their turn: a fast pair must not keep the thread to itself.
 const TURN: u32 = 4;
+
+/// What is read at once when the writer is slow: with many slow ones, less memory that is touched in turn.
+const LEAST_ROOM: usize = 16 << 10;
 
 /// How the body's framing changes on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub(crate) struct Pump {
     pub written: u64,
     unflushed: bool,
     over: bool,
+    /// How much is read at once: less while the writer does not take it all.
+    room: usize,
 }
 
 impl Pump {
@@ -75,6 +80,7 @@ impl Pump {
             written: 0,
             unflushed: false,
             over,
+            room: SCRATCH,
         }
     }
 
@@ -150,7 +156,7 @@ impl Pump {
         writer: &mut Stream,
     ) -> Result<Poll<()>, PumpError> {
         with_scratch(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
+            let mut buffer = ReadBuf::new(&mut scratch[..self.room]);
             match Pin::new(reader).poll_read(cx, &mut buffer).map_err(PumpError::Read)? {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(()) => {}
@@ -182,6 +188,11 @@ impl Pump {
                 }
                 Poll::Pending => self.pending.push(&read[..used]),
             }
+            self.room = if self.pending.is_empty() {
+                (self.room * 2).min(SCRATCH)
+            } else {
+                (self.room / 2).max(LEAST_ROOM)
+            };
             Ok(Poll::Ready(()))
         })
     }

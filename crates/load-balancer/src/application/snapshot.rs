@@ -117,6 +117,10 @@ pub(crate) trait Lasting {
     fn metrics(&mut self, arn: &str) -> Arc<Metrics>;
 }
 
+/// Makes the TLS side of a listener.
+pub(crate) type MakeTls<'a> =
+    &'a dyn Fn(&LoadBalancer, &Listener) -> Result<Arc<rustls::ServerConfig>, String>;
+
 /// What could not be made ready: load balancer and listener, and why.
 pub(crate) type Unusable = (String, String, String);
 
@@ -124,7 +128,7 @@ pub(crate) type Unusable = (String, String, String);
 pub(crate) fn listeners(
     configuration: &Configuration,
     lasting: &mut impl Lasting,
-    make_tls: &dyn Fn(&LoadBalancer, &Listener) -> Result<Arc<rustls::ServerConfig>, String>,
+    make_tls: MakeTls<'_>,
 ) -> (BTreeMap<Door, Arc<ListenerConfig>>, Vec<Unusable>) {
     let groups = groups(configuration, lasting);
     let (mut doors, mut unusable) = (BTreeMap::new(), Vec::new());

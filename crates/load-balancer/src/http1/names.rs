@@ -53,29 +53,10 @@ const NAMES: &[(&[u8], Known)] = &[
     (b"http2-settings", Known::Http2Settings),
 ];
 
-/// By length first: most names are told apart by it and their first letter.
-static BY_LENGTH: [&[(&[u8], Known)]; 24] = by_length();
-
-const fn by_length() -> [&'static [(&'static [u8], Known)]; 24] {
-    let mut table: [&'static [(&'static [u8], Known)]; 24] = [&[]; 24];
-    let mut length = 0;
-    while length < 24 {
-        let mut at = 0;
-        while at < NAMES.len() {
-            if NAMES[at].0.len() == length {
-                table[length] = NAMES;
-            }
-            at += 1;
-        }
-        length += 1;
-    }
-    table
-}
-
 pub(crate) fn known(name: &[u8]) -> Known {
-    let Some(names) = BY_LENGTH.get(name.len()) else { return Known::Other };
+    // Most names are told apart by their length and first letter.
     let Some(first) = name.first().map(u8::to_ascii_lowercase) else { return Known::Other };
-    names
+    NAMES
         .iter()
         .find(|(known, _)| known.len() == name.len() && known[0] == first && known.eq_ignore_ascii_case(name))
         .map_or(Known::Other, |(_, known)| *known)

@@ -31,12 +31,14 @@ const IDLE_LIMIT: usize = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 type Key = (Arc<str>, u64);
+type Http1 = (http1::SendRequest<AnyBody>, Arc<TargetState>);
+type Http2 = (http2::SendRequest<AnyBody>, Arc<TargetState>);
 
 /// Connections of a thread to targets.
 #[derive(Default)]
 pub(crate) struct Pool {
-    http1: RefCell<HashMap<Key, Vec<(http1::SendRequest<AnyBody>, Arc<TargetState>)>>>,
-    http2: RefCell<HashMap<Key, (http2::SendRequest<AnyBody>, Arc<TargetState>)>>,
+    http1: RefCell<HashMap<Key, Vec<Http1>>>,
+    http2: RefCell<HashMap<Key, Http2>>,
 }
 
 impl Pool {
@@ -107,7 +109,7 @@ pub(super) async fn ready(
 }
 
 impl Pool {
-    fn waiting(&self, key: &Key) -> Option<(http1::SendRequest<AnyBody>, Arc<TargetState>)> {
+    fn waiting(&self, key: &Key) -> Option<Http1> {
         self.http1.borrow_mut().get_mut(key)?.pop()
     }
 }

@@ -197,7 +197,6 @@ impl Front {
         self.forward(&listener, parts, &authority, headers, body, routed, log, began, active).await
     }
 
-    #[expect(clippy::result_large_err, reason = "an answer is as good an outcome as a target")]
     fn route<'a>(
         &self,
         listener: &'a Arc<ListenerConfig>,
@@ -246,7 +245,7 @@ impl Front {
         };
         let cookie = cookie(&parts.headers);
         let cookies = |name: &str, wanted: &mut dyn FnMut(&[u8]) -> bool| {
-            _ = sticky::cookies(&cookie, name).any(wanted)
+            _ = sticky::cookies(&cookie, name).any(wanted);
         };
         let (group, group_cookies) =
             pick::group(listener, listener.shares(rule), forward, &cookies, &self.worker.clock)
@@ -263,6 +262,9 @@ impl Front {
         }
         let picked = pick::target(listener, &group, &cookies, &self.worker.clock, &[])
             .ok_or_else(|| Answer::error(503))?;
+        if picked.unbound {
+            metrics.one(self.worker.index, Counter::NonSticky);
+        }
         Ok(Routed { group, picked, cookies: group_cookies, cookie, outcome })
     }
 

@@ -93,14 +93,11 @@ async fn who_drips_a_head_is_sent_away() {
     let (mut reading, mut writing) = client.stream.into_split();
     let dripping = tokio::spawn(async move {
         let mut pace = tokio::time::interval(std::time::Duration::from_millis(50));
+        let mut alive = writing.write_all(b"GET / HTTP/1.1\r\nX: ").await.is_ok();
         // Ends when the load balancer closes.
-        while writing.write_all(b"GET / HTTP/1.1\r\nX: ").await.is_ok() {
-            loop {
-                pace.tick().await;
-                if writing.write_all(b"a").await.is_err() {
-                    return;
-                }
-            }
+        while alive {
+            pace.tick().await;
+            alive = writing.write_all(b"a").await.is_ok();
         }
     });
     let mut answer = Vec::new();
