@@ -156,7 +156,7 @@ pub async fn delete(
 }
 
 /// The listener on a port of a request.
-fn on<'a>(balancer: &'a mut LoadBalancer, port: Option<i32>) -> Result<&'a mut Listener, ApiError> {
+fn on(balancer: &mut LoadBalancer, port: Option<i32>) -> Result<&mut Listener, ApiError> {
     let port = port.unwrap_or_default();
     let name = balancer.name.clone();
     let found = u16::try_from(port).ok().and_then(|port| balancer.listeners.get_mut(&port));
