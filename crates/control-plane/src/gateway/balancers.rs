@@ -8,7 +8,11 @@
 //!
 //! Names of balancers never reach the API, known or not: a page that a balancer serves must not speak for the user.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -18,11 +22,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use state_store::View;
+use vocabulary::Scope;
 
 use super::body::{Body, full};
 use crate::services::{
     ec2::records::NetworkInterface,
-    elbv2::records::{Listener, LoadBalancer, Protocol},
+    elb::records as elb,
+    elbv2::records::{Listener, LoadBalancer, Node, Protocol},
 };
 
 /// The domain of all load balancers' names.
@@ -50,31 +56,40 @@ pub(super) enum Door {
     NoListener,
 }
 
-/// Looks a name up: the listener on port 80 that speaks plain HTTP, or the only one that does. A network load balancer's TCP
-/// listeners count as such: they pass on whatever is said.
+/// Looks a name up: the listener on port 80 that speaks plain HTTP, or the only one that does. TCP listeners count as such: they pass
+/// on whatever is said.
 pub(super) fn door(view: &View, name: &str) -> Door {
-    let Some(found) =
-        view.scan_all::<LoadBalancer>().find(|found| found.value.dns_name.eq_ignore_ascii_case(name))
-    else {
-        return Door::Unknown;
+    let (ports, node) = match listeners_of(view, name) {
+        Some(found) => found,
+        None => return Door::Unknown,
     };
-    let listeners = view.scan_prefix::<Listener>(&found.scope, &format!("{}/", found.value.key()));
-    let ports: Vec<u16> = listeners
-        .filter(|(_, listener)| {
-            matches!(listener.protocol, Protocol::Http | Protocol::Tcp | Protocol::TcpUdp)
-        })
-        .map(|(_, listener)| listener.port)
-        .collect();
     let port = match ports.as_slice() {
         ports if ports.contains(&80) => 80,
         [only] => *only,
         _ => return Door::NoListener,
     };
-    let node = found.value.nodes.first();
-    match node.and_then(|node| view.get::<NetworkInterface>(&found.scope, &node.interface_id)) {
-        Some(interface) => Door::Listener((interface.private_address, port).into()),
-        None => Door::NoListener,
+    node.map_or(Door::NoListener, |address| Door::Listener((address, port).into()))
+}
+
+/// The ports that plain HTTP can be spoken on, and the address of the first node.
+fn listeners_of(view: &View, name: &str) -> Option<(Vec<u16>, Option<Ipv4Addr>)> {
+    let address = |scope: &Scope, nodes: &[Node]| {
+        let interface = view.get::<NetworkInterface>(scope, &nodes.first()?.interface_id)?;
+        Some(interface.private_address)
+    };
+    if let Some(found) =
+        view.scan_all::<LoadBalancer>().find(|found| found.value.dns_name.eq_ignore_ascii_case(name))
+    {
+        let plain = [Protocol::Http, Protocol::Tcp, Protocol::TcpUdp];
+        let listeners = view.scan_prefix::<Listener>(&found.scope, &format!("{}/", found.value.key()));
+        let ports = listeners.filter(|(_, one)| plain.contains(&one.protocol)).map(|(_, one)| one.port);
+        return Some((ports.collect(), address(&found.scope, &found.value.nodes)));
     }
+    let found =
+        view.scan_all::<elb::LoadBalancer>().find(|found| found.value.dns_name.eq_ignore_ascii_case(name))?;
+    let listeners = found.value.listeners.iter();
+    let ports = listeners.filter(|(_, one)| matches!(one.protocol, elb::Protocol::Http | elb::Protocol::Tcp));
+    Some((ports.map(|(port, _)| *port).collect(), address(&found.scope, &found.value.nodes)))
 }
 
 /// Passes a request on and its answer back.
