@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use placement::{Fleet, Held, Instance, Plan, Reason, Request};
+use placement::{Fleet, Held, Plan, Reason, Request};
 use state_store::{AllChanges, Notice, State, Touched, Tx, View};
 use vocabulary::Scope;
 
@@ -62,11 +62,6 @@ impl Fleets {
         let key = (scope.clone(), cluster.to_owned());
         let known = inner.fleets.entry(key).or_insert_with(|| Known::load(&state.view(), scope, cluster));
         work(known)
-    }
-
-    /// A registered instance.
-    pub fn instance(&self, state: &State, scope: &Scope, cluster: &str, id: &str) -> Option<Instance> {
-        self.with(state, scope, cluster, |known| known.fleet.instance(id).cloned())
     }
 
     fn forget(&self, scope: &Scope, cluster: &str) {
@@ -191,6 +186,7 @@ fn up_to_date<R>(
     ask: impl Fn(&mut Known) -> (R, Vec<String>),
 ) -> R {
     let (scope, cluster) = (launch.scope, &launch.cluster.name);
+    Reserved::belongs(tx, services, scope, cluster);
     let mut looks = 0;
     loop {
         let (answer, named, known) = services.placing.with(&services.state, scope, cluster, |known| {
@@ -227,21 +223,27 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Notes a task that the transaction makes, and has the fleet know of it.
-    pub fn reserve(tx: &mut Tx, services: &Services, scope: &Scope, cluster: &str, task: &str, held: Held) {
-        services.placing.with(&services.state, scope, cluster, |known| {
-            known.fleet.set_task(task, held.clone());
-        });
+    /// Notes a task that the transaction makes.
+    pub fn note(tx: &mut Tx, task: &str, held: Held) {
         let own = tx.notes::<Reserved>();
         *own.placed.entry(held.instance.clone()).or_insert(0) += 1;
         own.held.push((task.to_owned(), held));
-        if own.of.is_none() {
-            own.of =
-                Some((services.placing.clone(), services.state.clone(), scope.clone(), cluster.to_owned()));
-        }
     }
 
-    /// Has a fleet that was made anew know of the attempt's own tasks.
+    /// Has the fleet know of the tasks that were noted.
+    pub fn settle(tx: &mut Tx, services: &Services, scope: &Scope, cluster: &str) {
+        Reserved::belongs(tx, services, scope, cluster);
+        services.placing.with(&services.state, scope, cluster, |known| Reserved::renew(tx, known));
+    }
+
+    /// Notes which fleet is to forget the tasks once the attempt is over.
+    fn belongs(tx: &mut Tx, services: &Services, scope: &Scope, cluster: &str) {
+        tx.notes::<Reserved>().of.get_or_insert_with(|| {
+            (services.placing.clone(), services.state.clone(), scope.clone(), cluster.to_owned())
+        });
+    }
+
+    /// Has a fleet, which may have been made anew, know of the attempt's own tasks.
     fn renew(tx: &mut Tx, known: &mut Known) {
         for (task, held) in &tx.notes::<Reserved>().held {
             if !known.fleet.holds(task) {

@@ -67,12 +67,14 @@ pub fn place(
     let seed = u64::from_str_radix(&seed, 16).unwrap_or(0);
     let plan = fleets::choose(tx, services, launch, &request, count, seed);
     let mut around = Around { services, launch, now, ids };
-    for instance in &plan.chosen {
-        match write(tx, &mut around, &request, launch_type, instance)? {
+    let zones = zones(services, launch, &plan.chosen);
+    for (instance, zone) in plan.chosen.iter().zip(zones) {
+        match write(tx, &mut around, &request, launch_type, instance, zone)? {
             Ok(task) => launched.tasks.push(task),
             Err(failure) => launched.failures.push(failure),
         }
     }
+    Reserved::settle(tx, services, launch.scope, &launch.cluster.name);
     let Some(shortfall) = plan.shortfall else { return Ok(()) };
     if shortfall.refusals.is_empty() && !group.starts_with("service:") {
         return Err(invalid("No Container Instances were found in your cluster."));
@@ -104,9 +106,11 @@ pub fn place_on(
     let needs = Needs::of(tx.view(), launch)?;
     let group = launch.group();
     for instance in instances {
-        let external =
-            services.placing.instance(&services.state, launch.scope, &launch.cluster.name, instance);
-        let external = external.is_some_and(|instance| instance.external);
+        let cluster = &launch.cluster.name;
+        let known = services.placing.with(&services.state, launch.scope, cluster, |known| {
+            known.fleet.instance(instance).map(|known| (known.external, known.zone().to_owned()))
+        });
+        let (external, zone) = known.unwrap_or_default();
         let request = Request {
             group: &group,
             demand: &needs.demand,
@@ -120,10 +124,11 @@ pub fn place_on(
         match fleets::check(tx, services, launch, &request, instance) {
             Ok(()) => {
                 let mut around = Around { services, launch, now, ids: &mut *ids };
-                match write(tx, &mut around, &request, launch_type, instance)? {
+                match write(tx, &mut around, &request, launch_type, instance, zone)? {
                     Ok(task) => launched.tasks.push(task),
                     Err(failure) => launched.failures.push(failure),
                 }
+                Reserved::settle(tx, services, launch.scope, cluster);
             }
             Err(None) => launched.failures.push(failure(launch.scope, launch, instance, "MISSING")),
             Err(Some(reason)) => {
@@ -189,6 +194,14 @@ pub fn stop_order(
     order.into_iter().map(|position| given[position].id.to_owned()).collect()
 }
 
+/// The zones of instances, in their order.
+fn zones(services: &Services, launch: &Launch<'_>, instances: &[String]) -> Vec<String> {
+    services.placing.with(&services.state, launch.scope, &launch.cluster.name, |known| {
+        let zone = |id: &String| known.fleet.instance(id).map(|known| known.zone().to_owned());
+        instances.iter().map(|id| zone(id).unwrap_or_default()).collect()
+    })
+}
+
 /// Writes a task on its instance. The inner error is a failure of this task alone.
 fn write<I: Ids>(
     tx: &mut Tx,
@@ -196,11 +209,10 @@ fn write<I: Ids>(
     request: &Request<'_>,
     launch_type: LaunchType,
     instance: &str,
+    zone: String,
 ) -> Result<Result<Task, Failure>, ApiError> {
     let Around { services, launch, now, ids } = around;
     let cluster = &launch.cluster.name;
-    let facts = services.placing.instance(&services.state, launch.scope, cluster, instance);
-    let zone = facts.map(|facts| facts.zone().to_owned()).unwrap_or_default();
     let interface: Option<TaskInterface> = if request.demand.enis == 0 {
         None
     } else {
@@ -234,7 +246,7 @@ fn write<I: Ids>(
         wanted: true,
         phase: Phase::Pending,
     };
-    Reserved::reserve(tx, services, launch.scope, cluster, &task.id, held);
+    Reserved::note(tx, &task.id, held);
     Ok(Ok(task))
 }
 
