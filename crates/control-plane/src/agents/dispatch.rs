@@ -235,7 +235,7 @@ impl Dispatcher {
         let services = Arc::clone(&self.services);
         tokio::spawn(async move {
             loop {
-                match roles::issue(&services, &scope, &key).await {
+                match roles::issue(&services, &scope, &key, services.now()).await {
                     Ok(Ok(())) => return,
                     Ok(Err(refused)) => return fail(services, scope, key, refused.to_string()).await,
                     Err(error) => tracing::error!(%error, "a task got no credentials; it is tried again"),

@@ -104,8 +104,8 @@ pub async fn issue(
     services: &Services,
     scope: &Scope,
     key: &str,
+    now: Timestamp,
 ) -> Result<Result<(), CannotAssume>, ApiError> {
-    let now = services.now();
     let credentials_id = services.ids().uuid();
     services
         .state
@@ -165,7 +165,7 @@ pub async fn renew(services: &Services, now: Timestamp) -> Result<(), ApiError> 
         held.map(|found| (found.scope, found.id)).collect()
     });
     for (scope, key) in due {
-        if let Err(refused) = issue(services, &scope, &key).await? {
+        if let Err(refused) = issue(services, &scope, &key, now).await? {
             tracing::warn!(task = key, %refused, "the credentials of a running task are not renewed");
         }
     }

@@ -140,3 +140,62 @@ async fn sending_ends_with_its_receiver() {
     let ended = tokio::time::timeout(PATIENCE, &mut node.sender).await.expect("the sender ends");
     ended.unwrap().unwrap();
 }
+
+/// A running task whose role is `app`.
+async fn with_role(fixture: &Fixture) -> String {
+    let definition = ecs::RegisterTaskDefinitionRequest {
+        task_role_arn: text("arn:aws:iam::000000000000:role/app"),
+        ..fargate("roles")
+    };
+    fixture.register(definition).await.unwrap();
+    let task = fixture.run(run_request(fixture, "roles")).await.unwrap().remove(0);
+    task.task_arn.unwrap()
+}
+
+#[tokio::test]
+async fn a_task_with_a_role_is_sent_with_its_credentials_and_loses_them_when_it_stops() {
+    use crate::services::{ec2::records::global, iam::access_keys::AccessKey};
+    let fixture = fixture().await;
+    crate::services::iam::testing::role_session(&fixture, "app", &[]).await;
+    let keys = || fixture.services.state.read(|view| view.scan::<AccessKey>(&global()).count());
+    let before = keys();
+    let mut node = Node::connect(&fixture);
+    let arn = with_role(&fixture).await;
+    let role = node.payload().await.tasks.unwrap().remove(0).longshore.unwrap().task_role.unwrap();
+    assert_eq!(role.role_arn, "arn:aws:iam::000000000000:role/app");
+    assert_eq!(keys(), before + 1);
+
+    let almost = vocabulary::Timestamp::from_millis(role.expiration.as_millis() - 1000);
+    tasks::roles::renew(&fixture.services, almost).await.unwrap();
+    let AcsMessage::IamRoleCredentials(renewed) = node.next().await else { panic!("new credentials come") };
+    let held = renewed.role_credentials.unwrap();
+    assert_eq!((renewed.task_arn, held.credentials_id), (Some(arn.clone()), Some(role.credentials_id)));
+    assert_ne!(held.access_key_id, Some(role.access_key_id));
+    assert_eq!(keys(), before + 2, "the old ones hold until they expire");
+    let mut stopped = report(&arn, 1, TaskStatus::Stopped);
+    stopped.reason = text("done");
+    fixture.report(&stopped).await;
+    assert_eq!(keys(), before, "none is left");
+}
+
+#[tokio::test]
+async fn a_task_whose_role_cannot_be_assumed_ends() {
+    let fixture = fixture().await;
+    let _node = Node::connect(&fixture);
+    let arn = with_role(&fixture).await;
+    let mut changes = fixture.services.state.watch::<records::Task>();
+    let reason = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let task = fixture.describe_task(&arn).await.unwrap();
+            if task.last_status.as_deref() == Some("STOPPED") {
+                return task.stopped_reason.unwrap();
+            }
+            changes.next().await.unwrap();
+        }
+    });
+    let reason = reason.await.expect("it ends");
+    assert!(
+        reason.contains("ECS was unable to assume the role 'arn:aws:iam::000000000000:role/app'"),
+        "{reason}"
+    );
+}
