@@ -1,8 +1,12 @@
 """Services: tasks that are kept, replaced, scaled and deployed anew, and the events that say why."""
 
+import http.client
+import threading
+
 import pytest
 
 from conftest import eventually
+from test_load_balancers import Balancers
 
 # A tick is what waiters are given between looks; the default of 15 s is for a network further away.
 SOON = {"Delay": 1, "MaxAttempts": 90}
@@ -17,9 +21,10 @@ class Service:
         self.lab = lab
         self.ecs = lab.ecs
         self.name = name
+        self.subnets = lab.subnets
 
     def network(self):
-        return {"awsvpcConfiguration": {"subnets": self.lab.subnets, "securityGroups": [self.lab.group]}}
+        return {"awsvpcConfiguration": {"subnets": self.subnets, "securityGroups": [self.lab.group]}}
 
     def create(self, definition, count, **more):
         return self.ecs.create_service(
@@ -159,3 +164,83 @@ def test_deletion(lab, service):
     assert lab.describe(task)["stopCode"] == "ServiceSchedulerInitiated"
     with pytest.raises(lab.ecs.exceptions.ServiceNotActiveException):
         service.update(desiredCount=1)
+
+
+class Load:
+    """Clients that ask one page after another, each over its own connection, and count what fails."""
+
+    def __init__(self, address, clients=8):
+        self.address = address
+        self.over = threading.Event()
+        self.answered = 0
+        self.failures = []
+        self.pages = set()
+        self.threads = [threading.Thread(target=self.ask, daemon=True) for _ in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(10)
+
+    def ask(self):
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        while not self.over.is_set():
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                page = answer.read().decode().strip()
+                if answer.status == 200:
+                    self.answered += 1
+                    self.pages.add(page)
+                else:
+                    self.failures.append(f"{answer.status} {page}")
+            except OSError as error:
+                self.failures.append(repr(error))
+                connection.close()
+            except http.client.HTTPException as error:
+                self.failures.append(repr(error))
+                connection.close()
+
+
+def test_deployments_under_load_drop_nothing(platform, lab, service):
+    made = Balancers(platform, lab)
+    balancer = made.balancer("rolls")
+    group = made.group("rolls")
+    made.attributes(group, deregistration_delay__timeout_seconds="10")
+    made.listener(balancer, 80, "HTTP", group)
+
+    def pages(name):
+        script = f"mkdir -p /www; echo {name} > /www/index.html; exec httpd -f -p 8080 -h /www"
+        container = lab.container(script=script, stopTimeout=2, portMappings=[{"containerPort": 8080}])
+        return lab.define(container, family="rolls")
+
+    # A target in a zone without a node of the load balancer gets no requests.
+    service.subnets = lab.subnets[:2]
+    behind = {"targetGroupArn": group, "containerName": "app", "containerPort": 8080}
+    service.create(pages("one"), 2, loadBalancers=[behind])
+    service.wait("services_stable")
+    service.completed()
+    service.says("targets in (target-group " + group)
+    address = made.addresses(balancer)[0]
+    with Load(address) as load:
+        eventually(lambda: load.answered > 100, 20, "answers")
+        service.update(taskDefinition=pages("two"))
+        service.wait("services_stable")
+        service.completed()
+        service.update(desiredCount=3)
+        service.wait("services_stable")
+        service.update(desiredCount=1)
+        service.wait("services_stable")
+    assert load.pages == {"one", "two"}
+    assert load.failures == [], f"{len(load.failures)} of {load.answered}"
+    service.says("has begun draining connections on")
+    stopped = [task for task in service.tasks("STOPPED") if "/rolls:" in task["taskDefinitionArn"]]
+    assert {task["stopCode"] for task in stopped} == {"ServiceSchedulerInitiated"}
+    service.delete()
+    service.wait("services_inactive")
+    made.clear()

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use agent_protocol::spec::LaunchType;
 use aws_shapes_ecs as ecs;
 use deployment::Start;
-use state_store::Tx;
+use state_store::{Tx, View};
 use vocabulary::{Ids, Scope, Timestamp};
 
 use super::{revision_of, snapshot};
@@ -18,7 +18,7 @@ use crate::{
         ecs::{
             placing,
             records::{Cluster, DesiredStatus, Task, TaskDefinition, definition_id},
-            services::records::{Service, TaskSet},
+            services::records::{Revision, Service, TaskSet},
             tasks::launch::{self, Launch, Launched, Where},
         },
     },
@@ -45,7 +45,52 @@ impl Starting<'_> {
         now: Timestamp,
         ids: &mut impl Ids,
     ) -> Result<Launched, ApiError> {
-        self.with(tx, start, |tx, launch| launch::launch(tx, self.services, launch, now, ids))
+        let mut zones = self.zones(tx, start);
+        if zones.len() < 2 {
+            return self
+                .with(tx, start, &[], |tx, launch| launch::launch(tx, self.services, launch, now, ids));
+        }
+        let mut all = Launched::default();
+        for _ in 0..start.count {
+            // The zone with the fewest of the deployment's tasks, then of the service's; by name on a tie.
+            let fewest = zones.iter().min_by_key(|(zone, counts)| (**counts, (*zone).clone()));
+            let Some(zone) = fewest.map(|(zone, _)| zone.clone()) else { break };
+            let one = Start { count: 1, zone: Some(zone.clone()), ..start.clone() };
+            let launched = self.with(tx, &one, &all.tasks, |tx, launch| {
+                launch::launch(tx, self.services, launch, now, ids)
+            })?;
+            if let Some(counts) = zones.get_mut(&zone) {
+                *counts = (counts.0 + 1, counts.1 + 1);
+            }
+            all.tasks.extend(launched.tasks);
+            all.failures.extend(launched.failures);
+            all.unplaced = all.unplaced.or(launched.unplaced);
+        }
+        Ok(all)
+    }
+
+    /// For tasks on FARGATE that may be in several zones: each zone with how many living tasks of the deployment, and of the
+    /// service, it has. On container instances placement spreads them.
+    fn zones(&self, tx: &Tx, start: &Start) -> BTreeMap<String, (u32, u32)> {
+        let revision = revision_of(tx.view(), self.scope, self.service, &start.deployment);
+        let Some(revision) = revision.filter(|_| start.zone.is_none() && start.instance.is_none()) else {
+            return BTreeMap::new();
+        };
+        if !is_on_fargate(tx.view(), self.scope, self.service, &revision) {
+            return BTreeMap::new();
+        }
+        let network = revision.details.0.network_configuration.as_ref();
+        let subnets = network.and_then(|network| network.awsvpc_configuration.as_ref()?.subnets.as_ref());
+        let zone = |id: &String| Some(tx.view().get::<Subnet>(self.scope, id)?.availability_zone.clone());
+        let mut zones: BTreeMap<String, (u32, u32)> =
+            subnets.into_iter().flatten().filter_map(zone).map(|zone| (zone, (0, 0))).collect();
+        for record in self.records.iter().filter(|record| record.desired_status == DesiredStatus::Running) {
+            if let Some(counts) = zones.get_mut(&record.availability_zone) {
+                counts.0 += u32::from(record.started_by.as_ref() == Some(&start.deployment));
+                counts.1 += 1;
+            }
+        }
+        zones
     }
 
     /// The instances that each are to have a task of a DAEMON service, by id.
@@ -59,13 +104,17 @@ impl Starting<'_> {
             .is_some_and(|revision| revision.details.0.launch_type == Some(ecs::LaunchType::External));
         let launch_type = if external { LaunchType::External } else { LaunchType::Ec2 };
         let any = Start { deployment: primary.id.clone(), count: 1, instance: None, zone: None };
-        self.with(tx, &any, |tx, launch| placing::daemon_instances(tx, self.services, launch, launch_type))
+        self.with(tx, &any, &[], |tx, launch| {
+            placing::daemon_instances(tx, self.services, launch, launch_type)
+        })
     }
 
+    /// Gives `then` what is to be launched. `started`: what the same plan has started already.
     fn with<R>(
         &self,
         tx: &mut Tx,
         start: &Start,
+        started: &[Task],
         then: impl FnOnce(&mut Tx, &Launch<'_>) -> Result<R, ApiError>,
     ) -> Result<R, ApiError> {
         let (scope, service) = (self.scope, self.service);
@@ -81,7 +130,7 @@ impl Starting<'_> {
             .ok_or_else(|| gone("task definition"))?;
         let details = &revision.details.0;
         let settings = &service.settings.0;
-        let running = running(self.records);
+        let running = running(self.records.iter().map(AsRef::as_ref).chain(started));
         let instances: Vec<String> = start.instance.iter().cloned().collect();
         let place = match instances.as_slice() {
             [] => Where::chosen(
@@ -127,10 +176,29 @@ impl Starting<'_> {
     }
 }
 
+/// Whether tasks of the revision run on FARGATE, by its own launch type or strategy or by its cluster's.
+fn is_on_fargate(view: &View, scope: &Scope, service: &Service, revision: &Revision) -> bool {
+    let details = &revision.details.0;
+    let own = details.capacity_provider_strategy.as_deref().filter(|own| !own.is_empty());
+    let by = |items: &[ecs::CapacityProviderStrategyItem]| {
+        items
+            .iter()
+            .all(|item| item.capacity_provider.as_deref().is_some_and(|name| name.starts_with("FARGATE")))
+    };
+    match (details.launch_type, own) {
+        (Some(launch_type), _) => launch_type == ecs::LaunchType::Fargate,
+        (None, Some(own)) => by(own),
+        (None, None) => view.get::<Cluster>(scope, &service.cluster).is_some_and(|cluster| {
+            let items = cluster.default_strategy.0.default_capacity_provider_strategy.as_deref();
+            items.is_some_and(|items| !items.is_empty() && by(items))
+        }),
+    }
+}
+
 /// How many living tasks each capacity provider has.
-fn running(records: &[Arc<Task>]) -> BTreeMap<String, u32> {
+fn running<'a>(records: impl Iterator<Item = &'a Task>) -> BTreeMap<String, u32> {
     let mut running = BTreeMap::new();
-    for record in records.iter().filter(|record| record.desired_status == DesiredStatus::Running) {
+    for record in records.filter(|record| record.desired_status == DesiredStatus::Running) {
         if let Some(provider) = &record.capacity_provider {
             *running.entry(provider.clone()).or_default() += 1;
         }

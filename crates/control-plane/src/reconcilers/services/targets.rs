@@ -101,13 +101,12 @@ impl Round<'_> {
                 true
             }
             Err(Unregistered::Waiting) => false,
-            Err(Unregistered::Refused { target_group_arn, error }) => {
+            Err(Unregistered::Refused { target_group_arn, message }) => {
                 let text = format!("failed to register targets in (target-group {target_group_arn})");
-                self.events
-                    .push(format!("(service {}) {text} with (error {}).", self.service.name, error.message));
+                self.events.push(format!("(service {}) {text} with (error {message}).", self.service.name));
                 traffic::withdraw(tx, self.scope, task, self.now);
                 task.targets.clear();
-                let reason = format!("Task {text}: {}", error.message);
+                let reason = format!("Task {text}: {message}");
                 request_stop(tx, self.scope, task, "TaskFailedToStart", &reason, self.now);
                 true
             }

@@ -89,14 +89,13 @@ fn network(tx: &Tx, scope: &Scope, revision: &ecs::ServiceRevision) -> Result<()
     Ok(())
 }
 
-/// A new revision, written; not deployed.
+/// A new revision, written; not deployed. `made_for`: the service deployment.
 pub fn revise(
     tx: &mut Tx,
     scope: &Scope,
     service: &Service,
-    mut details: ecs::ServiceRevision,
-    definition: &TaskDefinition,
-    deployment: Option<String>,
+    (mut details, definition): (ecs::ServiceRevision, &TaskDefinition),
+    made_for: Option<String>,
     now: Timestamp,
     ids: &mut impl Ids,
 ) -> Revision {
@@ -114,7 +113,7 @@ pub fn revise(
         id: ids.digits(19),
         cluster: service.cluster.clone(),
         service: service.name.clone(),
-        deployment,
+        made_for,
         created_at: now,
         family: definition.family.clone(),
         revision: definition.revision,
@@ -144,7 +143,7 @@ pub fn deploy(
         tx.peek::<Revision>(scope, &revision_key(&service.cluster, &service.name, &source.revision))
     });
     balancers::resolve(&mut details, source.as_deref());
-    let revision = revise(tx, scope, service, details, definition, Some(id.clone()), now, ids);
+    let revision = revise(tx, scope, service, (details, definition), Some(id.clone()), now, ids);
     let strategy = core::strategy(&configuration);
     let (_, superseded) = service.state.deploy(&revision.id, strategy, now, ids);
     if let (Some(rollout), Some(id)) = (superseded, &service.deployment) {

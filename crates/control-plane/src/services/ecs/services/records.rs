@@ -112,8 +112,8 @@ pub struct Revision {
     pub id: String,
     pub cluster: String,
     pub service: String,
-    /// The service deployment that it was made for.
-    pub deployment: Option<String>,
+    /// The service deployment, or the client token of the task set, that it was made for.
+    pub made_for: Option<String>,
     pub created_at: Timestamp,
     /// The task definition.
     pub family: String,

@@ -196,7 +196,7 @@ fn deployments(view: &View, scope: &Scope, service: &Service, counts: &Counts) -
             launch_type: details.and_then(launch_type),
             capacity_provider_strategy: details
                 .and_then(|details| details.capacity_provider_strategy.clone()),
-            platform_version: fargate.map(|details| platform_version(details)),
+            platform_version: fargate.map(platform_version),
             platform_family: fargate.map(|_| "Linux".to_owned()),
             network_configuration: details.and_then(|details| details.network_configuration.clone()),
             rollout_state: Some(match deployment.rollout_state {

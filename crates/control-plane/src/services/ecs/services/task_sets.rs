@@ -69,7 +69,7 @@ pub fn first(
     now: Timestamp,
     ids: &mut impl Ids,
 ) {
-    let revision = deploy::revise(tx, scope, service, details, definition, None, now, ids);
+    let revision = deploy::revise(tx, scope, service, (details, definition), None, now, ids);
     let record = TaskSet {
         id: revision.id,
         cluster: service.cluster.clone(),
@@ -157,7 +157,7 @@ pub async fn create(call: Call, input: CreateTaskSetRequest) -> Result<CreateTas
             let (now, mut ids) = (call.now(), call.services.ids());
             let token = input.client_token.clone();
             let revision =
-                deploy::revise(tx, &scope, &service, wanted.revision, &definition, token, now, &mut ids);
+                deploy::revise(tx, &scope, &service, (wanted.revision, &definition), token, now, &mut ids);
             let record = TaskSet {
                 id: revision.id,
                 cluster: service.cluster.clone(),
@@ -187,7 +187,7 @@ fn repeated(tx: &mut Tx, scope: &Scope, service: &Service, token: Option<&str>) 
     sets.into_iter().find(|set| {
         tx.view()
             .get::<Revision>(scope, &set.key())
-            .is_some_and(|made| made.deployment.as_deref() == Some(token))
+            .is_some_and(|made| made.made_for.as_deref() == Some(token))
     })
 }
 

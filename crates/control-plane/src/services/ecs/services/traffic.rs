@@ -7,15 +7,12 @@ use state_store::{Tx, View};
 use vocabulary::{Scope, Timestamp};
 
 use super::balancers::Attachment;
-use crate::{
-    gateway::ApiError,
-    services::{
-        ecs::records::{ContainerInstance, Task, TaskTarget},
-        elbv2::{
-            health::{Board, State},
-            records::TargetType,
-            targets::{self, TargetId},
-        },
+use crate::services::{
+    ecs::records::{ContainerInstance, Task, TaskTarget},
+    elbv2::{
+        health::{Board, State},
+        records::TargetType,
+        targets::{self, TargetId},
     },
 };
 
@@ -25,7 +22,7 @@ pub enum Unregistered {
     /// Its node has not said where its port is yet.
     Waiting,
     /// It never can be.
-    Refused { target_group_arn: String, error: ApiError },
+    Refused { target_group_arn: String, message: String },
 }
 
 /// Registers the task in every target group and lets it be RUNNING.
@@ -43,7 +40,7 @@ pub fn open(
     for place in places {
         let arn = place.target_group_arn.clone();
         targets::register(tx, scope, &arn, &target(&place), now)
-            .map_err(|error| Unregistered::Refused { target_group_arn: arn, error })?;
+            .map_err(|error| Unregistered::Refused { target_group_arn: arn, message: error.message })?;
         task.targets.push(place);
     }
     task.state.open_traffic();
@@ -59,10 +56,8 @@ fn place(
     attachment: &Attachment,
 ) -> Result<TaskTarget, Unregistered> {
     let target_group_arn = attachment.target_group_arn.clone();
-    let refused = |text: String| Unregistered::Refused {
-        target_group_arn: target_group_arn.clone(),
-        error: ApiError::validation(text),
-    };
+    let refused =
+        |message: String| Unregistered::Refused { target_group_arn: target_group_arn.clone(), message };
     let Some(group) = targets::lookup(view, scope, &target_group_arn) else {
         return Err(refused(format!("Target groups '{target_group_arn}' not found")));
     };
@@ -128,7 +123,9 @@ pub fn drained(
     let mut open = false;
     for place in &task.targets {
         let health = targets::health(view, board, scope, &place.target_group_arn, &target(place), now);
-        if health.state != State::Draining {
+        // No load balancer sends anything to a zone that it has no node in.
+        let reached = targets::zones_in_use(view, scope, &place.target_group_arn);
+        if health.state != State::Draining || !reached.contains(&task.availability_zone) {
             continue;
         }
         open = true;

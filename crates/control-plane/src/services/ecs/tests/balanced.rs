@@ -37,7 +37,7 @@ impl Fixture {
         }
     }
 
-    async fn group(&self, name: &str) -> String {
+    pub async fn group(&self, name: &str) -> String {
         let vpc = self.services.state.read(|view| {
             view.scan::<ec2::records::Vpc>(&scope()).next().map(|(id, _)| id.to_owned()).unwrap()
         });
@@ -54,7 +54,7 @@ impl Fixture {
     }
 
     /// A load balancer whose listener forwards to the group; the listener's ARN.
-    async fn listener(&self, group: &str) -> String {
+    pub async fn listener(&self, group: &str) -> String {
         let subnets = self.services.state.read(|view| {
             view.scan::<ec2::records::Subnet>(&scope()).map(|(id, _)| id.to_owned()).take(2).collect()
         });
@@ -119,7 +119,7 @@ impl Fixture {
     }
 }
 
-fn behind(group: &str) -> ecs::LoadBalancer {
+pub fn behind(group: &str) -> ecs::LoadBalancer {
     ecs::LoadBalancer {
         target_group_arn: text(group),
         container_name: text("app"),
@@ -128,7 +128,7 @@ fn behind(group: &str) -> ecs::LoadBalancer {
     }
 }
 
-fn with_port(family: &str) -> ecs::RegisterTaskDefinitionRequest {
+pub fn with_port(family: &str) -> ecs::RegisterTaskDefinitionRequest {
     let mapping = ecs::PortMapping { container_port: Some(80), ..Default::default() };
     let mut definition = fargate(family);
     definition.container_definitions.as_mut().unwrap()[0].port_mappings = Some(vec![mapping]);
@@ -282,8 +282,10 @@ async fn a_group_that_is_gone_fails_the_task_and_says_so() {
         .await
         .unwrap();
     fixture.node("web", |_| Node::Works).await;
+    let id = fixture.tasks_of("web").remove(0).id.clone();
     fixture.look("web").await;
-    let task = fixture.tasks_of("web").remove(0);
+    let tasks = fixture.tasks_of("web");
+    let task = tasks.iter().find(|task| task.id == id).unwrap();
     assert_eq!(task.state.stop_code.as_deref(), Some("TaskFailedToStart"));
     let events = fixture.told("web").await;
     let told = format!("(service web) failed to register targets in (target-group {group}) with (error");
