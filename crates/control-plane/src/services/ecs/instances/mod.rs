@@ -9,6 +9,7 @@ mod show;
 
 use std::collections::BTreeSet;
 
+use agent_protocol::state::TaskStatus;
 use aws_shapes_ecs as ecs;
 use aws_shapes_ecs::{
     ContainerInstanceField, ContainerInstanceStatus, DeregisterContainerInstanceRequest,
@@ -18,13 +19,13 @@ use aws_shapes_ecs::{
     UpdateContainerInstancesStateRequest, UpdateContainerInstancesStateResponse,
 };
 use placement::query::Expression;
-use state_store::Tx;
-use vocabulary::Ids;
+use state_store::{Tx, View};
+use vocabulary::{Ids, Scope};
 
 use super::{
     missing,
     names::{self, cluster_name, invalid},
-    records::{Attribute, ContainerInstance, InstanceLoad, InstanceStatus},
+    records::{Attribute, ContainerInstance, InstanceLoad, InstanceStatus, Task},
     tags,
 };
 use crate::{
@@ -112,7 +113,7 @@ pub async fn deregister(
             tx.delete::<ContainerInstance>(scope, &key(&cluster, &id)).ok_or_else(not_registered)?;
             // Whoever is placing a task on it meanwhile has to look again.
             tx.delete::<InstanceLoad>(scope, &key(&cluster, &id));
-            if !tasks_on(&call, &cluster, &id).is_empty() {
+            if !tasks_on(tx.view(), scope, &cluster, &id).is_empty() {
                 return Err(invalid("Found running tasks on the instance."));
             }
             for (attribute, _) in tx.scan_prefix::<Attribute>(scope, &format!("{cluster}/{id}/")) {
@@ -132,10 +133,13 @@ fn not_registered() -> ApiError {
 }
 
 /// Keys of the tasks that have not stopped.
-fn tasks_on(call: &Call, cluster: &str, id: &str) -> Vec<String> {
-    call.services.placing.with(&call.services.state, call.scope(), cluster, |known| {
-        known.fleet.tasks_on(id).into_iter().map(|task| key(cluster, task)).collect()
+fn tasks_on(view: &View, scope: &Scope, cluster: &str, id: &str) -> Vec<String> {
+    let all = view.scan_prefix::<Task>(scope, &format!("{cluster}/"));
+    all.filter(|(_, task)| {
+        task.container_instance.as_deref() == Some(id) && task.state.last_status < TaskStatus::Stopped
     })
+    .map(|(key, _)| key.to_owned())
+    .collect()
 }
 
 /// Takes the instance out of use and ends its tasks, a few at a time. Broken off, it has drained the instance and ended some.
@@ -146,7 +150,7 @@ async fn end_tasks(call: &Call, cluster: &str, id: &str) -> Result<(), ApiError>
         Ok::<_, ApiError>(())
     };
     state.transact(drain).await?;
-    for few in tasks_on(call, cluster, id).chunks(orphans::AT_ONCE) {
+    for few in tasks_on(&state.view(), scope, cluster, id).chunks(orphans::AT_ONCE) {
         let end = |tx: &mut Tx| {
             few.iter().for_each(|task| orphans::end(tx, scope, task, call.now()));
             Ok::<_, ApiError>(())
