@@ -1,7 +1,7 @@
 //! Attributes of target groups.
 
 use super::{Accepts, Known, known};
-use crate::services::elbv2::records::{Protocol, TargetGroup, TargetType};
+use crate::services::elbv2::records::{Protocol, TargetGroup};
 
 /// The attributes that a target group has.
 pub fn of_target_group(group: &TargetGroup) -> Vec<Known> {
@@ -58,7 +58,6 @@ fn of_requests() -> [Known; 7] {
 
 fn of_connections(group: &TargetGroup) -> [Known; 6] {
     let datagrams = matches!(group.protocol, Protocol::Udp | Protocol::TcpUdp);
-    let by_address = group.target_type == TargetType::Ip;
     [
         known("stickiness.type", "source_ip", Accepts::OneOf(&["source_ip"])),
         known(
@@ -66,13 +65,15 @@ fn of_connections(group: &TargetGroup) -> [Known; 6] {
             if datagrams { "true" } else { "false" },
             Accepts::Bool,
         ),
+        // Connections and datagrams reach targets from the load balancer's own address, also where AWS keeps the client's by default
+        // (instances, UDP): answers to a kept address would have to find back through the load balancer's network.
+        known("preserve_client_ip.enabled", "false", Accepts::OnlyDefault),
+        // A datagram has no beginning of a connection that a header could stand at.
         known(
-            "preserve_client_ip.enabled",
-            if by_address && !datagrams { "false" } else { "true" },
-            // The source of datagrams is always kept.
+            "proxy_protocol_v2.enabled",
+            "false",
             if datagrams { Accepts::OnlyDefault } else { Accepts::Bool },
         ),
-        known("proxy_protocol_v2.enabled", "false", Accepts::Bool),
         known("target_health_state.unhealthy.connection_termination.enabled", "true", Accepts::Bool),
         known("target_health_state.unhealthy.draining_interval_seconds", "0", Accepts::OnlyDefault),
     ]
