@@ -9,8 +9,8 @@ pub mod connected;
 mod dispatch;
 pub mod door;
 mod link;
-mod session;
-mod telemetry;
+pub(crate) mod session;
+pub(crate) mod telemetry;
 
 pub use connected::{Agents, InstanceKey};
 pub use dispatch::{Node, dispatch};

@@ -77,7 +77,7 @@ enum End {
 }
 
 /// Serves a connection to its end. `origin`: how the agent reaches this door.
-pub(super) async fn serve<S>(
+pub(crate) async fn serve<S>(
     services: Arc<Services>,
     key: InstanceKey,
     socket: WebSocketStream<S>,

@@ -30,7 +30,7 @@ const SILENCE: Duration = Duration::from_secs(5 * 60);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves a connection to its end.
-pub(super) async fn serve<S>(services: Arc<Services>, key: InstanceKey, mut socket: WebSocketStream<S>)
+pub(crate) async fn serve<S>(services: Arc<Services>, key: InstanceKey, mut socket: WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -3,8 +3,8 @@
 //! Our own agent reports over its ACS connection, in more detail; these operations are how the published agent does. Both end in the same
 //! merge.
 
-mod discover;
-mod submit;
+pub mod discover;
+pub mod submit;
 
 use aws_shapes_ecs as ecs;
 

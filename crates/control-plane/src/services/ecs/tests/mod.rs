@@ -1,6 +1,7 @@
 //! The service through its handlers: what clients ask, in the order in which they ask it.
 
 mod account_settings;
+mod agents;
 mod attributes;
 mod balanced;
 mod cluster;
