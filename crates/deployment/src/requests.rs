@@ -212,13 +212,14 @@ impl State {
         self.deployments.iter().find(|deployment| deployment.status == DeploymentStatus::Primary)
     }
 
-    /// What a new deployment would replace: the last completed one while it is there, else the one with the most traffic that has
-    /// not failed.
-    fn source(&self) -> Option<Source> {
-        let completed = self
-            .last_completed
-            .as_ref()
-            .filter(|source| self.deployments.iter().any(|deployment| deployment.id == source.deployment));
+    /// What a new deployment would replace: the last completed one while it gets traffic, else the one with the most that has
+    /// not failed. The caller asks for it *before* [`State::deploy`] to give the new revision the other target group.
+    pub fn source(&self) -> Option<Source> {
+        let gets_traffic = |source: &&Source| {
+            let mut deployments = self.deployments.iter();
+            deployments.any(|it| it.id == source.deployment && it.production_weight > 0.0)
+        };
+        let completed = self.last_completed.as_ref().filter(gets_traffic);
         let busiest = || {
             // Of equals the last is taken: the newest.
             self.deployments.iter().rev().max_by(|a, b| {

@@ -156,8 +156,17 @@ pub(crate) fn fail(round: &mut Round<'_>, because: &str, who: &str, roll_back: b
     }
 }
 
-fn go_back(round: &mut Round<'_>, reason: String, who: &str, to: Source) {
+fn go_back(round: &mut Round<'_>, reason: String, who: &str, mut to: Source) {
     let now = round.now;
+    // Traffic that was shifted goes back to who had it, when the completed deployment has no task any more.
+    let source = round.state.rollout.as_ref().filter(|rollout| rollout.strategy != Strategy::Rolling);
+    let source = source.and_then(|rollout| rollout.sources.first()).cloned();
+    if let Some(source) = source
+        && round.deployment(&to.deployment).is_none()
+        && round.deployment(&source.deployment).is_some()
+    {
+        to = source;
+    }
     for deployment in &mut round.state.deployments {
         deployment.status = DeploymentStatus::Active;
         let keeps = deployment.id == to.deployment || stages::shares_targets(round.state.rollout.as_ref());
