@@ -340,7 +340,6 @@ async fn lists_are_filtered_and_come_in_pages() {
         (all(), both.clone()),
         (ecs::ListTasksRequest { family: text("app"), ..all() }, vec![first.clone()]),
         (ecs::ListTasksRequest { started_by: text("me"), ..all() }, vec![second.clone()]),
-        (ecs::ListTasksRequest { service_name: text("web"), ..all() }, vec![]),
         (ecs::ListTasksRequest { container_instance: Some("0".repeat(32)), ..all() }, vec![]),
         (ecs::ListTasksRequest { launch_type: Some(ecs::LaunchType::Fargate), ..all() }, both.clone()),
         (ecs::ListTasksRequest { launch_type: Some(ecs::LaunchType::Ec2), ..all() }, vec![]),
@@ -349,6 +348,9 @@ async fn lists_are_filtered_and_come_in_pages() {
     ] {
         assert_eq!(list(&fixture, input.clone()).await, expected, "{input:?}");
     }
+    let of_nobody = ecs::ListTasksRequest { service_name: text("web"), ..all() };
+    let answer = tasks::describe::list(fixture.call(), of_nobody).await;
+    refused(answer, "ServiceNotFoundException", "Service not found.");
     fixture.stop(&first, None).await.unwrap();
     assert_eq!(list(&fixture, all()).await, std::slice::from_ref(&second));
     let stopped = ecs::ListTasksRequest { desired_status: Some(ecs::DesiredStatus::Stopped), ..all() };
