@@ -339,15 +339,18 @@ def leftovers():
     found += [line for line in lines("ip", "route", "show", "table", "all") if "198.18.0.0/16" in line or "lsh-" in line]
     found += [line for line in pathlib.Path("/proc/mounts").read_text().splitlines() if "longshore" in line]
     # Named after the network namespace in all but the first, so that machines on one kernel leave each other alone.
-    namespaces = [os.stat(f"/proc/{process}/ns/net").st_ino for process in ("self", "1")]
-    group = "longshore" if namespaces[0] == namespaces[1] else f"longshore-{namespaces[0]}"
+    # Where the first process may not be looked at, the platform cannot tell either.
+    own, first = os.stat("/proc/self/ns/net").st_ino, None
+    with contextlib.suppress(OSError):
+        first = os.stat("/proc/1/ns/net").st_ino
+    group = f"longshore-{own}" if first and own != first else "longshore"
     found += [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/{group}")]
     found += [str(path) for path in pathlib.Path("/var/tmp").glob("longshore-[0-9]*")]
     found += [str(path) for path in [pathlib.Path("/run/longshore")] if path.exists()]
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            ours = os.stat(process / "ns/net").st_ino == namespaces[0]
+            ours = os.stat(process / "ns/net").st_ino == own
             if ours and len(words) > 1 and words[0].endswith(b"longshore") and words[1] == b"shim":
                 found.append(f"shim {process.name}")
     return found
