@@ -111,9 +111,11 @@ fn matching(leaf: &CertificateDer<'static>, key: &[u8]) -> Result<(), ApiError> 
 /// Whether each certificate of the chain signs the one before it.
 fn leads(leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), ApiError> {
     let Some((last, between)) = chain.split_last() else { return Ok(()) };
-    let broken = || invalid("The certificate chain does not lead from the certificate to its authority.");
-    let anchor = webpki::anchor_from_trusted_cert(last).map_err(|_| broken())?;
-    let leaf = webpki::EndEntityCert::try_from(leaf).map_err(|_| broken())?;
+    let broken = |why: webpki::Error| {
+        invalid(format!("The certificate chain does not lead from the certificate to its authority: {why}."))
+    };
+    let anchor = webpki::anchor_from_trusted_cert(last).map_err(broken)?;
+    let leaf = webpki::EndEntityCert::try_from(leaf).map_err(broken)?;
     let seconds = u64::try_from(now.as_millis() / 1000).unwrap_or(0);
     leaf.verify_for_usage(
         webpki::ALL_VERIFICATION_ALGS,
@@ -125,5 +127,5 @@ fn leads(leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>], now: Timestamp
         None,
     )
     .map(drop)
-    .map_err(|_| broken())
+    .map_err(broken)
 }

@@ -309,6 +309,10 @@ impl Record for ContainerInstance {
     const SERVICE: &'static str = "ecs";
     const KIND: &'static str = "container-instance";
     const SCHEMA_VERSION: u32 = 1;
+
+    fn indexes(&self) -> Vec<(&'static str, String)> {
+        self.ec2_instance_id.iter().map(|id| ("ec2-instance", id.clone())).collect()
+    }
 }
 
 /// Counts the placements on a container instance; its id is the instance's. Whoever places a task on the instance, or changes

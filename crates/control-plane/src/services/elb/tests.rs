@@ -18,7 +18,7 @@ use crate::{
     gateway::ApiError,
     services::{
         ec2::records::NetworkInterface,
-        elbv2::{configuration::configuration, instances::InstanceAddress, upkeep},
+        elbv2::{configuration::configuration, instances::registered, upkeep},
         testing::{Fixture, refused, scope, text},
     },
 };
@@ -45,12 +45,7 @@ fn request() -> CreateAccessPointInput {
 async fn lab() -> Fixture {
     let fixture = Fixture::new().await;
     balancers::create(fixture.call(), request()).await.unwrap();
-    let put = fixture.services.state.transact(|tx| {
-        let address = InstanceAddress { address: [192, 0, 2, 1].into(), zone: text("us-east-1a") };
-        tx.put(&scope(), "i-1", address);
-        Ok::<_, ApiError>(())
-    });
-    put.await.unwrap();
+    registered(&fixture, "i-1").await;
     fixture
 }
 

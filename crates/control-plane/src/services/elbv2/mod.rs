@@ -86,7 +86,6 @@ pub fn tables(tables: state_store::Tables) -> state_store::Tables {
         .with::<records::Listener>()
         .with::<records::TargetGroup>()
         .with::<records::Target>()
-        .with::<instances::InstanceAddress>()
 }
 
 /// Cuts a list to the page that a request asks for; 400 unless it says less.

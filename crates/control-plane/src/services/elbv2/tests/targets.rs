@@ -11,8 +11,7 @@ use crate::services::{
     ec2::records::Subnet,
     elbv2::{
         health::{Health, Place, State},
-        instances::InstanceAddress,
-        target_calls,
+        instances, target_calls,
         targets::{self, Report, TargetId},
         upkeep,
     },
@@ -215,12 +214,7 @@ async fn instances_are_those_that_agents_registered() {
         target_calls::register(lab.fixture.call(), input).await
     };
     refused(register().await, "InvalidTarget", "not in a running state");
-    let put = lab.state().transact(|tx| {
-        let address = InstanceAddress { address: [192, 0, 2, 1].into(), zone: text("us-east-1a") };
-        tx.put(&scope(), "i-1", address);
-        Ok::<_, crate::gateway::ApiError>(())
-    });
-    put.await.unwrap();
+    instances::registered(&lab.fixture, "i-1").await;
     register().await.unwrap();
 }
 
