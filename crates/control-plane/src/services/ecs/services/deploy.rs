@@ -135,11 +135,7 @@ pub fn deploy(
 ) {
     let id = deployment_id(ids);
     let configuration = service.settings.0.deployment_configuration.clone().unwrap_or_default();
-    let source = service.state.last_completed.clone().or_else(|| {
-        let primary = service.state.primary()?;
-        Some(deployment::Source { deployment: primary.id.clone(), revision: primary.revision.clone() })
-    });
-    let source = source.and_then(|source| {
+    let source = service.state.source().and_then(|source| {
         tx.peek::<Revision>(scope, &revision_key(&service.cluster, &service.name, &source.revision))
     });
     balancers::resolve(&mut details, source.as_deref());
