@@ -435,31 +435,10 @@ async fn an_attempt_that_fails_leaves_its_room_to_others() {
     let broken = ecs::RunTaskRequest { client_token: text(&long), ..run_on_ec2("app", 1) };
     refused(tasks::run::run(fixture.call(), broken).await, INVALID, "client token");
     let given_up = |tx: &mut state_store::Tx| {
-        let cluster = super::names::active_cluster_in(tx, &scope(), "default")?;
-        let definition =
-            super::names::DefinitionName::parse(&scope(), "app")?.find(tx.view(), &scope()).unwrap();
-        let launch = tasks::launch::Launch {
-            scope: &scope(),
-            cluster: &cluster,
-            definition: &definition,
-            count: 1,
-            place: tasks::launch::Where::LaunchType(agent_protocol::spec::LaunchType::Ec2),
-            network: None,
-            overrides: &Default::default(),
-            constraints: &[],
-            strategies: &[],
-            group: Some("service:web"),
-            started_by: None,
-            tags: &Default::default(),
-            enable_execute_command: false,
-            platform_version: None,
-            load_balanced: false,
-        };
-        let mut ids = vocabulary::SeededIds::new(1);
-        let first = tasks::launch::launch(tx, &fixture.services, &launch, fixture.now(), &mut ids)?;
+        let first = launch_on_ec2(&fixture, tx, "service:web")?;
         assert_eq!((first.tasks.len(), first.unplaced), (1, None));
         // The same transaction sees what it has placed already.
-        let second = tasks::launch::launch(tx, &fixture.services, &launch, fixture.now(), &mut ids)?;
+        let second = launch_on_ec2(&fixture, tx, "service:web")?;
         assert_eq!(second.tasks.len(), 0);
         let unplaced = second.unplaced.unwrap();
         assert!(unplaced.contains("has insufficient CPU units available."), "{unplaced}");
@@ -467,4 +446,142 @@ async fn an_attempt_that_fails_leaves_its_room_to_others() {
     };
     refused(fixture.services.state.transact(given_up).await, "ValidationException", "given up");
     assert_eq!(fixture.place(run_on_ec2("app", 1)).await.0.len(), 1);
+}
+
+/// Launches a task of `app`, as a service's reconciler does.
+fn launch_on_ec2(
+    fixture: &Fixture,
+    tx: &mut state_store::Tx,
+    group: &str,
+) -> Result<tasks::launch::Launched, ApiError> {
+    with_launch(tx, group, |tx, launch| {
+        let mut ids = fixture.services.ids();
+        tasks::launch::launch(tx, &fixture.services, launch, fixture.now(), &mut ids)
+    })
+}
+
+fn with_launch<R>(
+    tx: &mut state_store::Tx,
+    group: &str,
+    then: impl FnOnce(&mut state_store::Tx, &tasks::launch::Launch<'_>) -> Result<R, ApiError>,
+) -> Result<R, ApiError> {
+    let cluster = names::active_cluster_in(tx, &scope(), "default")?;
+    let definition = names::DefinitionName::parse(&scope(), "app")?.find(tx.view(), &scope()).unwrap();
+    let launch = tasks::launch::Launch {
+        scope: &scope(),
+        cluster: &cluster,
+        definition: &definition,
+        count: 1,
+        place: tasks::launch::Where::LaunchType(agent_protocol::spec::LaunchType::Ec2),
+        network: None,
+        overrides: &Default::default(),
+        constraints: &[],
+        strategies: &[],
+        group: Some(group),
+        started_by: None,
+        tags: &Default::default(),
+        enable_execute_command: false,
+        platform_version: None,
+        load_balanced: false,
+    };
+    then(tx, &launch)
+}
+
+#[tokio::test]
+async fn a_services_tasks_go_to_the_zone_and_the_instance_with_the_fewest() {
+    let fixture = fixture().await;
+    let mut zones = std::collections::BTreeMap::new();
+    for zone in ["us-east-1a", "us-east-1a", "us-east-1b", "us-east-1c"] {
+        zones.insert(fixture.machine(machine(zone)).await, zone);
+    }
+    fixture.register(on_ec2("app", sized(10, 10))).await.unwrap();
+    let mut counts = std::collections::BTreeMap::new();
+    for number in 1..=12 {
+        let launch = |tx: &mut state_store::Tx| launch_on_ec2(&fixture, tx, "service:web");
+        let task = fixture.services.state.transact(launch).await.unwrap().tasks.remove(0);
+        *counts.entry(task.container_instance.unwrap()).or_insert(0) += 1;
+        let of = |zone: &str| -> i32 {
+            counts.iter().filter(|(id, _)| zones[*id] == zone).map(|(_, count)| count).sum()
+        };
+        let each = ["us-east-1a", "us-east-1b", "us-east-1c"].map(of);
+        assert!(each.iter().max().unwrap() - each.iter().min().unwrap() <= 1, "after {number}: {each:?}");
+    }
+    let mut each: Vec<i32> = counts.into_values().collect();
+    each.sort_unstable();
+    assert_eq!(each, [2, 2, 4, 4]);
+}
+
+#[tokio::test]
+async fn a_daemon_is_wanted_wherever_its_constraints_hold() {
+    let fixture = fixture().await;
+    let (first, second) =
+        (fixture.machine(machine("us-east-1a")).await, fixture.machine(machine("us-east-1b")).await);
+    let constraint = ecs::TaskDefinitionPlacementConstraint {
+        r#type: Some(ecs::TaskDefinitionPlacementConstraintType::MemberOf),
+        expression: text("attribute:ecs.availability-zone == us-east-1a"),
+    };
+    let bound = ecs::RegisterTaskDefinitionRequest {
+        placement_constraints: Some(vec![constraint]),
+        ..on_ec2("app", sized(10, 10))
+    };
+    let wanted = async || {
+        let ask = |tx: &mut state_store::Tx| {
+            with_launch(tx, "service:web", |tx, launch| {
+                let launch_type = agent_protocol::spec::LaunchType::Ec2;
+                crate::services::ecs::placing::daemon_instances(tx, &fixture.services, launch, launch_type)
+            })
+        };
+        fixture.services.state.transact(ask).await.unwrap()
+    };
+    fixture.register(on_ec2("app", sized(10, 10))).await.unwrap();
+    let mut both = vec![first.clone(), second];
+    both.sort();
+    assert_eq!(wanted().await, both);
+    fixture.register(bound).await.unwrap();
+    assert_eq!(wanted().await, std::slice::from_ref(&first));
+    fixture.connect(&first, false).await;
+    assert_eq!(wanted().await, std::slice::from_ref(&first), "an agent that is away comes back");
+    let drain = ecs::UpdateContainerInstancesStateRequest {
+        container_instances: Some(vec![first]),
+        status: Some(ecs::ContainerInstanceStatus::Draining),
+        cluster: None,
+    };
+    instances::update_state(fixture.call(), drain).await.unwrap();
+    assert_eq!(wanted().await, [""; 0]);
+}
+
+/// A fleet that has followed the tables says the same as one that is made of them.
+#[tokio::test]
+async fn a_fleet_follows_whatever_happens() {
+    let fixture = fixture().await;
+    let mut ids =
+        vec![fixture.machine(machine("us-east-1a")).await, fixture.machine(machine("us-east-1b")).await];
+    fixture.register(on_ec2("app", publishing(0))).await.unwrap();
+    fixture.register(on_ec2("web", publishing(80))).await.unwrap();
+    let agrees = |fixture: &Fixture, ids: &[String]| {
+        let state = &fixture.services.state;
+        let seen = |fleets: &crate::services::ecs::placing::Fleets| {
+            fleets.with(state, &scope(), "default", |known| {
+                let of = |id: &String| (known.fleet.usage(id), known.fleet.instance(id).cloned());
+                ids.iter().map(of).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(seen(&fixture.services.placing), seen(&Default::default()));
+    };
+    let mut tasks = fixture.place(run_on_ec2("app", 3)).await.0;
+    tasks.extend(fixture.place(run_on_ec2("web", 2)).await.0);
+    agrees(&fixture, &ids);
+    let arns: Vec<String> = tasks.iter().map(|task| task.task_arn.clone().unwrap()).collect();
+    fixture.report(&report(&arns[0], 1, TaskStatus::Running)).await;
+    fixture.stop(&arns[1], None).await.unwrap();
+    agrees(&fixture, &ids);
+    fixture.report(&report(&arns[0], 2, TaskStatus::Stopped)).await;
+    fixture.connect(&ids[0], false).await;
+    ids.push(fixture.machine(machine("us-east-1c")).await);
+    agrees(&fixture, &ids);
+    let colour = ecs::Attribute { target_id: text(&ids[2]), ..attribute("colour", Some("red")) };
+    let input = ecs::PutAttributesRequest { attributes: Some(vec![colour]), ..Default::default() };
+    attributes::put(fixture.call(), input).await.unwrap();
+    super::instance::deregister(&fixture, &ids[1], true).await.unwrap();
+    agrees(&fixture, &ids);
 }
