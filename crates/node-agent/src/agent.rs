@@ -2,6 +2,7 @@
 
 mod caretaker;
 mod messages;
+mod metrics;
 
 #[cfg(test)]
 pub(crate) use messages::last_word;
@@ -23,7 +24,7 @@ use crate::{
     balancers::{self, Balancers},
     clock::Clock,
     config::AgentConfig,
-    endpoint::{Directory, Server, ServerError},
+    endpoint::{Directory, Server, ServerError, TaskView},
     journal::{self, Journal, JournalError, TaskJournal},
     node::{Machine, Node},
     task::{Command, Task},
@@ -120,6 +121,7 @@ struct Slot {
     sequence: i64,
     commands: mpsc::Sender<Command>,
     running: JoinHandle<()>,
+    view: Arc<TaskView>,
 }
 
 impl Drop for Slot {
@@ -239,8 +241,9 @@ impl NodeAgent {
         let (arn, task_id, cluster_arn) =
             (task.arn().to_owned(), task.id().to_owned(), task.cluster_arn().to_owned());
         let sequence = task.sequence();
+        let view = task.view();
         let running = tokio::spawn(task.run());
-        self.tasks.insert(arn, Slot { task_id, cluster_arn, revivals: 0, sequence, commands, running });
+        self.tasks.insert(arn, Slot { task_id, cluster_arn, revivals: 0, sequence, commands, running, view });
     }
 
     async fn run(
@@ -250,6 +253,9 @@ impl NodeAgent {
     ) {
         let mut garbage = tokio::time::interval_at(Instant::now() + GARBAGE_INTERVAL, GARBAGE_INTERVAL);
         let mut collecting = JoinSet::new();
+        let mut measuring = tokio::time::interval_at(Instant::now() + metrics::INTERVAL, metrics::INTERVAL);
+        measuring.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (meter, mut publishing) = (metrics::Meter::default(), JoinSet::new());
         let mode = loop {
             tokio::select! {
                 _ = garbage.tick() => {
@@ -258,6 +264,14 @@ impl NodeAgent {
                     if collecting.try_join_next().is_some() || collecting.is_empty() {
                         let node = Arc::clone(&self.node);
                         collecting.spawn(async move { node.machine.images.collect_garbage().await });
+                    }
+                }
+                _ = measuring.tick() => {
+                    while publishing.try_join_next().is_some() {}
+                    // One that takes longer than the interval is not joined by another.
+                    if publishing.is_empty() && !self.tasks.is_empty() {
+                        let views = self.tasks.values().map(|slot| Arc::clone(&slot.view)).collect();
+                        publishing.spawn(meter.clone().publish(Arc::clone(&self.node), views));
                     }
                 }
                 mode = &mut asked => break mode.unwrap_or(ShutdownMode::LeaveRunning),

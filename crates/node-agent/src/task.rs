@@ -150,6 +150,10 @@ impl Task {
         own.chain(bridge::endpoints(&self.spec).into_iter().map(|endpoint| endpoint.id)).collect()
     }
 
+    pub(crate) fn view(&self) -> Arc<TaskView> {
+        Arc::clone(&self.view)
+    }
+
     pub(crate) fn sequence(&self) -> i64 {
         self.record.sequence
     }
