@@ -6,6 +6,7 @@ use deployment::Bounds;
 
 use super::{
     super::*,
+    traffic,
     world::{KEY, SERVICE, World},
 };
 use crate::services::ecs::{
@@ -17,8 +18,14 @@ fn is_living(task: &Task) -> bool {
     task.desired_status == DesiredStatus::Running && task.state.last_status <= TaskStatus::Running
 }
 
-/// Judged apart from the scheduler's own judgement: RUNNING, and its check has passed or it runs for 40 seconds.
+/// Judged apart from the scheduler's own judgement: RUNNING, and its check has passed or it runs for 40 seconds; behind a load
+/// balancer, its targets were found healthy.
 fn is_healthy(world: &World, task: &Task) -> bool {
+    if world.kind.is_balanced() {
+        return is_living(task)
+            && task.state.last_status == TaskStatus::Running
+            && traffic::is_served(world, task);
+    }
     let family = super::fleet::FAMILIES.into_iter().find(|family| family.name() == task.family).unwrap();
     is_living(task)
         && task.state.last_status == TaskStatus::Running
@@ -32,6 +39,8 @@ fn is_healthy(world: &World, task: &Task) -> bool {
 pub struct Before {
     tasks: Vec<Arc<Task>>,
     healthy: BTreeSet<String>,
+    busy: Vec<String>,
+    serving: usize,
 }
 
 impl Before {
@@ -39,7 +48,9 @@ impl Before {
         let tasks = world.tasks();
         let healthy =
             tasks.iter().filter(|task| is_healthy(world, task)).map(|task| task.id.clone()).collect();
-        Before { tasks, healthy }
+        let busy = traffic::busy_groups(world);
+        let serving = traffic::serving(world, &busy);
+        Before { tasks, healthy, busy, serving }
     }
 
     /// What one look has done, by its own doing.
@@ -57,13 +68,30 @@ impl Before {
         };
         let bounds = Bounds::new(service.desired_count, &configuration);
         let after = world.tasks();
-        let living = |tasks: &[Arc<Task>]| tasks.iter().filter(|task| is_living(task)).count();
-        let (had, has) = (living(&self.tasks), living(&after));
-        assert!(
-            has <= had || has <= bounds.maximum as usize,
-            "{had} tasks became {has}, above the maximum of {}",
-            bounds.maximum
-        );
+        // In stages each revision has the percentages to itself.
+        let of: Vec<Option<&str>> = match world.kind.is_staged() {
+            true => service.state.deployments.iter().map(|it| Some(it.id.as_str())).collect(),
+            false => vec![None],
+        };
+        let maximum =
+            if world.kind.is_staged() { bounds.maximum.max(bounds.desired) } else { bounds.maximum };
+        for of in of {
+            let counts =
+                |task: &Arc<Task>| is_living(task) && (of.is_none() || task.started_by.as_deref() == of);
+            let living = |tasks: &[Arc<Task>]| tasks.iter().filter(|task| counts(task)).count();
+            let (had, has) = (living(&self.tasks), living(&after));
+            assert!(
+                has <= had || has <= maximum as usize,
+                "{had} tasks became {has}, above the maximum of {maximum}"
+            );
+        }
+        let busy = traffic::busy_groups(world);
+        // Who takes a deployment back wants the traffic back at once.
+        let taken_back = service.state.rollout.as_ref().is_some_and(|rollout| rollout.rollback.is_some());
+        if busy != self.busy && self.serving > 0 && service.desired_count > 0 && !taken_back {
+            let serving = traffic::serving(world, &busy);
+            assert!(serving > 0, "the traffic of {} tasks goes to none: {busy:?}", self.serving);
+        }
         let remaining =
             after.iter().filter(|task| is_living(task) && self.healthy.contains(&task.id)).count();
         assert!(
@@ -90,7 +118,17 @@ pub async fn always(world: &mut World) {
     // Every task that is not STOPPED has its interface, and nothing else has one.
     let interfaces =
         world.fixture.services.state.read(|view| view.count_all::<ec2::records::NetworkInterface>());
+    let interfaces = interfaces - world.others.0;
     assert_eq!(interfaces, there.clone().count(), "interfaces leak, or tasks lack theirs");
+    // Every target that gets requests is a task that may have them.
+    for target in traffic::registered(world).iter().filter(|target| target.draining.is_none()) {
+        let holder = there.clone().find(|task| task.targets.iter().any(|place| place.id == target.id));
+        assert!(
+            holder.is_some_and(|task| task.state.last_status == TaskStatus::Running),
+            "the target {} is of no running task: {holder:?}",
+            target.id
+        );
+    }
     // No task of a deployment that is over.
     let known: BTreeSet<&str> = service.state.deployments.iter().map(|it| it.id.as_str()).collect();
     for task in there {
@@ -145,5 +183,6 @@ pub async fn fulfilled(world: &mut World) {
 pub fn nothing_left(world: &World) {
     assert!(world.tasks().iter().all(|task| task.state.last_status == TaskStatus::Stopped));
     let (_, interfaces, claims) = world.fixture.left_behind();
-    assert_eq!((interfaces, claims), (0, 0));
+    assert_eq!((interfaces, claims), world.others);
+    assert!(traffic::registered(world).iter().all(|target| target.draining.is_some()), "targets leak");
 }

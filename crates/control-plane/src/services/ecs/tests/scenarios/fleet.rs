@@ -1,7 +1,7 @@
 //! The simulated node: runs what it is told to, as the definition's family says that it behaves, and reports as a node does: whole
 //! statements, numbered, repeated until they arrive.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use agent_protocol::state::{StopCode, TaskStateChange};
 use vocabulary::Timestamp;
@@ -11,6 +11,9 @@ use super::{
     world::{Happening, World, short},
 };
 use crate::services::ecs::records::Task;
+
+/// After so long a load balancer knows how a target does.
+const FIRST_VERDICT: Duration = Duration::from_secs(12);
 
 /// What tasks of a family do; the definitions are made with these names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,13 +101,26 @@ impl Fleet {
         running.map(|(id, _)| id.clone()).collect()
     }
 
+    /// What a request to the task would show: no verdict yet, an answer, or none.
+    pub fn answers(&self, id: &str, now: Timestamp) -> Option<bool> {
+        let task = self.tasks.get(id).filter(|task| task.status == TaskStatus::Running);
+        let since = task.and_then(|task| task.started_at);
+        match (task, since) {
+            (Some(task), Some(since)) if since + FIRST_VERDICT <= now => {
+                Some(self.works || !matches!(task.family, Family::Sick | Family::Short))
+            }
+            (Some(_), _) => None,
+            (None, _) => Some(false),
+        }
+    }
+
     /// What the node was told arrives. An old message has no effect.
     pub fn payload(world: &mut World, record: &Task, sequence: i64, stop: bool) {
         let id = record.id.clone();
         match world.fleet.tasks.get_mut(&id) {
             Some(known) if sequence < known.payload => return,
             // Said again: the last word is repeated, since it may not have arrived.
-            Some(known) if sequence == known.payload => return Fleet::say(world, &id),
+            Some(known) if sequence == known.payload => return Fleet::repeat(world, &id),
             Some(known) => known.payload = sequence,
             None => {
                 let task = NodeTask {
@@ -151,7 +167,7 @@ impl Fleet {
         let wait = world.random.millis(100, 30_000);
         let task = world.fleet.tasks.get_mut(id).unwrap();
         if task.status == TaskStatus::Stopped {
-            return Fleet::say(world, id);
+            return Fleet::repeat(world, id);
         }
         if !std::mem::replace(&mut task.told_to_stop, true) {
             world.after(wait, Happening::Node { id: id.to_owned(), next: Next::Stopped });
@@ -213,8 +229,16 @@ impl Fleet {
 
     /// A report goes out: it may be lost and repeated, be late, arrive twice.
     fn say(world: &mut World, id: &str) {
-        let task = world.fleet.tasks.get_mut(id).unwrap();
-        task.sequence += 1;
+        world.fleet.tasks.get_mut(id).unwrap().sequence += 1;
+        Fleet::repeat(world, id);
+    }
+
+    /// The last statement once more, as it was.
+    fn repeat(world: &mut World, id: &str) {
+        let task = &world.fleet.tasks[id];
+        if task.sequence == 0 {
+            return;
+        }
         let change = statement(task);
         let wait = match world.random.below(100) {
             // Lost, and repeated by the node's outbox.

@@ -6,6 +6,7 @@
 
 mod checker;
 mod fleet;
+mod traffic;
 mod user;
 mod world;
 
@@ -92,5 +93,25 @@ async fn run(kind: Kind, count: u64) {
 
 #[tokio::test]
 async fn rolling_services_survive_whatever_happens() {
-    run(Kind::Rolling, 24).await;
+    run(Kind::Rolling, 20).await;
+}
+
+#[tokio::test]
+async fn balanced_services_survive_whatever_happens() {
+    run(Kind::Balanced, 8).await;
+}
+
+#[tokio::test]
+async fn blue_green_services_survive_whatever_happens() {
+    run(Kind::BlueGreen, 6).await;
+}
+
+#[tokio::test]
+async fn linear_services_survive_whatever_happens() {
+    run(Kind::Linear, 4).await;
+}
+
+#[tokio::test]
+async fn canary_services_survive_whatever_happens() {
+    run(Kind::Canary, 4).await;
 }

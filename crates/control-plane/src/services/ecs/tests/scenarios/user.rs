@@ -1,12 +1,15 @@
 //! What users ask for, and what they do to tasks and machines.
 
+use std::time::Duration;
+
 use super::{
     super::{
+        balanced::{behind, with_port},
         service::{service, updated},
         *,
     },
     fleet::{FAMILIES, Family, Fleet},
-    world::{KEY, Kind, SERVICE, World, short},
+    world::{Happening, KEY, Kind, SERVICE, World, short},
 };
 use crate::services::ecs::services::{deployments, update};
 
@@ -15,9 +18,15 @@ pub const WISHES: usize = 12;
 
 /// The definitions, and the service.
 pub async fn begin(world: &mut World) {
+    let balancer = match world.kind.is_balanced() {
+        true => Some(balancer(world).await),
+        false => None,
+    };
     for family in FAMILIES {
-        let mut definition = fargate(family.name());
-        if family.is_checked() {
+        // Behind a load balancer it is the targets' health that counts.
+        let mut definition =
+            if balancer.is_some() { with_port(family.name()) } else { fargate(family.name()) };
+        if family.is_checked() && balancer.is_none() {
             let container = &mut definition.container_definitions.as_mut().unwrap()[0];
             container.health_check = Some(ecs::HealthCheck {
                 command: Some(vec!["CMD-SHELL".to_owned(), "true".to_owned()]),
@@ -35,10 +44,33 @@ pub async fn begin(world: &mut World) {
     let configuration = configuration(world);
     input.availability_zone_rebalancing = Some(rebalancing(&configuration));
     input.deployment_configuration = Some(configuration);
+    input.load_balancers = balancer.map(|balancer| vec![balancer]);
+    input.health_check_grace_period_seconds = world.kind.is_balanced().then_some(30);
     world.fixture.create_service(input).await.unwrap();
     world.acknowledged = u32::try_from(count).unwrap();
     world.tell(|| format!("a service of {count} {family:?}"));
     world.after_change();
+}
+
+/// Two target groups where traffic is to be shifted between them.
+async fn balancer(world: &mut World) -> ecs::LoadBalancer {
+    let blue = world.fixture.group("blue").await;
+    let listener = world.fixture.listener(&blue).await;
+    let mut balancer = behind(&blue);
+    if world.kind.is_staged() {
+        let green = world.fixture.group("green").await;
+        balancer.advanced_configuration = Some(ecs::AdvancedConfiguration {
+            alternate_target_group_arn: text(&green),
+            production_listener_rule: text(&listener),
+            role_arn: text("arn:aws:iam::000000000000:role/ecs"),
+            ..Default::default()
+        });
+    }
+    world.listener = Some(listener);
+    let (_, interfaces, claims) = world.fixture.left_behind();
+    world.others = (interfaces, claims);
+    world.after(Duration::from_secs(1), Happening::Measure);
+    balancer
 }
 
 fn subnets(world: &World) -> Vec<String> {
@@ -62,10 +94,26 @@ fn configuration(world: &mut World) -> ecs::DeploymentConfiguration {
             ..Default::default()
         }),
         strategy: match world.kind {
-            Kind::Rolling => None,
+            Kind::Rolling | Kind::Balanced => None,
+            Kind::BlueGreen => Some(ecs::DeploymentStrategy::BlueGreen),
+            Kind::Linear => Some(ecs::DeploymentStrategy::Linear),
+            Kind::Canary => Some(ecs::DeploymentStrategy::Canary),
         },
+        bake_time_in_minutes: world.kind.is_staged().then(|| minutes(world, 5)),
+        linear_configuration: (world.kind == Kind::Linear).then(|| ecs::LinearConfiguration {
+            step_percent: Some(world.random.pick(&[10.0, 25.0, 33.3, 100.0])),
+            step_bake_time_in_minutes: Some(minutes(world, 3)),
+        }),
+        canary_configuration: (world.kind == Kind::Canary).then(|| ecs::CanaryConfiguration {
+            canary_percent: Some(world.random.pick(&[5.0, 12.5, 50.0])),
+            canary_bake_time_in_minutes: Some(minutes(world, 5)),
+        }),
         ..Default::default()
     }
+}
+
+fn minutes(world: &mut World, most: usize) -> i32 {
+    i32::try_from(world.random.below(most + 1)).unwrap()
 }
 
 /// Tasks are moved between zones where the maximum allows it.
@@ -163,7 +211,8 @@ async fn stop_deployment(world: &mut World) {
 
 /// What must come true.
 pub async fn last_wish(world: &mut World) {
-    let count = i32::try_from(world.random.below(9)).unwrap();
+    // One task at 50 % and 150 % cannot be replaced: the minimum and the maximum are both one.
+    let count = world.random.pick(&[0, 2, 3, 4, 5, 6, 7, 8]);
     world.tell(|| format!("at last: {count} good ones"));
     let input = ecs::UpdateServiceRequest {
         desired_count: Some(count),

@@ -17,7 +17,7 @@ use super::{
     super::*,
     Random, checker,
     fleet::{Fleet, Next},
-    user,
+    traffic, user,
 };
 use crate::{
     reconcilers::services::look_at,
@@ -28,13 +28,31 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Rolling,
+    /// Rolling, behind a load balancer.
+    Balanced,
+    BlueGreen,
+    Linear,
+    Canary,
 }
 
 impl Kind {
     pub fn test_name(self) -> &'static str {
         match self {
             Kind::Rolling => "rolling_services_survive_whatever_happens",
+            Kind::Balanced => "balanced_services_survive_whatever_happens",
+            Kind::BlueGreen => "blue_green_services_survive_whatever_happens",
+            Kind::Linear => "linear_services_survive_whatever_happens",
+            Kind::Canary => "canary_services_survive_whatever_happens",
         }
+    }
+
+    pub fn is_balanced(self) -> bool {
+        self != Kind::Rolling
+    }
+
+    /// Whether two revisions run side by side while traffic goes over.
+    pub fn is_staged(self) -> bool {
+        matches!(self, Kind::BlueGreen | Kind::Linear | Kind::Canary)
     }
 }
 
@@ -53,6 +71,8 @@ pub enum Happening {
     Node { id: String, next: Next },
     /// What the node said reaches the control plane.
     Report(Box<TaskStateChange>),
+    /// The load balancer says how its targets do, and targets that have drained go.
+    Measure,
 }
 
 pub struct World {
@@ -62,6 +82,9 @@ pub struct World {
     pub random: Random,
     pub fleet: Fleet,
     pub faulty: bool,
+    /// The rule that the traffic comes by, and interfaces and address claims that are not the service's.
+    pub listener: Option<String>,
+    pub others: (usize, usize),
     /// The desired count that was acknowledged last.
     pub acknowledged: u32,
     due: BTreeMap<(Timestamp, u64), Happening>,
@@ -87,6 +110,8 @@ impl World {
             random: Random::new(seed),
             fleet: Fleet::default(),
             faulty: true,
+            listener: None,
+            others: (0, 0),
             acknowledged: 0,
             due: BTreeMap::new(),
             serial: 0,
@@ -155,6 +180,7 @@ impl World {
                 }
             }
             Happening::Node { id, next } => Fleet::happens(self, &id, next),
+            Happening::Measure => traffic::measure(self).await,
             Happening::Report(change) => {
                 self.tell(|| {
                     format!("report {} {:?} #{}", short(&change.task), change.status, change.sequence)
@@ -169,7 +195,7 @@ impl World {
 
     /// The reconciler works; now and then it is late, looks twice, or ends in the middle.
     async fn look(&mut self) {
-        if self.faulty && self.random.chance(3) {
+        if self.faulty && self.random.chance(1) {
             return self.end_and_begin_again().await;
         }
         let before = checker::Before::of(self);
@@ -242,9 +268,12 @@ impl World {
             }
         }
         let revision = self.fixture.services.state.revision();
-        if std::mem::replace(&mut self.heard, revision) == revision {
-            return;
+        if std::mem::replace(&mut self.heard, revision) != revision {
+            self.look_soon();
         }
+    }
+
+    pub fn look_soon(&mut self) {
         let wait = match self.faulty && self.random.chance(3) {
             true => self.random.millis(1_000, 20_000),
             false => self.random.millis(5, 20),
