@@ -6,30 +6,20 @@
 //! is left too.
 
 use std::{
-    io,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use routing::{
-    config::{Action, ProtocolVersion},
-    redirect::{Requested, location},
-    rules::Request,
-    sticky,
-};
-use tokio::io::AsyncWrite;
+use routing::config::ProtocolVersion;
 
 use super::{
     answer::Answer,
     buffer::{Buffer, give_line, take_line},
     connection::{Client, idle_ms},
     metrics::Counter,
-    pick::{self, Picked},
+    pick::Picked,
     pump::{Framing, Pump},
-    request::{Forwarding, Incoming, Mitigation, header, is_idempotent, mitigation, trace_id, write_head},
-    response::{self, Shape},
     snapshot::{Group, ListenerConfig},
     stream::Stream,
     upstream::{ConnectError, connect},
@@ -37,7 +27,7 @@ use super::{
 };
 use crate::http1::{
     body::Body,
-    head::{Known, Refusal, RequestHead, ResponseHead, Version},
+    head::{Refusal, RequestHead, ResponseHead, Version},
 };
 
 /// How many targets a request is offered to.
@@ -63,7 +53,7 @@ pub(crate) struct Job {
     pub rest: Body,
     pub facts: Facts,
     /// For choosing again.
-    cookie: Vec<u8>,
+    pub(super) cookie: Vec<u8>,
 }
 
 /// What is remembered of a request for its answer.
@@ -97,7 +87,7 @@ enum Failure {
     ClientBody,
 }
 
-enum Decided {
+pub(super) enum Decided {
     Forward(Box<Job>),
     Answer(Answer, Facts),
 }
@@ -138,140 +128,6 @@ impl Client {
     }
 
     /// Everything that is decided about a request; nothing waits here.
-    fn decide(&self, listener: &Arc<ListenerConfig>, head: &RequestHead, began: Instant) -> Decided {
-        let worker = &self.worker;
-        let metrics = &listener.balancer.metrics;
-        let attributes = &listener.balancer.attributes;
-        let buffer = self.input.filled();
-        let method = head.method.of(buffer);
-        let mitigation = mitigation(head, attributes.desync_mitigation);
-        let age_ms = worker.clock.now_ms() - self.opened_ms;
-        let mut facts = Facts {
-            to_head: method == b"HEAD",
-            idempotent: is_idempotent(method),
-            upgrade: head.upgrade,
-            version: head.version,
-            keep_alive: head.keep_alive && age_ms < u64::from(attributes.client_keep_alive_seconds) * 1000,
-            isolate: mitigation == Mitigation::Isolate,
-            cookies: Vec::new(),
-            began,
-            received_bytes: head.length as u64,
-            log: None,
-        };
-        if mitigation != Mitigation::Pass {
-            metrics.one(worker.index, Counter::NonCompliant);
-        }
-        let Some(incoming) = Incoming::new(buffer, head, self.reader.fields(), self.peer) else {
-            return Decided::Answer(Answer::error(400), facts);
-        };
-        if mitigation == Mitigation::Refuse {
-            return Decided::Answer(Answer::error(400), facts);
-        }
-        if incoming.is_forwarded_too_often() {
-            return Decided::Answer(Answer::error(463), facts);
-        }
-        let trace_id = trace_id(incoming.values(Known::TraceId).next(), &worker.clock);
-        let rule = listener.rules.decide_index(&incoming);
-        let outcome = listener.rules.outcome(rule);
-        facts.log = self.begin_log(listener, &incoming, outcome, &trace_id, began);
-        let forward = match &outcome.outcome.action {
-            Action::FixedResponse(fixed) => {
-                metrics.one(worker.index, Counter::FixedResponses);
-                return Decided::Answer(Answer::fixed(fixed), facts);
-            }
-            Action::Redirect(redirect) => {
-                metrics.one(worker.index, Counter::Redirects);
-                let text = |bytes| String::from_utf8_lossy(bytes);
-                let (host, path, query) =
-                    (text(incoming.host()), text(incoming.path()), text(incoming.query()));
-                let to = location(
-                    redirect,
-                    &Requested {
-                        encrypted: listener.encrypted,
-                        host: &host,
-                        port: listener.address.port(),
-                        path: &path,
-                        query: &query,
-                    },
-                );
-                if let Some(log) = &mut facts.log {
-                    log.redirect.clone_from(&to);
-                }
-                return Decided::Answer(Answer::redirect(redirect.code.status(), to), facts);
-            }
-            Action::Forward(forward) => forward,
-        };
-        let cookie: Vec<u8> = incoming.values(Known::Cookie).collect::<Vec<_>>().join(&b"; "[..]);
-        let chosen = pick::group(
-            listener,
-            listener.shares(rule),
-            forward,
-            &|name, wanted| _ = sticky::cookies(&cookie, name).any(wanted),
-            &worker.clock,
-        );
-        let Some((group, group_cookies)) = chosen else {
-            return Decided::Answer(Answer::error(503), facts);
-        };
-        if let Some(log) = &mut facts.log {
-            log.target_group_arn.clone_from(&group.arn);
-        }
-        if group.version == ProtocolVersion::Grpc {
-            return Decided::Answer(Answer::error(464), facts);
-        }
-        group.metrics.one(worker.index, Counter::Requests);
-        let Some(picked) = self.pick(listener, &group, &cookie, &[]) else {
-            return Decided::Answer(Answer::error(503), facts);
-        };
-        if picked.unbound {
-            metrics.one(worker.index, Counter::NonSticky);
-        }
-        let forwarding =
-            Forwarding { listener, peer: self.peer, tls: self.tls.as_deref(), trace_id: &trace_id };
-        let mut request = take_line();
-        let dropped = write_head(&mut request, &incoming, outcome, &forwarding);
-        if dropped > 0 {
-            metrics.one(worker.index, Counter::DroppedHeaders);
-        }
-        facts.cookies = group_cookies;
-        Decided::Forward(Box::new(Job { group, picked, request, rest: head.body.clone(), facts, cookie }))
-    }
-
-    fn pick(
-        &self,
-        listener: &ListenerConfig,
-        group: &Arc<Group>,
-        cookie: &[u8],
-        tried: &[u64],
-    ) -> Option<Picked> {
-        let cookies = |name: &str, wanted: &mut dyn FnMut(&[u8]) -> bool| {
-            _ = sticky::cookies(cookie, name).any(wanted);
-        };
-        pick::target(listener, group, &cookies, &self.worker.clock, tried)
-    }
-
-    /// What is there of the body goes with the head.
-    fn take_body(&mut self, job: &mut Job, head: &RequestHead) -> Result<(), ()> {
-        self.input.consume(head.length);
-        let used = job.rest.advance(self.input.filled()).map_err(|_| ())?;
-        job.request.extend_from_slice(&self.input.filled()[..used]);
-        job.facts.received_bytes += used as u64;
-        self.input.consume(used);
-        Ok(())
-    }
-
-    /// Whether all of the body was there, so that the next request can be read.
-    fn skip_body(&mut self, head: &RequestHead) -> bool {
-        self.input.consume(head.length);
-        let mut body = head.body.clone();
-        match body.advance(self.input.filled()) {
-            Ok(used) => {
-                self.input.consume(used);
-                body.is_over()
-            }
-            Err(_) => false,
-        }
-    }
-
     /// Answers by itself.
     pub(crate) async fn answer(
         &mut self,
@@ -467,202 +323,8 @@ impl Client {
         .await
     }
 
-    /// Passes the answer on.
-    #[expect(clippy::too_many_arguments, reason = "the parts of an exchange, each of its own kind")]
-    async fn respond(
-        &mut self,
-        listener: &Arc<ListenerConfig>,
-        mut job: Job,
-        mut target: Stream,
-        mut upload: Pump,
-        mut answer: Buffer,
-        head: ResponseHead,
-        sent: Instant,
-        took: Duration,
-    ) -> Next {
-        give_line(std::mem::take(&mut job.request));
-        let worker = std::rc::Rc::clone(&self.worker);
-        listener.balancer.metrics.target_answer(worker.index, head.status, took);
-        job.group.metrics.target_answer(worker.index, head.status, took);
-        let switched = head.status == 101;
-        if switched && !job.facts.upgrade {
-            return self.answer(listener, Answer::error(502), job.facts, false).await;
-        }
-        let shape = Shape::of(&head, &job.facts, upload.is_read());
-        let mut download =
-            Pump::new(if switched { Body::UntilClose } else { head.body.clone() }, shape.framing);
-        {
-            let mut cookies = std::mem::take(&mut job.picked.cookies);
-            cookies.append(&mut job.facts.cookies);
-            let buffer = answer.filled();
-            let set = self
-                .answers
-                .fields()
-                .iter()
-                .filter(|field| field.known == Known::SetCookie)
-                .map(|field| field.value.of(buffer));
-            cookies.extend(pick::application_cookies(
-                listener,
-                &job.group,
-                job.picked.in_flight.target(),
-                &worker.clock,
-                set,
-            ));
-            let mut line = take_line();
-            response::write_head(
-                &mut line,
-                buffer,
-                &head,
-                self.answers.fields(),
-                listener,
-                &shape,
-                &worker.clock,
-            );
-            for cookie in &cookies {
-                // Before the empty line at the end.
-                line.truncate(line.len() - 2);
-                header(&mut line, b"Set-Cookie", cookie.as_bytes());
-                line.extend_from_slice(b"\r\n");
-            }
-            download.push(&line);
-            give_line(line);
-        }
-        let body = download.take(&answer.filled()[head.length..]);
-        answer.consume(answer.len());
-        if body.is_err() {
-            return self.answer(listener, Answer::error(502), job.facts, upload.is_read()).await;
-        }
-        let finished = if switched {
-            self.tunnel(listener, &mut target, &mut download).await
-        } else {
-            self.relay(listener, &mut target, &mut upload, &mut download).await
-        };
-        let ended = Instant::now();
-        if !upload.excess.is_empty() {
-            self.input = std::mem::take(&mut upload.excess);
-        }
-        let received = job.facts.received_bytes + upload.written;
-        self.count_bytes(listener, received + download.written);
-        if let Some(mut log) = job.facts.log.take() {
-            log.request_time = Some(sent.duration_since(job.facts.began));
-            log.target_time = Some(took);
-            log.response_time = Some(ended.duration_since(sent).saturating_sub(took));
-            if switched {
-                log.kind = if listener.encrypted { "wss" } else { "ws" };
-            }
-            self.end_log(
-                listener,
-                log,
-                head.status,
-                Some(head.status),
-                received,
-                download.written,
-                Some(ended),
-            );
-        }
-        if !finished {
-            return Next::Gone;
-        }
-        if head.keep_alive
-            && !job.facts.isolate
-            && !switched
-            && upload.is_read()
-            && download.excess.is_empty()
-        {
-            let (target_state, now) = (job.picked.in_flight.target(), worker.clock.now_ms());
-            worker.pool.keep(&listener.interface, target_state, target, now);
-        }
-        if shape.keep_alive && !switched { Next::Request } else { Next::Close }
-    }
-
-    /// Whether the whole answer reached the client.
-    async fn relay(
-        &mut self,
-        listener: &ListenerConfig,
-        target: &mut Stream,
-        upload: &mut Pump,
-        download: &mut Pump,
-    ) -> bool {
-        let Client { watch, stream: client, worker, .. } = self;
-        let idle_ms = idle_ms(listener);
-        watch.until(worker.clock.now_ms() + idle_ms);
-        let mut uploaded = upload.is_read();
-        let mut moved = 0;
-        std::future::poll_fn(|cx| {
-            if watch.check(cx).is_err() {
-                return Poll::Ready(false);
-            }
-            if !uploaded {
-                uploaded = upload.poll(cx, client, target).is_ready();
-            }
-            let done = download.poll(cx, target, client);
-            if upload.written + download.written > moved {
-                moved = upload.written + download.written;
-                watch.until(worker.clock.now_ms() + idle_ms);
-            }
-            match done {
-                Poll::Ready(result) => Poll::Ready(result.is_ok()),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
-    }
-
-    /// Another protocol from here on: bytes both ways until both sides have finished, one breaks off or nothing comes any more.
-    async fn tunnel(&mut self, listener: &ListenerConfig, target: &mut Stream, download: &mut Pump) -> bool {
-        let Client { watch, stream: client, worker, input, .. } = self;
-        let idle_ms = idle_ms(listener);
-        let mut upload = Pump::new(Body::UntilClose, Framing::Kept);
-        if upload.take(input.filled()).is_err() {
-            return false;
-        }
-        input.consume(input.len());
-        watch.until(worker.clock.now_ms() + idle_ms);
-        let (mut moved, mut up, mut down) = (0, false, false);
-        std::future::poll_fn(|cx| {
-            if watch.check(cx).is_err() {
-                return Poll::Ready(false);
-            }
-            if poll_direction(cx, &mut upload, client, target, &mut up).is_err()
-                || poll_direction(cx, download, target, client, &mut down).is_err()
-            {
-                return Poll::Ready(false);
-            }
-            if upload.written + download.written > moved {
-                moved = upload.written + download.written;
-                watch.until(worker.clock.now_ms() + idle_ms);
-            }
-            if up && down { Poll::Ready(true) } else { Poll::Pending }
-        })
-        .await
-    }
-
     pub(crate) fn count_bytes(&self, listener: &ListenerConfig, bytes: u64) {
         listener.balancer.metrics.add(self.worker.index, Counter::ProcessedBytes, bytes);
-    }
-}
-
-/// One direction of a tunnel, its end passed on.
-fn poll_direction(
-    cx: &mut Context<'_>,
-    pump: &mut Pump,
-    reader: &mut Stream,
-    writer: &mut Stream,
-    over: &mut bool,
-) -> Result<(), io::Error> {
-    if *over {
-        return Ok(());
-    }
-    match pump.poll(cx, reader, writer) {
-        Poll::Ready(Ok(())) => {
-            if let Poll::Ready(shut) = Pin::new(writer).poll_shutdown(cx) {
-                *over = true;
-                shut?;
-            }
-            Ok(())
-        }
-        Poll::Ready(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-        Poll::Pending => Ok(()),
     }
 }
 

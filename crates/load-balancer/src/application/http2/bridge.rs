@@ -23,7 +23,7 @@ use tokio::{io::AsyncWrite, sync::mpsc, time::timeout};
 use super::{
     back::{self, SendError},
     body::{AnyBody, Carried, Fed, whole},
-    front::answered,
+    forward::answered,
 };
 use crate::{
     application::{

@@ -3,9 +3,11 @@
 //! Framing, flow control and streams are hyper's; what is decided about a request is decided as for HTTP/1.1, by the same rules and choices. A
 //! slow side slows the other one down through the windows of HTTP/2, so what is held is bounded by them.
 
+mod asked;
 mod back;
 mod body;
 mod bridge;
+mod forward;
 mod front;
 
 use std::future::Future;
