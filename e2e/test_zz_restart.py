@@ -7,6 +7,7 @@ import pytest
 
 from conftest import Image, Lab, Platform, eventually, leftovers
 from test_load_balancers import Balancers, netns, page
+from test_services import Service, definition
 from test_tasks import WEB, attempt
 
 
@@ -124,3 +125,22 @@ def test_load_balancers_answer_again(own):
         balancers.healthy(group, target)
     balancers.clear()
     lab.stop(task)
+
+
+def test_a_deployment_goes_on_where_it_was(own):
+    platform, lab = own
+    service = Service(lab, "web")
+    service.create(definition(lab), 2)
+    service.wait("services_stable")
+    service.completed()
+    newest = service.update(forceNewDeployment=True)["deployments"][0]["id"]
+    eventually(lambda: len(service.tasks()) > 2, 30, "a task of the new revision")
+    platform.kill()
+    platform.start()
+    assert service.completed()["id"] == newest
+    assert service.wait("services_stable")["runningCount"] == 2
+    assert {task["startedBy"] for task in service.tasks()} == {newest}
+    started = [event for event in service.events() if "has started" in event]
+    assert sum(int(event.split("started ")[1].split()[0]) for event in started) == 4
+    service.delete()
+    service.wait("services_inactive")
