@@ -19,7 +19,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 /// What is read at once: large enough that a bulk transfer is not made of system calls.
@@ -182,13 +182,5 @@ impl Direction {
             self.pending.extend_from_slice(&read[written..]);
             Ok(Poll::Ready(()))
         })
-    }
-}
-
-/// Waits until `at`, or for ever.
-pub(crate) async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

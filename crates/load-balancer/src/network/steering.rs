@@ -77,7 +77,7 @@ impl FlowGuard {
     pub(crate) async fn cut(&mut self) {
         // The sender lives in the backend, which lives as long as this.
         if self.cut.wait_for(|cut| *cut).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -39,7 +39,7 @@ fn a_listener_shows_its_certificate() {
     let good = listener(text(CERTIFICATE), text(KEY), "ELBSecurityPolicy-TLS13-1-2-2021-06");
     let config = of_listener(&good, protocols(Some("HTTP2Preferred"))).expect("TLS");
     assert_eq!(config.alpn_protocols[0], b"h2");
-    let without = Listener { certificates: Vec::new(), ..good.clone() };
+    let without = Listener { certificates: Vec::new(), ..good };
     assert_eq!(of_listener(&without, &[]).expect_err("refused"), "the listener has no certificate");
     for bad in [listener("", text(KEY), ""), listener(text(CERTIFICATE), "no key", "")] {
         let reason = of_listener(&bad, &[]).expect_err("refused");
