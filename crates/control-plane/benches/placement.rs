@@ -43,8 +43,28 @@ const BATCH: usize = 60;
 /// Tasks that a service gets at once when many do.
 const FEW: usize = 10;
 
-/// Services that are worked on at the same time when they are mixed.
-const AT_ONCE: usize = 16;
+struct Scenario {
+    name: &'static str,
+    services: usize,
+    /// Tasks in a transaction.
+    batch: usize,
+    /// Transactions under way at the same time.
+    at_once: usize,
+    /// The services take turns; otherwise one gets all its tasks before the next.
+    in_turn: bool,
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "one service at a time", services: 100, batch: BATCH, at_once: 1, in_turn: false },
+    Scenario {
+        name: "one service at a time, two batches under way",
+        services: 100,
+        batch: BATCH,
+        at_once: 2,
+        in_turn: false,
+    },
+    Scenario { name: "mixed", services: 1000, batch: FEW, at_once: 16, in_turn: true },
+];
 
 fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|text| text.parse().ok()).collect();
@@ -58,12 +78,11 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         for (ephemeral, kept) in [(true, "in memory"), (false, "on disk")] {
-            for (name, services, batch, at_once) in
-                [("one service at a time", 100, BATCH, 1), ("mixed", 1000, FEW, AT_ONCE)]
-            {
+            for scenario in SCENARIOS {
+                let Scenario { name, services, batch, at_once, .. } = *scenario;
                 let directory = tempfile::tempdir_in("/var/tmp").expect("a temporary directory");
                 let platform = Platform::start(directory.path(), ephemeral, instances, services).await;
-                let placed = platform.place(tasks, batch, at_once).await;
+                let placed = platform.place(tasks, scenario).await;
                 let floor = platform.floor(tasks / 10, batch, at_once).await;
                 println!(
                     "{name}, committed {kept}: {placed:.0} placements/s; the same records with nothing chosen: {floor:.0}/s, ratio {:.2}",
@@ -214,8 +233,9 @@ impl Platform {
         self.services.state.transact(write).await.expect("a commit");
     }
 
-    /// Places `tasks` tasks, `batch` in a transaction, with `at_once` transactions under way; returns placements per second.
-    async fn place(&self, tasks: usize, batch: usize, at_once: usize) -> f64 {
+    /// Places `tasks` tasks; returns placements per second.
+    async fn place(&self, tasks: usize, scenario: &Scenario) -> f64 {
+        let Scenario { batch, at_once, in_turn, .. } = *scenario;
         let next = AtomicUsize::new(0);
         let begun = Instant::now();
         let worker = || async {
@@ -224,9 +244,8 @@ impl Platform {
                 if first >= tasks {
                     return;
                 }
-                // One service after another; mixed, each in its turn.
                 let services = self.definitions.len();
-                let service = if at_once == 1 { first * services / tasks } else { first / batch % services };
+                let service = if in_turn { first / batch % services } else { first * services / tasks };
                 self.launch(service, batch.min(tasks - first)).await;
             }
         };
