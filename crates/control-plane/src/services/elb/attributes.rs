@@ -9,7 +9,7 @@ use aws_shapes_elb::{
 use super::{
     balancers::{change, see},
     errors::invalid_configuration,
-    records::{AccessLog, Attributes},
+    records::Attributes,
 };
 use crate::gateway::{ApiError, Call};
 
@@ -59,22 +59,10 @@ fn changed(own: &Attributes, given: &elb::LoadBalancerAttributes) -> Result<Attr
         }
         changed.draining_seconds = (draining.enabled == Some(true)).then_some(seconds.unsigned_abs());
     }
-    if let Some(log) = &given.access_log {
-        changed.access_log = if log.enabled == Some(true) {
-            let bucket = log.s3_bucket_name.clone().filter(|name| !name.is_empty());
-            let interval = log.emit_interval.unwrap_or(60);
-            if ![5, 60].contains(&interval) {
-                return Err(invalid_configuration("Access log emit interval must be 5 or 60 minutes"));
-            }
-            Some(AccessLog {
-                bucket: bucket
-                    .ok_or_else(|| invalid_configuration("An access log needs the name of a bucket"))?,
-                prefix: log.s3_bucket_prefix.clone().unwrap_or_default(),
-                interval_minutes: interval.unsigned_abs(),
-            })
-        } else {
-            None
-        };
+    if given.access_log.as_ref().is_some_and(|log| log.enabled == Some(true)) {
+        return Err(invalid_configuration(
+            "Longshore does not support access logs: there is no storage for them.",
+        ));
     }
     for one in given.additional_attributes.iter().flatten() {
         let (key, value) = (one.key.as_deref().unwrap_or_default(), one.value.as_deref().unwrap_or_default());
@@ -96,15 +84,7 @@ fn shape(own: &Attributes) -> elb::LoadBalancerAttributes {
     let number = |number: u32| i32::try_from(number).ok();
     elb::LoadBalancerAttributes {
         cross_zone_load_balancing: Some(elb::CrossZoneLoadBalancing { enabled: Some(own.cross_zone) }),
-        access_log: Some(match &own.access_log {
-            None => elb::AccessLog { enabled: Some(false), ..elb::AccessLog::default() },
-            Some(log) => elb::AccessLog {
-                enabled: Some(true),
-                s3_bucket_name: Some(log.bucket.clone()),
-                s3_bucket_prefix: Some(log.prefix.clone()),
-                emit_interval: number(log.interval_minutes),
-            },
-        }),
+        access_log: Some(elb::AccessLog { enabled: Some(false), ..elb::AccessLog::default() }),
         connection_draining: Some(elb::ConnectionDraining {
             enabled: Some(own.draining_seconds.is_some()),
             timeout: own.draining_seconds.map_or(Some(DRAINING_SECONDS), number),

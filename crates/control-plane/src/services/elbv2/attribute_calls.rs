@@ -60,13 +60,9 @@ pub async fn modify_load_balancer(
             let found = balancers::get(tx, call.scope(), &arn)?;
             let table = attributes::of_load_balancer(found.kind);
             let changed = attributes::changed(&table, "Load balancer", &found.attributes, given.clone())?;
-            let logged = attributes::get(&table, &changed, "access_logs.s3.enabled") == "true";
-            if logged && attributes::get(&table, &changed, "access_logs.s3.bucket").is_empty() {
-                return Err(invalid_configuration("The value of 'access_logs.s3.bucket' cannot be empty"));
-            }
             let put = LoadBalancer { attributes: changed.clone(), ..(*found).clone() };
             tx.put(call.scope(), &found.key(), put);
-            Ok((table, changed))
+            Ok::<_, ApiError>((table, changed))
         })
         .await?;
     Ok(ModifyLoadBalancerAttributesOutput { attributes: Some(shapes!(LoadBalancerAttribute, &table, &own)) })
@@ -173,11 +169,6 @@ fn together(protocol: Protocol, table: &[Known], own: &Attributes) -> Result<(),
         ));
     }
     let algorithm = value("load_balancing.algorithm.type");
-    if value("load_balancing.algorithm.anomaly_mitigation") == "on" && algorithm != "weighted_random" {
-        return Err(invalid_configuration(
-            "Anomaly mitigation is only supported with the load balancing algorithm 'weighted_random'",
-        ));
-    }
     let slow_start = !matches!(value("slow_start.duration_seconds"), "" | "0");
     if slow_start && algorithm != "round_robin" {
         return Err(invalid_configuration(

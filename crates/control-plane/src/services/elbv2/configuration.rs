@@ -134,13 +134,9 @@ impl Values<'_> {
 
 fn balancer_attributes(balancer: &LoadBalancer) -> config::LoadBalancerAttributes {
     let values = Values(attributes::of_load_balancer(balancer.kind), &balancer.attributes);
-    let access_logs = values.on("access_logs.s3.enabled").then(|| config::AccessLogs {
-        bucket: values.text("access_logs.s3.bucket").to_owned(),
-        prefix: values.text("access_logs.s3.prefix").to_owned(),
-    });
     let cross_zone = values.on("load_balancing.cross_zone.enabled");
     if balancer.kind == LoadBalancerKind::Network {
-        return config::LoadBalancerAttributes { cross_zone, access_logs, ..Default::default() };
+        return config::LoadBalancerAttributes { cross_zone, ..Default::default() };
     }
     config::LoadBalancerAttributes {
         idle_timeout_seconds: values.number("idle_timeout.timeout_seconds"),
@@ -161,7 +157,7 @@ fn balancer_attributes(balancer: &LoadBalancer) -> config::LoadBalancerAttribute
         },
         http2: values.on("routing.http2.enabled"),
         cross_zone,
-        access_logs,
+        access_logs: None,
     }
 }
 
@@ -375,9 +371,7 @@ fn group_attributes(group: &TargetGroup) -> config::TargetGroupAttributes {
         slow_start_seconds: values.number("slow_start.duration_seconds"),
         algorithm: match values.text("load_balancing.algorithm.type") {
             "least_outstanding_requests" => config::Algorithm::LeastOutstandingRequests,
-            "weighted_random" => config::Algorithm::WeightedRandom {
-                anomaly_mitigation: values.text("load_balancing.algorithm.anomaly_mitigation") == "on",
-            },
+            "weighted_random" => config::Algorithm::WeightedRandom { anomaly_mitigation: false },
             _ => config::Algorithm::RoundRobin,
         },
         cross_zone: values.text("load_balancing.cross_zone.enabled").parse().ok(),

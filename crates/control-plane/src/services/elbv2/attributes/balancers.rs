@@ -7,9 +7,10 @@ use crate::services::elbv2::records::LoadBalancerKind;
 pub fn of_load_balancer(kind: LoadBalancerKind) -> Vec<Known> {
     let mut all = vec![
         known("deletion_protection.enabled", "false", Accepts::Bool),
-        known("access_logs.s3.enabled", "false", Accepts::Bool),
-        known("access_logs.s3.bucket", "", Accepts::Text(255)),
-        known("access_logs.s3.prefix", "", Accepts::Text(255)),
+        // There is no storage for them to go to.
+        known("access_logs.s3.enabled", "false", Accepts::OnlyDefault),
+        known("access_logs.s3.bucket", "", Accepts::OnlyDefault),
+        known("access_logs.s3.prefix", "", Accepts::OnlyDefault),
         known("ipv6.deny_all_igw_traffic", "false", Accepts::OnlyDefault),
         known("zonal_shift.config.enabled", "false", Accepts::OnlyDefault),
     ];

@@ -52,7 +52,7 @@ fn of_requests() -> [Known; 7] {
             "round_robin",
             Accepts::OneOf(&["round_robin", "least_outstanding_requests", "weighted_random"]),
         ),
-        known("load_balancing.algorithm.anomaly_mitigation", "off", Accepts::OneOf(&["on", "off"])),
+        known("load_balancing.algorithm.anomaly_mitigation", "off", Accepts::OnlyDefault),
     ]
 }
 
