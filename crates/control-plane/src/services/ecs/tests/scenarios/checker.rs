@@ -94,9 +94,14 @@ impl Before {
         }
         let remaining =
             after.iter().filter(|task| is_living(task) && self.healthy.contains(&task.id)).count();
+        let stopped: Vec<String> = after
+            .iter()
+            .filter(|task| !is_living(task) && self.healthy.contains(&task.id))
+            .map(|task| format!("{} of {:?}: {:?}", task.id, task.started_by, task.state.stopped_reason))
+            .collect();
         assert!(
             remaining == self.healthy.len() || remaining >= bounds.minimum as usize,
-            "of {} tasks in good health {remaining} remain, fewer than the minimum of {}",
+            "of {} tasks in good health {remaining} remain, fewer than the minimum of {}: {stopped:#?}",
             self.healthy.len(),
             bounds.minimum
         );
