@@ -9,8 +9,12 @@ import signal
 import socket
 import subprocess
 import tempfile
+import urllib.parse
 import urllib.request
 
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
 import botocore.exceptions
 import pytest
 
@@ -205,11 +209,14 @@ def open_port(host, port):
         return one.connect_ex((host, port)) == 0
 
 
-def key_of(platform, name):
+AGENTS = "DiscoverPollEndpoint RegisterContainerInstance DeregisterContainerInstance Poll StartTelemetrySession Submit*"
+
+
+def key_of(platform, name, actions=AGENTS):
     """An issued key: what the agents' door asks for."""
     iam = platform.client("iam")
     iam.create_user(UserName=name)
-    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    statement = {"Effect": "Allow", "Action": [f"ecs:{action}" for action in actions.split()], "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=document)
     key = iam.create_access_key(UserName=name)["AccessKey"]
@@ -435,10 +442,25 @@ def test_the_agents_door_is_for_agents(fleet, instance, key):
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    connection = http.client.HTTPConnection(DOOR, timeout=5)
-    connection.request("GET", f"/ws?containerInstanceArn={instance}", headers=handshake)
-    assert connection.getresponse().status == 403
-    connection.close()
+    def shake_hands(headers):
+        connection = http.client.HTTPConnection(DOOR, timeout=5)
+        connection.request("GET", path, headers={**handshake, **headers})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def signed(access_key, secret):
+        request = botocore.awsrequest.AWSRequest("GET", f"http://{DOOR}{path}")
+        credentials = botocore.credentials.Credentials(access_key, secret)
+        botocore.auth.SigV4Auth(credentials, "ecs", REGION).add_auth(request)
+        return dict(request.headers)
+
+    path = "/ws?" + urllib.parse.urlencode({"containerInstance": instance, "cluster": "fleet"})
+    assert shake_hands({}) == 403
+    # A key may be issued and not be allowed to.
+    some = key_of(fleet.platform, "some", "RegisterContainerInstance")
+    assert shake_hands(signed(*some)) == 400
+    assert shake_hands(signed(*key)) == 101
     assert fleet.connected(instance)
 
 

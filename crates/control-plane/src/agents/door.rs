@@ -2,14 +2,15 @@
 //!
 //! The path is `/ws` for both connections, as the published agent has it; what it asks for tells them apart: `clusterArn` and
 //! `containerInstanceArn` for ACS, `cluster` and `containerInstance` for telemetry. The request is signed like any other, and its signer
-//! must belong to the instance's account.
+//! must belong to the instance's account and be allowed `ecs:Poll` or `ecs:StartTelemetrySession` on it.
 //!
 //! The agents' door (`--agent-listen`) may be reached from other machines. There is no TLS on it, so what passes can be read and altered
 //! by whoever is on the way: it belongs on a network that is trusted. To keep small what a stranger can try there, it answers what an agent
 //! asks and nothing else, always with a signature of an issued key (or a registry's token); no request body beyond an agent's.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
+use aws_shapes_ecs as ecs;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -21,12 +22,13 @@ use tokio_tungstenite::{
         protocol::{Role, WebSocketConfig},
     },
 };
-use vocabulary::Timestamp;
+use vocabulary::{Ids, Timestamp};
 
 use super::{InstanceKey, session, telemetry};
 use crate::{
+    authorization::{self, Origin},
     gateway::{
-        ApiError, Trust,
+        ApiError, Call, Context, Trust,
         body::{Body, full},
         credentials,
     },
@@ -93,11 +95,27 @@ pub fn upgrade(
     };
     let key = InstanceKey::of_arn(&arn).ok_or_else(|| refuse(400, "That is no container instance's ARN."))?;
     if key.scope.account != caller.principal.account {
-        return Err(ApiError::undeclared(
-            "AccessDeniedException",
-            403,
-            format!("{} is not authorized to poll for {arn}", caller.principal.arn),
-        ));
+        let message = format!("{} is not authorized to poll for {arn}", caller.principal.arn);
+        return Err(ApiError::undeclared("AccessDeniedException", 403, message));
+    }
+    let action = match purpose {
+        Purpose::Messages => "ecs:Poll",
+        Purpose::Telemetry => "ecs:StartTelemetrySession",
+    };
+    let call = Call {
+        services: Arc::clone(services),
+        context: Arc::new(Context {
+            scope: key.scope.clone(),
+            principal: caller.principal,
+            request_id: services.ids().uuid(),
+            now,
+            host: services.settings.public_name.clone(),
+        }),
+    };
+    let origin = Origin { address: request.extensions().get().map(SocketAddr::ip), user_agent: None };
+    // The circumstances are those of the request that came before it.
+    if let Some(operation) = ecs::SERVICE.operation("DiscoverPollEndpoint") {
+        authorization::authorize_action(&call, origin, ecs::SERVICE, operation, action, &key.arn())?;
     }
     let registered =
         services.state.read(|view| view.get::<ContainerInstance>(&key.scope, &key.record()).is_some());

@@ -75,6 +75,32 @@ pub fn authorize(
     Ok(())
 }
 
+/// The same for what is no operation of the model: `action` on `resource`, in the course of something like `operation`.
+///
+/// # Errors
+/// Those of [`authorize`].
+pub fn authorize_action(
+    call: &Call,
+    origin: Origin<'_>,
+    service: &'static ServiceTable,
+    operation: &'static OperationTable,
+    action: &str,
+    resource: &str,
+) -> Result<(), ApiError> {
+    let holder = call.services.holders.find(&call.services.state.view(), call);
+    if holder.is_root() {
+        return Ok(());
+    }
+    let context = circumstances::of(call, origin, &holder, operation, &Value::Structure(Vec::new()));
+    let account = resource.split(':').nth(4).and_then(|account| account.parse().ok());
+    let principal = &holder.principal;
+    let request =
+        Request { principal, action, resource, resource_account: account.as_ref(), context: &context };
+    let decision = allowed(&request, &holder);
+    note(&request, &decision);
+    decision.refusal(&request).map_or(Ok(()), |message| Err(refused(service, message)))
+}
+
 fn allowed(request: &Request<'_>, holder: &Holder) -> Decision {
     let identity = Holder::borrowed(&holder.identity);
     let boundary = holder.boundary.as_ref().map(|policies| Holder::borrowed(policies));
