@@ -21,6 +21,7 @@ pub mod acs;
 pub mod call;
 mod control;
 pub mod envelope;
+pub mod handshake;
 mod sensitive;
 pub mod spec;
 pub mod state;

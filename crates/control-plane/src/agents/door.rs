@@ -10,6 +10,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use agent_protocol::handshake::accept_key;
 use aws_shapes_ecs as ecs;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -17,10 +18,7 @@ use hyper_util::rt::TokioIo;
 use request_auth::Head;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        handshake::derive_accept_key,
-        protocol::{Role, WebSocketConfig},
-    },
+    tungstenite::protocol::{Role, WebSocketConfig},
 };
 use vocabulary::{Ids, Timestamp};
 
@@ -157,7 +155,7 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Option<http::HeaderValue> 
         && has(header::UPGRADE, "websocket")
         && has(header::SEC_WEBSOCKET_VERSION, "13");
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| fits && key.len() == 24)?;
-    http::HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()
+    http::HeaderValue::from_str(&accept_key(key.as_bytes())).ok()
 }
 
 /// Undoes percent-encoding.

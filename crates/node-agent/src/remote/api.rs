@@ -2,7 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use agent_protocol::{ControlError, envelope::MAX_MESSAGE_BYTES};
+use agent_protocol::{
+    ControlError,
+    envelope::MAX_MESSAGE_BYTES,
+    handshake::{accept_key, request_key},
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,10 +20,7 @@ use request_auth::{Credentials, Unsigned, sign_request};
 use serde_json::Value;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        handshake::{client::generate_key, derive_accept_key},
-        protocol::{Role, WebSocketConfig},
-    },
+    tungstenite::protocol::{Role, WebSocketConfig},
 };
 use vocabulary::Timestamp;
 
@@ -106,7 +107,9 @@ impl Api {
         let path = format!("{}/ws", endpoint.path().trim_end_matches('/'));
         let pairs: Vec<String> =
             query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-        let key = generate_key();
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(unusable)?;
+        let key = request_key(random);
         let mut headers = HeaderMap::new();
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -123,9 +126,7 @@ impl Api {
                 return Err(ControlError::Unavailable(format!("the websocket was refused: {status} {text}")));
             }
             let accepted = answer.headers().get(header::SEC_WEBSOCKET_ACCEPT);
-            if accepted
-                .is_none_or(|accepted| accepted.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes())
-            {
+            if accepted.is_none_or(|accepted| accepted.as_bytes() != accept_key(key.as_bytes()).as_bytes()) {
                 return Err(ControlError::Unavailable("that is no websocket".to_owned()));
             }
             hyper::upgrade::on(answer).await.map_err(|error| unavailable(&error))
