@@ -56,7 +56,7 @@ impl NodeAgent {
             }
             // Answers are taken out by the connection they come over.
             AcsMessage::Outcome(outcome) => {
-                tracing::debug!(outcome.number, "an answer that nobody waits for")
+                tracing::debug!(outcome.number, "an answer that nobody waits for");
             }
             AcsMessage::Error(error) => tracing::warn!(?error, "the control plane reports an error"),
             AcsMessage::Close(close) => tracing::info!(?close, "the control plane closes the connection"),

@@ -218,7 +218,9 @@ pub fn health_of(
         return Health::new(State::Unused, "Target.NotInUse", text);
     }
     let place = Place { target_group_arn: arn, id: target.id.clone(), port: target.port };
-    board.of(&place).unwrap_or_else(|| {
+    let key = target_key(&group.key(), &target.id, target.port);
+    let registered = view.revisions::<Target>(scope, &key).and_then(|(made, _)| u64::try_from(made).ok());
+    board.of_registered(&place, registered.unwrap_or(u64::MAX)).unwrap_or_else(|| {
         Health::new(State::Initial, "Elb.RegistrationInProgress", "Target registration is in progress")
     })
 }
@@ -350,7 +352,7 @@ pub async fn apply_report(services: &Services, report: Report) -> Result<(), Api
     let drained: Vec<Place> = report.targets.iter().filter(|target| target.drained).map(place).collect();
     let measured: BTreeMap<Place, Health> =
         report.targets.into_iter().map(|target| (place(&target), Health::from(target.health))).collect();
-    services.target_health.replace(measured, report.listening);
+    services.target_health.replace(measured, report.listening, report.generation);
     for batch in drained.chunks(BATCH) {
         let keys: Vec<(Scope, String)> = batch.iter().filter_map(scope_and_key).collect();
         services

@@ -22,9 +22,9 @@ const EXPIRED: &str = include_str!("expired.pem");
 
 fn request(body: &str, key: &str, chain: Option<&str>) -> ImportCertificateRequest {
     ImportCertificateRequest {
-        certificate: Some(body.as_bytes().to_vec().into()),
-        private_key: Some(key.as_bytes().to_vec().into()),
-        certificate_chain: chain.map(|chain| chain.as_bytes().to_vec().into()),
+        certificate: Some(body.as_bytes().to_vec()),
+        private_key: Some(key.as_bytes().to_vec()),
+        certificate_chain: chain.map(|chain| chain.as_bytes().to_vec()),
         ..ImportCertificateRequest::default()
     }
 }

@@ -208,7 +208,7 @@ async fn an_instance_is_told_its_own_tasks_and_reports_them() {
     let mut again = Agent::connect(&fixture, &first).await;
     let Some(AcsMessage::TaskManifest(manifest)) = again.hear().await else { panic!("a manifest first") };
     let listed: Vec<_> = manifest.tasks.unwrap().into_iter().map(|task| task.task_arn.unwrap()).collect();
-    assert_eq!(listed, [task.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&task));
     assert_eq!(again.payload().await.tasks.unwrap()[0].desired_status.as_deref(), Some("STOPPED"));
     again.end().await;
     other.end().await;

@@ -93,7 +93,8 @@ impl Fixture {
                 all.insert(place, health);
             }
         }
-        self.services.target_health.replace(all, HashSet::new());
+        let generation = u64::try_from(self.services.state.revision()).unwrap();
+        self.services.target_health.replace(all, HashSet::new(), generation);
     }
 
     /// Draining is over for all that drain.

@@ -199,10 +199,10 @@ impl Fleet {
                 task.end = Some((StopCode::TaskFailedToStart, "CannotPullContainerError: not found"));
             }
             (TaskStatus::Running, Next::Healthy) if family.is_checked() => {
-                task.health = HealthStatus::Healthy
+                task.health = HealthStatus::Healthy;
             }
             (TaskStatus::Running, Next::Unhealthy) if family.is_checked() => {
-                task.health = HealthStatus::Unhealthy
+                task.health = HealthStatus::Unhealthy;
             }
             (TaskStatus::Running, Next::End) => {
                 task.status = TaskStatus::Stopped;

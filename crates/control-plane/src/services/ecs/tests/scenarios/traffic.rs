@@ -49,7 +49,8 @@ pub async fn measure(world: &mut World) {
         }
     }
     let mut changed = world.fixture.services.target_health.subscribe();
-    world.fixture.services.target_health.replace(all, HashSet::new());
+    let generation = u64::try_from(world.fixture.services.state.revision()).unwrap();
+    world.fixture.services.target_health.replace(all, HashSet::new(), generation);
     upkeep::end_drained(&world.fixture.services, world.now()).await.unwrap();
     if changed.has_changed().unwrap() {
         changed.mark_unchanged();
