@@ -247,7 +247,7 @@ impl Instance {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "the machine could not leave the cluster"),
                 Err(_) => {
-                    tracing::warn!("the control plane does not answer: the machine stays in the cluster")
+                    tracing::warn!("the control plane does not answer: the machine stays in the cluster");
                 }
             }
         }

@@ -166,7 +166,7 @@ fn change(call: &Call, task: &Task, status: TaskStatus, said: &[Said]) -> Result
         sequence: state.sequence + 1,
         status,
         reason: None,
-        stop_code: (ended && state.stop_code.is_none()).then(|| match state.started_at {
+        stop_code: (ended && state.stop_code.is_none()).then_some(match state.started_at {
             Some(_) => StopCode::EssentialContainerExited,
             None => StopCode::TaskFailedToStart,
         }),
