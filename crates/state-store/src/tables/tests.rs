@@ -353,7 +353,11 @@ async fn a_table_tells_when_it_changed() {
     let (tasks, clusters) = (state.view().changed::<Task>(), state.view().changed::<Cluster>());
     assert_eq!(tasks, state.revision());
     assert!(clusters < tasks, "another table's change is none of its own");
-    state.transact(|tx| Ok::<_, StateError>(drop(tx.delete::<Task>(&scope(), "a")))).await.unwrap();
+    let delete = |tx: &mut Tx| {
+        tx.delete::<Task>(&scope(), "a");
+        Ok::<_, StateError>(())
+    };
+    state.transact(delete).await.unwrap();
     assert_eq!(state.view().changed::<Task>(), state.revision());
     assert_eq!(state.view().changed::<Cluster>(), clusters);
     let again = open(store).await;
