@@ -25,6 +25,8 @@ int main(void) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(8080)};
     int listener = socket(AF_INET, SOCK_STREAM, 0), yes = 1, count = 1;
     signal(SIGPIPE, SIG_IGN);
+    /* The first process of a container does not end by itself when it is asked to. */
+    signal(SIGTERM, _exit);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 1024)) return 1;
     polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
