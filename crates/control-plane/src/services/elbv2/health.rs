@@ -81,8 +81,6 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct Measured {
     targets: BTreeMap<Place, Health>,
-    /// Of the configuration that was measured under: the revision that it was made of.
-    generation: u64,
     /// ARNs; none until a node has reported at all.
     listening: Option<HashSet<String>>,
 }
@@ -99,28 +97,18 @@ impl Board {
         self.locked().targets.get(place).cloned()
     }
 
-    /// The same of a target that was registered at a revision. What was measured before is of another that had the address.
-    pub fn of_registered(&self, place: &Place, registered: u64) -> Option<Health> {
-        let state = self.locked();
-        state.targets.get(place).filter(|_| registered <= state.generation).cloned()
-    }
-
     /// Whether the load balancer takes connections: yes while no node has ever reported.
     pub fn listens(&self, load_balancer_arn: &str) -> bool {
         self.locked().listening.as_ref().is_none_or(|all| all.contains(load_balancer_arn))
     }
 
     /// Replaces all measurements. Those who [`subscribed`](Board::subscribe) hear of it if anything differs.
-    /// `generation`: of the configuration that they were made under.
-    pub fn replace(&self, targets: BTreeMap<Place, Health>, listening: HashSet<String>, generation: u64) {
+    pub fn replace(&self, targets: BTreeMap<Place, Health>, listening: HashSet<String>) {
         let mut state = self.locked();
-        if state.targets == targets
-            && state.listening.as_ref() == Some(&listening)
-            && state.generation == generation
-        {
+        if state.targets == targets && state.listening.as_ref() == Some(&listening) {
             return;
         }
-        *state = Measured { targets, generation, listening: Some(listening) };
+        *state = Measured { targets, listening: Some(listening) };
         drop(state);
         self.changed.send_modify(|number| *number += 1);
     }

@@ -218,9 +218,7 @@ pub fn health_of(
         return Health::new(State::Unused, "Target.NotInUse", text);
     }
     let place = Place { target_group_arn: arn, id: target.id.clone(), port: target.port };
-    let key = target_key(&group.key(), &target.id, target.port);
-    let registered = view.revisions::<Target>(scope, &key).and_then(|(made, _)| u64::try_from(made).ok());
-    board.of_registered(&place, registered.unwrap_or(u64::MAX)).unwrap_or_else(|| {
+    board.of(&place).unwrap_or_else(|| {
         Health::new(State::Initial, "Elb.RegistrationInProgress", "Target registration is in progress")
     })
 }
@@ -352,7 +350,7 @@ pub async fn apply_report(services: &Services, report: Report) -> Result<(), Api
     let drained: Vec<Place> = report.targets.iter().filter(|target| target.drained).map(place).collect();
     let measured: BTreeMap<Place, Health> =
         report.targets.into_iter().map(|target| (place(&target), Health::from(target.health))).collect();
-    services.target_health.replace(measured, report.listening, report.generation);
+    services.target_health.replace(measured, report.listening);
     for batch in drained.chunks(BATCH) {
         let keys: Vec<(Scope, String)> = batch.iter().filter_map(scope_and_key).collect();
         services

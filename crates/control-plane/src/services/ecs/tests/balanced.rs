@@ -93,8 +93,7 @@ impl Fixture {
                 all.insert(place, health);
             }
         }
-        let generation = u64::try_from(self.services.state.revision()).unwrap();
-        self.services.target_health.replace(all, HashSet::new(), generation);
+        self.services.target_health.replace(all, HashSet::new());
     }
 
     /// Draining is over for all that drain.

@@ -230,7 +230,7 @@ fn a_measurement_keeps_its_reason() {
     let board = crate::services::elbv2::health::Board::default();
     assert!(board.listens("arn"), "before any node has spoken");
     let place = Place { target_group_arn: "group".into(), id: "1".into(), port: 80 };
-    board.replace(BTreeMap::from([(place.clone(), health.clone())]), HashSet::new(), u64::MAX);
+    board.replace(BTreeMap::from([(place.clone(), health.clone())]), HashSet::new());
     assert_eq!(board.of(&place), Some(health));
     assert!(!board.listens("arn"));
 }

@@ -49,8 +49,7 @@ pub async fn measure(world: &mut World) {
         }
     }
     let mut changed = world.fixture.services.target_health.subscribe();
-    let generation = u64::try_from(world.fixture.services.state.revision()).unwrap();
-    world.fixture.services.target_health.replace(all, HashSet::new(), generation);
+    world.fixture.services.target_health.replace(all, HashSet::new());
     upkeep::end_drained(&world.fixture.services, world.now()).await.unwrap();
     if changed.has_changed().unwrap() {
         changed.mark_unchanged();
