@@ -72,6 +72,8 @@ pub(crate) struct Journal {
     open: Mutex<Open>,
     /// By task and container.
     positions: Mutex<HashMap<String, BTreeMap<String, LogPosition>>>,
+    /// What an earlier agent left, until its task is loaded: the file is not read once for each of them.
+    found: Mutex<BTreeMap<String, Held>>,
     /// How much of the file is known to be on the disk; held while it is flushed, so that those who wait find it done.
     flushed: Mutex<(u64, u64)>,
 }
@@ -89,13 +91,13 @@ impl Journal {
     /// Opens the journal at `path`, or begins it, and leaves out what is past.
     pub(crate) fn open(path: PathBuf) -> Result<Journal, JournalError> {
         let failed = |source| JournalError { path: path.clone(), source };
-        let open = rewrite(&path, 0).map_err(failed)?;
-        let tasks = read(&path).map_err(failed)?;
-        let positions = tasks.into_iter().map(|(task, held)| (task, held.positions)).collect();
+        let (open, tasks) = rewrite(&path, 0).map_err(failed)?;
+        let positions = tasks.iter().map(|(task, held)| (task.clone(), held.positions.clone())).collect();
         Ok(Journal {
             path,
             open: Mutex::new(open),
             positions: Mutex::new(positions),
+            found: Mutex::new(tasks),
             flushed: Mutex::new((0, 0)),
         })
     }
@@ -128,7 +130,14 @@ impl Journal {
             }
             open.size += text.len() as u64;
             if open.size >= open.rewrite_at {
-                *open = rewrite(&self.path, open.generation + 1)?;
+                match rewrite(&self.path, open.generation + 1) {
+                    Ok((anew, _)) => *open = anew,
+                    // What was to be written is: it is tried again when the file has grown further.
+                    Err(error) => {
+                        tracing::warn!(path = %self.path.display(), %error, "the journal could not be written anew");
+                        open.rewrite_at = open.size + SMALLEST_REWRITE;
+                    }
+                }
             }
             Ok(())
         };
@@ -174,17 +183,21 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, Held>> {
     Ok(tasks)
 }
 
-/// Writes the file anew with what counts.
-fn rewrite(path: &Path, generation: u64) -> io::Result<Open> {
+/// Writes the file anew with what counts, which is given back.
+fn rewrite(path: &Path, generation: u64) -> io::Result<(Open, BTreeMap<String, Held>)> {
     let tasks = read(path)?;
     let temporary = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Appended to, whatever was cut off before: a write that failed halfway must not leave a gap.
+    let mut file = fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(&temporary)?;
     let mut text = Vec::new();
-    for (task, held) in tasks {
-        let lines = (held.spec.map(|spec| Line::Spec(task.clone(), spec)).into_iter())
-            .chain(held.record.map(|record| Line::Record(task.clone(), record)))
-            .chain(held.positions.into_iter().map(|(name, at)| Line::Position(task.clone(), name, at)));
+    for (task, held) in &tasks {
+        let lines = (held.spec.iter().map(|spec| Line::Spec(task.clone(), spec.clone())))
+            .chain(held.record.iter().map(|record| Line::Record(task.clone(), record.clone())))
+            .chain(held.positions.iter().map(|(name, at)| Line::Position(task.clone(), name.clone(), *at)));
         for line in lines {
             serde_json::to_writer(&mut text, &line)?;
             text.push(b'\n');
@@ -197,7 +210,7 @@ fn rewrite(path: &Path, generation: u64) -> io::Result<Open> {
     fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
     let size = text.len() as u64;
     let rewrite_at = (size * GROWTH).max(SMALLEST_REWRITE);
-    Ok(Open { file: Arc::new(file), size, generation, rewrite_at })
+    Ok((Open { file: Arc::new(file), size, generation, rewrite_at }, tasks))
 }
 
 /// The journal of one task, and its directory.
@@ -251,7 +264,8 @@ impl TaskJournal {
 
     /// Everything written of the task; `None` when there is no whole journal.
     pub(crate) fn load(&self) -> Option<(TaskSpec, Record)> {
-        let held = self.journal.read().remove(&self.task)?;
+        let found = self.journal.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.task);
+        let held = found.or_else(|| self.journal.read().remove(&self.task))?;
         Some((self.parse(&held.spec?)?, self.parse(&held.record?)?))
     }
 

@@ -76,3 +76,30 @@ fn the_file_stays_in_proportion_to_what_counts() {
     assert_eq!(held(&journal, "a").unwrap().1.len(), large.len() + 2);
     journal.flush().unwrap();
 }
+
+#[test]
+fn what_follows_a_write_that_was_cut_off_is_read() {
+    let disk = tempfile::tempdir().unwrap();
+    let journal = Journal::open(disk.path().join("journal")).unwrap();
+    fill(&journal);
+    // As after a write that a full disk took half of.
+    let open = journal.open.lock().unwrap();
+    (&*open.file).write_all(br#"{"record":["a","half"#).unwrap();
+    open.file.set_len(open.size).unwrap();
+    drop(open);
+    journal.append(&[Line::Record("a".into(), raw("three"))]).unwrap();
+    assert_eq!(held(&journal, "a").unwrap().1, "\"three\"");
+}
+
+#[test]
+fn a_line_counts_also_when_the_file_cannot_be_written_anew() {
+    let disk = tempfile::tempdir().unwrap();
+    let path = disk.path().join("journal");
+    let journal = Journal::open(path.clone()).unwrap();
+    // A directory where the new file would be.
+    fs::create_dir(path.with_extension("new")).unwrap();
+    let large = "x".repeat(SMALLEST_REWRITE as usize);
+    journal.append(&[Line::Spec("a".into(), raw("spec")), Line::Record("a".into(), raw(&large))]).unwrap();
+    journal.append(&[Line::Record("a".into(), raw("small"))]).unwrap();
+    assert_eq!(held(&journal, "a").unwrap().1, "\"small\"");
+}
