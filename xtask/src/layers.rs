@@ -28,6 +28,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("addressing", Layer::Pure),
     ("task-lifecycle", Layer::Pure),
     ("deployment", Layer::Pure),
+    ("metrics", Layer::Pure),
     ("placement", Layer::Pure),
     ("policy", Layer::Pure),
     ("routing", Layer::Pure),

@@ -29,6 +29,9 @@ pub enum StoreError {
     #[error("an append holds at most {limit} events, this one has {given}")]
     BatchTooLarge { given: usize, limit: usize },
 
+    #[error("{limit} metrics are known already")]
+    TooManyMetrics { limit: usize },
+
     #[error("{limit} subscriptions are open already")]
     TooManySubscriptions { limit: usize },
 

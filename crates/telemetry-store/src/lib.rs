@@ -15,12 +15,15 @@
 //! **Deleting** a stream takes it out of the catalog, which is one small commit; its rows go with the next
 //! retention run. A stream of the same name made later starts empty.
 //!
+//! **Metrics** lie beside them, in files and with rules of their own: see [`MetricStore`].
+//!
 //! What it does not do: it knows no AWS shapes, limits or error codes, reads no clock, and does not decide what a
 //! group's retention is.
 
 mod catalog;
 mod cursor;
 mod error;
+mod metrics;
 mod model;
 mod query;
 mod retention;
@@ -32,6 +35,7 @@ mod writer;
 
 pub use cursor::InvalidCursor;
 pub use error::StoreError;
+pub use self::metrics::{MOST_SAMPLES, MetricFilter, MetricKey, MetricSample, MetricStore, UnitSamples};
 pub use model::{
     AppendAck, EventId, InvalidEventId, LogEvent, LogGroupKey, LogStreamKey, Position, StoredEvent,
     StreamSelection, StreamSummary,
