@@ -8,13 +8,17 @@ mod arn;
 mod identity;
 mod ids;
 mod scope;
+mod seal;
 mod time;
+mod transfer;
 
 pub use arn::{Arn, InvalidArn};
 pub use identity::{AccountId, InvalidIdentity, Region};
 pub use ids::{Ids, SeededIds};
 pub use scope::Scope;
+pub use seal::Seal;
 pub use time::Timestamp;
+pub use transfer::{Direction, Transfer, TransferProgress, Transfers};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ use std::{
 };
 
 use tokio::task::JoinHandle;
+use vocabulary::Seal;
 
 pub use self::{
     changes::{AllChanges, Change, Changes, Notice, Touched},
@@ -53,6 +54,14 @@ pub enum StateError {
     Decode { key: String, source: Arc<serde_json::Error> },
     #[error("record `{key}` cannot be written: {source}")]
     Encode { key: String, source: Arc<serde_json::Error> },
+    #[error("record `{key}` is to be sealed, and the tables have no seal")]
+    NoSeal { key: String },
+    #[error(
+        "record `{key}` cannot be opened: it was sealed with another key or for another place, or was changed"
+    )]
+    SealBroken { key: String },
+    #[error("record `{key}` is of a sealed kind and lies there unsealed: a version that did not seal yet, or something else, wrote it")]
+    Unsealed { key: String },
     /// The store made progress that the tables did not follow in time.
     #[error("the tables are at revision {reached} and did not reach {wanted} in time")]
     Behind { reached: Revision, wanted: Revision },
@@ -73,6 +82,12 @@ impl Tables {
     /// When `T`, or its service and kind, is declared already.
     pub fn with<T: Record>(mut self) -> Tables {
         self.0.add::<T>();
+        self
+    }
+
+    /// Seals the kinds that ask for it ([`Record::SEALED`]) with `seal`. Without one they cannot be written.
+    pub fn sealed_with(mut self, seal: Arc<dyn Seal>) -> Tables {
+        self.0.seal = Some(seal);
         self
     }
 }

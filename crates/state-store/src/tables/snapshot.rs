@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use vocabulary::Scope;
+use vocabulary::{Scope, Seal};
 
 use super::{
     StateError,
@@ -90,7 +90,7 @@ pub(super) struct Snapshot {
 pub(super) struct Kind {
     pub service: &'static str,
     pub kind: &'static str,
-    decode: fn(&str, &[u8]) -> Result<AnyRecord, StateError>,
+    decode: fn(&str, &[u8], Option<&dyn Seal>) -> Result<AnyRecord, StateError>,
     indexes: fn(&AnyRecord) -> Vec<(&'static str, String)>,
 }
 
@@ -98,6 +98,8 @@ pub(super) struct Kind {
 #[derive(Default)]
 pub(super) struct Kinds {
     pub all: Vec<Kind>,
+    /// For the kinds that are sealed.
+    pub seal: Option<Arc<dyn Seal>>,
     by_type: HashMap<TypeId, usize>,
     by_name: HashMap<(&'static str, &'static str), usize>,
 }
@@ -150,7 +152,7 @@ impl Snapshot {
         let Some((kind, scope, id_at)) = locate(kinds, key) else { return Ok(None) };
         match event {
             Event::Put(kv) => {
-                let value = (kinds.all[kind].decode)(key, &kv.value)?;
+                let value = (kinds.all[kind].decode)(key, &kv.value, kinds.seal.as_deref())?;
                 let entry = entry(kv, key, scope, id_at, value);
                 Ok(Some(self.put(kinds, kind, entry)))
             }

@@ -509,3 +509,90 @@ proptest! {
         }
     }
 }
+
+/// A record that is not to be read where it lies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Key {
+    secret: String,
+}
+
+impl Record for Key {
+    const SERVICE: &'static str = "iam";
+    const KIND: &'static str = "key";
+    const SCHEMA_VERSION: u32 = 1;
+    const SEALED: bool = true;
+}
+
+/// No cipher, but bound to the place like one.
+#[derive(Debug)]
+struct Backwards;
+
+impl vocabulary::Seal for Backwards {
+    fn seal(&self, context: &str, plain: &[u8]) -> Vec<u8> {
+        [context.as_bytes(), &[0], plain].concat().into_iter().rev().collect()
+    }
+
+    fn open(&self, context: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let whole: Vec<u8> = sealed.iter().rev().copied().collect();
+        whole.strip_prefix([context.as_bytes(), &[0]].concat().as_slice()).map(<[u8]>::to_vec)
+    }
+}
+
+fn sealed_tables() -> Tables {
+    Tables::new().with::<Key>().sealed_with(Arc::new(Backwards))
+}
+
+async fn put_key(state: &State, id: &str) -> Result<(), StateError> {
+    let put = |tx: &mut Tx| {
+        tx.put(&scope(), id, Key { secret: "very secret".to_owned() });
+        Ok(())
+    };
+    state.transact(put).await
+}
+
+async fn raw(store: &Arc<SqliteStore>, key: &str) -> bytes::Bytes {
+    let found = store.range(RangeRequest::new(KeyRange::key(key.to_owned()))).await.unwrap();
+    found.kvs[0].value.clone()
+}
+
+const FIRST_KEY: &str = "/000000000000/us-east-1/iam/key/one";
+
+#[tokio::test]
+async fn a_sealed_record_lies_in_the_store_unreadable_and_is_read_in_the_tables() {
+    let store = store();
+    let state = State::open(store.clone(), sealed_tables()).await.unwrap();
+    put_key(&state, "one").await.unwrap();
+    let written = String::from_utf8(raw(&store, FIRST_KEY).await.to_vec()).unwrap();
+    assert!(written.starts_with(r#"{"schema":1,"sealed":""#), "{written}");
+    for form in ["very secret", "secret"] {
+        assert!(!written.contains(form), "{written}");
+    }
+    assert_eq!(state.view().get::<Key>(&scope(), "one").unwrap().secret, "very secret");
+    let again = State::open(store, sealed_tables()).await.unwrap();
+    assert_eq!(again.view().get::<Key>(&scope(), "one").unwrap().secret, "very secret");
+}
+
+#[tokio::test]
+async fn a_sealed_record_opens_in_its_own_place_alone() {
+    let store = store();
+    let state = State::open(store.clone(), sealed_tables()).await.unwrap();
+    put_key(&state, "one").await.unwrap();
+    let stolen = raw(&store, FIRST_KEY).await;
+    let moved = "/000000000000/us-east-1/iam/key/two";
+    let txn = Txn { compares: vec![], success: vec![crate::Op::put(moved, stolen)], failure: vec![] };
+    store.txn(txn).await.unwrap();
+    let refused = State::open(store, sealed_tables()).await.unwrap_err();
+    assert!(matches!(&refused, StateError::SealBroken { key } if key == moved), "{refused}");
+}
+
+#[tokio::test]
+async fn nothing_of_a_sealed_kind_is_written_or_read_in_the_clear() {
+    let state = State::open(store(), Tables::new().with::<Key>()).await.unwrap();
+    assert!(matches!(put_key(&state, "one").await, Err(StateError::NoSeal { .. })));
+    let store = store();
+    let clear = br#"{"schema":1,"record":{"secret":"forged"}}"#.to_vec();
+    let put = crate::Op::put(FIRST_KEY, clear);
+    store.txn(Txn { compares: vec![], success: vec![put], failure: vec![] }).await.unwrap();
+    let refused = State::open(store, sealed_tables()).await.unwrap_err();
+    assert!(matches!(refused, StateError::Unsealed { .. }), "{refused}");
+}

@@ -138,7 +138,7 @@ impl Tx {
             return;
         }
         let value: Arc<T> = value.into();
-        match record::encode(&key, &*value) {
+        match record::encode(&key, &*value, self.view.kinds.seal.as_deref()) {
             Ok(stored) => _ = self.writes.insert(key, Write::Put { value, stored: stored.into() }),
             Err(error) => self.invalid = Some(error),
         }
