@@ -113,6 +113,7 @@ class Service:
     def __init__(self, platform, work):
         self.platform = platform
         self.call = platform.call
+        platform.make_execution_role()
         self.subnets = sorted(set(re.findall(r"<subnetId>(.*?)</subnetId>", self.query("ec2", "DescribeSubnets"))))
         vpc = re.search(r"<vpcId>(.*?)</vpcId>", self.query("ec2", "DescribeVpcs"))[1]
         made = self.query("ec2", "CreateSecurityGroup", GroupName="open", GroupDescription="open", VpcId=vpc)
@@ -246,6 +247,16 @@ class Service:
     def delete(self):
         self.call("ecs", "DeleteService", {"cluster": CLUSTER, "service": "web", "force": True})
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while self.call("ecs", "ListTasks", {"cluster": CLUSTER})["taskArns"] and time.monotonic() < deadline:
+        # Tasks go on for a moment after nobody wants them any more.
+        while self.going_on() and time.monotonic() < deadline:
             time.sleep(0.2)
-        self.query("elbv2", "DeleteLoadBalancer", LoadBalancerArn=self.balancer)
+
+    def going_on(self):
+        asked = [{"cluster": CLUSTER, "desiredStatus": status} for status in ("RUNNING", "STOPPED")]
+        listed = [arn for body in asked for arn in self.call("ecs", "ListTasks", body)["taskArns"]]
+        shown = [
+            task
+            for first in range(0, len(listed), 100)
+            for task in self.call("ecs", "DescribeTasks", {"cluster": CLUSTER, "tasks": listed[first : first + 100]})["tasks"]
+        ]
+        return any(task["lastStatus"] != "STOPPED" for task in shown)

@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.parse
 
 CLUSTER = "bench"
 LOG_GROUP = "/bench"
+IAM = "2010-05-08"
 DEADLINE_SECONDS = 120
 # RunTask takes ten at most.
 TASKS_PER_CALL = 10
@@ -98,13 +100,24 @@ class Longshore:
         return json.loads(text)
 
     def query_ec2(self, action):
-        body = f"Action={action}&Version=2016-11-15"
+        return self.query(action, "2016-11-15")
+
+    def query(self, action, version, **members):
+        body = urllib.parse.urlencode({"Action": action, "Version": version, **members})
         self.connection.request("POST", "/", body, {"Content-Type": "application/x-www-form-urlencoded"})
         answer = self.connection.getresponse()
         text = answer.read().decode()
         if answer.status != 200:
             raise RuntimeError(f"{action}: {answer.status} {text[:600]}")
         return text
+
+    def make_execution_role(self):
+        """The role with which tasks are pulled for and write their logs."""
+        trusts = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trusts]})
+        self.query("CreateRole", IAM, RoleName="exec", AssumeRolePolicyDocument=document)
+        policy = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+        self.query("AttachRolePolicy", IAM, RoleName="exec", PolicyArn=policy)
 
     def registry_login(self):
         token = self.call("ecr", "GetAuthorizationToken", {})["authorizationData"][0]["authorizationToken"]
@@ -115,6 +128,7 @@ class Longshore:
         self.subnets = sorted(set(re.findall(r"<subnetId>(.*?)</subnetId>", self.query_ec2("DescribeSubnets"))))
         self.call("ecs", "CreateCluster", {"clusterName": CLUSTER})
         self.call("logs", "CreateLogGroup", {"logGroupName": LOG_GROUP})
+        self.make_execution_role()
         for name in ("first", "busybox"):
             self.call("ecr", "CreateRepository", {"repositoryName": name})
             target = f"docker://{self.registry}/{name}:v1"

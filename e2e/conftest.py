@@ -213,6 +213,21 @@ class Image:
         )
 
 
+TRUSTS_TASKS = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+def make_execution_role(platform, name="exec"):
+    """The role with which tasks are pulled for and write their logs, unless it is there."""
+    iam = platform.client("iam")
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUSTS_TASKS))
+    for policy in ("service-role/AmazonECSTaskExecutionRolePolicy", "CloudWatchLogsFullAccess"):
+        iam.attach_role_policy(RoleName=name, PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+
+
 class Lab:
     """A cluster with a network and an image: what most tests need."""
 
@@ -230,6 +245,7 @@ class Lab:
         self.group = self.open_group("open", [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}])
         with contextlib.suppress(self.logs.exceptions.ResourceAlreadyExistsException):
             self.logs.create_log_group(logGroupName="/lab")
+        make_execution_role(platform)
 
     def open_group(self, name, permissions):
         group = self.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)["GroupId"]

@@ -5,10 +5,13 @@
 //! already proved whose it is. Answers come in any order; a call whose connection ends before its answer is
 //! [`ControlError::Unavailable`](crate::ControlError::Unavailable), and may be repeated like any other.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ControlError, LogBatch, LogDestination, RegistryLogin, RegistryLoginRequest, TargetHealthReport,
+    ControlError, InstanceRole, LogBatch, LogDestination, RegistryLogin, RegistryLoginRequest,
+    TargetHealthReport, TaskSecrets,
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
 };
@@ -29,8 +32,14 @@ pub enum Request {
     CreateLogStream(LogDestination),
     PutLogs(LogBatch),
     RegistryLogin(RegistryLoginRequest),
+    /// Of the task with this ARN.
+    TaskSecrets(String),
+    /// Of the task with this ARN.
+    TaskTags(String),
     PublishMetrics(PublishMetricsRequest),
     ReportTargetHealth(TargetHealthReport),
+    /// Ours: the role of the machine's instance profile. With the access key that is to be kept, if there is one.
+    InstanceRole(Option<String>),
 }
 
 /// The answer to the call of this number.
@@ -45,6 +54,9 @@ pub struct Outcome {
 pub enum Reply {
     Done,
     RegistryLogin(Option<RegistryLogin>),
+    InstanceRole(Option<InstanceRole>),
+    TaskSecrets(TaskSecrets),
+    TaskTags(BTreeMap<String, String>),
     Failed(ControlError),
 }
 

@@ -1,14 +1,14 @@
 //! How an agent talks up. The control plane implements [`ControlPlane`] in-process; over a network it is the ECS and
 //! CloudWatch Logs APIs, or [`crate::call`], and the ACS connection.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
 
 use routing::report::TargetReport;
 use serde::{Deserialize, Serialize};
 use vocabulary::{AccountId, Region, Timestamp};
 
 use crate::{
-    AgentMessage, Sensitive,
+    AgentMessage, Sensitive, TaskSecrets,
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
 };
@@ -39,8 +39,32 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// How to reach the registry that holds an image, or `None` when the image's own name says all there is.
     fn registry_login(&self, request: RegistryLoginRequest) -> Answer<'_, Option<RegistryLogin>>;
 
+    /// What the task's execution role gets for its containers ([`crate::spec::TaskSpec::awaits_secrets`]). Refused when it may not, or
+    /// when something is not there: the message is what users read behind `ResourceInitializationError: `.
+    fn task_secrets(&self, task_arn: String) -> Answer<'_, TaskSecrets> {
+        let message = format!("nobody keeps secrets for {task_arn}");
+        let refused = ControlError::Refused { code: "UnsupportedOperation".to_owned(), message };
+        Box::pin(std::future::ready(Err(refused)))
+    }
+
+    /// The tags that a task has now, for its metadata.
+    fn task_tags(&self, task_arn: String) -> Answer<'_, BTreeMap<String, String>> {
+        let message = format!("nobody keeps tags of {task_arn}");
+        let refused = ControlError::Refused { code: "UnsupportedOperation".to_owned(), message };
+        Box::pin(std::future::ready(Err(refused)))
+    }
+
     /// PublishMetrics of TCS.
     fn publish_metrics(&self, request: PublishMetricsRequest) -> Answer<'_, ()>;
+
+    /// Ours: the role of the machine's instance profile, none when the profile has no role. With `keep`, an access key that it was given
+    /// before, it is given the same credentials again if they are still the role's. Refused where the machine has no profile, or may not have
+    /// this one.
+    fn instance_role(&self, keep: Option<String>) -> Answer<'_, Option<InstanceRole>> {
+        let message = format!("This machine has no instance profile (asked with {keep:?}).");
+        let refused = ControlError::Refused { code: "UnsupportedOperation".to_owned(), message };
+        Box::pin(std::future::ready(Err(refused)))
+    }
 
     /// Ours: how the targets of the node's load balancers do. Each report is whole and replaces the one before it; it is kept in
     /// memory, except that a target which has drained is let go durably. Refused by a control plane that gave the node none.
@@ -49,6 +73,21 @@ pub trait ControlPlane: Send + Sync + 'static {
         let refused = ControlError::Refused { code: "UnsupportedOperation".to_owned(), message };
         Box::pin(std::future::ready(Err(refused)))
     }
+}
+
+/// The role of an instance, as its instance profile has it, with credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceRole {
+    pub profile_arn: String,
+    /// `AIPA…`
+    pub profile_id: String,
+    pub role_name: String,
+    pub access_key_id: String,
+    pub secret_access_key: Sensitive,
+    pub session_token: Sensitive,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 /// The state of every target of the node's load balancers, and which of these take connections.
@@ -76,6 +115,8 @@ pub enum ControlError {
 /// A log stream, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogDestination {
+    /// The task whose output goes there, by the rights of its execution role.
+    pub task_arn: String,
     pub account: AccountId,
     pub region: Region,
     pub group: String,

@@ -22,16 +22,19 @@ pub mod call;
 mod control;
 pub mod envelope;
 pub mod handshake;
+mod secrets;
 mod sensitive;
 pub mod spec;
 pub mod state;
+pub mod stream;
 pub mod tcs;
 
 pub use control::{
-    Answer, ControlError, ControlPlane, LogBatch, LogDestination, LogEvent, RegistryLogin,
+    Answer, ControlError, ControlPlane, InstanceRole, LogBatch, LogDestination, LogEvent, RegistryLogin,
     RegistryLoginRequest, TargetHealthReport,
 };
 pub use envelope::{AcsMessage, AgentMessage, DecodeError, TelemetryAnswer, TelemetryMessage};
+pub use secrets::{ContainerSecrets, TaskSecrets};
 pub use sensitive::Sensitive;
 
 #[cfg(test)]

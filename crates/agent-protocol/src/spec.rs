@@ -51,6 +51,9 @@ pub struct TaskSpec {
     pub task_role: Option<RoleCredentials>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_role: Option<RoleCredentials>,
+    /// Whether containers are given what their execution role has to get first ([`crate::TaskSecrets`]).
+    #[serde(default)]
+    pub awaits_secrets: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage_gib: Option<u32>,
     #[serde(default)]

@@ -34,6 +34,7 @@ fn task_spec() -> spec::TaskSpec {
             expiration: Timestamp::from_millis(1),
         }),
         execution_role: None,
+        awaits_secrets: false,
         ephemeral_storage_gib: Some(20),
         volumes: vec![spec::Volume { name: "data".into(), source: spec::VolumeSource::Task }],
         containers: vec![spec::ContainerSpec {

@@ -1,8 +1,9 @@
 //! How an agent is set up on its machine.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use agent_protocol::spec::NetworkMode;
+use vocabulary::{Seal, Transfers};
 
 /// Where tasks find credentials and metadata, as on AWS.
 pub const METADATA_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 170, 2);
@@ -24,8 +25,19 @@ pub struct AgentConfig {
     pub metadata_listen: Option<SocketAddr>,
     /// `AWS_ENDPOINT_URL` of containers that do not set it themselves: an address that tasks can reach.
     pub endpoint_url: Option<String>,
+    /// `AWS_EC2_METADATA_SERVICE_ENDPOINT` of containers in the machine's own network: where the instance's metadata is, whose well-known
+    /// address may be somebody else's there. `None`: nowhere.
+    pub instance_metadata: Option<String>,
     /// Shims that wait ready for the next tasks.
     pub idle_shims: usize,
+    /// Whether containers find a file about themselves (`ECS_ENABLE_CONTAINER_METADATA`).
+    pub metadata_files: bool,
+    /// Seals what the journal keeps of tasks: their credentials and environments lie on no disk as they are.
+    pub seal: Arc<dyn Seal>,
+    /// Images being pulled.
+    pub transfers: Transfers,
+    /// The certificate of the platform's authority, in PEM, where images are pulled from it over TLS.
+    pub authority: Option<String>,
 }
 
 impl AgentConfig {
@@ -33,6 +45,7 @@ impl AgentConfig {
         data_dir: impl Into<PathBuf>,
         run_dir: impl Into<PathBuf>,
         exe: impl Into<PathBuf>,
+        seal: Arc<dyn Seal>,
     ) -> AgentConfig {
         AgentConfig {
             data_dir: data_dir.into(),
@@ -43,7 +56,12 @@ impl AgentConfig {
             container_instance_arn: String::new(),
             metadata_listen: Some(SocketAddr::from((METADATA_ADDRESS, 80))),
             endpoint_url: None,
+            instance_metadata: None,
             idle_shims: 4,
+            metadata_files: false,
+            seal,
+            transfers: Transfers::default(),
+            authority: None,
         }
     }
 

@@ -5,8 +5,10 @@
 //! for an id of its own; tasks in the host's network, which share its addresses, are known by these unguessable ids alone.
 
 mod documents;
+pub(crate) mod file;
 mod server;
 mod stats;
+mod traffic;
 mod view;
 
 pub(crate) use server::{Server, ServerError};

@@ -3,6 +3,7 @@
 //! One file for all tasks, `journal`, to which lines are appended: a task's specification, its record (what was observed and
 //! begun) before actions begin, how far a container's output was shipped, and that the task is gone. The last line of a kind counts.
 //! A file for each of these would be made and removed with every task, which costs more than all else that a start does on the disk.
+//! A specification holds credentials and environments: it is sealed, for its own task. The rest tells no secrets.
 //! The file is written anew, without what is past, when it has grown, and at the start; a line that a crash tore is none.
 //!
 //! A new task is flushed to the disk once, before anything is reported of it ([`TaskJournal::flush`]): a control plane that has heard of a task
@@ -20,9 +21,11 @@ use std::{
 };
 
 use agent_protocol::spec::TaskSpec;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use container_runtime::LogPosition;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use task_lifecycle::TaskFacts;
+use vocabulary::Seal;
 
 use crate::{node::Node, trash::Trash};
 
@@ -47,11 +50,11 @@ pub(crate) struct Record {
     pub facts: TaskFacts,
 }
 
-/// A line of the file. Specification and record are kept as they were written: only their own task reads them.
+/// A line of the file. A specification is sealed, in base 64; a record is kept as it was written: only their own task reads them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Line {
-    Spec(String, Box<serde_json::value::RawValue>),
+    Sealed(String, String),
     Record(String, Box<serde_json::value::RawValue>),
     Position(String, String, LogPosition),
     Gone(String),
@@ -60,7 +63,8 @@ enum Line {
 /// What counts of a task.
 #[derive(Debug, Default)]
 struct Held {
-    spec: Option<Box<serde_json::value::RawValue>>,
+    /// Sealed.
+    spec: Option<String>,
     record: Option<Box<serde_json::value::RawValue>>,
     positions: BTreeMap<String, LogPosition>,
 }
@@ -69,6 +73,7 @@ struct Held {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
+    seal: Arc<dyn Seal>,
     open: Mutex<Open>,
     /// By task and container.
     positions: Mutex<HashMap<String, BTreeMap<String, LogPosition>>>,
@@ -89,12 +94,13 @@ struct Open {
 
 impl Journal {
     /// Opens the journal at `path`, or begins it, and leaves out what is past.
-    pub(crate) fn open(path: PathBuf) -> Result<Journal, JournalError> {
+    pub(crate) fn open(path: PathBuf, seal: Arc<dyn Seal>) -> Result<Journal, JournalError> {
         let failed = |source| JournalError { path: path.clone(), source };
         let (open, tasks) = rewrite(&path, 0).map_err(failed)?;
         let positions = tasks.iter().map(|(task, held)| (task.clone(), held.positions.clone())).collect();
         Ok(Journal {
             path,
+            seal,
             open: Mutex::new(open),
             positions: Mutex::new(positions),
             found: Mutex::new(tasks),
@@ -171,7 +177,7 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, Held>> {
     };
     for text in io::BufReader::new(file).split(b'\n') {
         match serde_json::from_slice(&text?) {
-            Ok(Line::Spec(task, spec)) => tasks.entry(task).or_default().spec = Some(spec),
+            Ok(Line::Sealed(task, spec)) => tasks.entry(task).or_default().spec = Some(spec),
             Ok(Line::Record(task, record)) => tasks.entry(task).or_default().record = Some(record),
             Ok(Line::Position(task, name, position)) => {
                 tasks.entry(task).or_default().positions.insert(name, position);
@@ -195,7 +201,7 @@ fn rewrite(path: &Path, generation: u64) -> io::Result<(Open, BTreeMap<String, H
     let mut file = fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(&temporary)?;
     let mut text = Vec::new();
     for (task, held) in &tasks {
-        let lines = (held.spec.iter().map(|spec| Line::Spec(task.clone(), spec.clone())))
+        let lines = (held.spec.iter().map(|spec| Line::Sealed(task.clone(), spec.clone())))
             .chain(held.record.iter().map(|record| Line::Record(task.clone(), record.clone())))
             .chain(held.positions.iter().map(|(name, at)| Line::Position(task.clone(), name.clone(), *at)));
         for line in lines {
@@ -235,10 +241,7 @@ impl TaskJournal {
     /// Takes a new task in: after this, a restarted agent knows it.
     pub(crate) fn begin(&self, spec: &TaskSpec, record: &Record) -> Result<(), JournalError> {
         make_dir(&self.dir)?;
-        let lines = [
-            Line::Spec(self.task.clone(), self.raw(spec)?),
-            Line::Record(self.task.clone(), self.raw(record)?),
-        ];
+        let lines = [self.sealed(spec)?, Line::Record(self.task.clone(), self.raw(record)?)];
         self.journal.append(&lines)
     }
 
@@ -252,7 +255,7 @@ impl TaskJournal {
     }
 
     pub(crate) fn save_spec(&self, spec: &TaskSpec) -> Result<(), JournalError> {
-        self.journal.append(&[Line::Spec(self.task.clone(), self.raw(spec)?)])
+        self.journal.append(&[self.sealed(spec)?])
     }
 
     pub(crate) fn save_position(&self, container: &str, position: LogPosition) -> Result<(), JournalError> {
@@ -266,7 +269,7 @@ impl TaskJournal {
     pub(crate) fn load(&self) -> Option<(TaskSpec, Record)> {
         let found = self.journal.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.task);
         let held = found.or_else(|| self.journal.read().remove(&self.task))?;
-        Some((self.parse(&held.spec?)?, self.parse(&held.record?)?))
+        Some((self.opened(&held.spec?)?, self.parse(held.record?.get().as_bytes())?))
     }
 
     /// How far a container's output was shipped.
@@ -278,6 +281,11 @@ impl TaskJournal {
     /// Where the task's sandbox lives.
     pub(crate) fn sandbox_dir(&self) -> PathBuf {
         self.dir.join("run")
+    }
+
+    /// Where the metadata file of a container's run is.
+    pub(crate) fn metadata_dir(&self, run: &str) -> PathBuf {
+        self.dir.join("metadata").join(run)
     }
 
     /// Volumes that live as long as the task.
@@ -316,8 +324,29 @@ impl TaskJournal {
             .map_err(|error| JournalError { path: self.journal.path.clone(), source: error.into() })
     }
 
-    fn parse<T: DeserializeOwned>(&self, text: &serde_json::value::RawValue) -> Option<T> {
-        serde_json::from_str(text.get())
+    fn sealed(&self, spec: &TaskSpec) -> Result<Line, JournalError> {
+        let text = serde_json::to_vec(spec)
+            .map_err(|error| JournalError { path: self.journal.path.clone(), source: error.into() })?;
+        let sealed = self.journal.seal.seal(&self.place(), &text);
+        Ok(Line::Sealed(self.task.clone(), STANDARD.encode(sealed)))
+    }
+
+    fn opened(&self, sealed: &str) -> Option<TaskSpec> {
+        let opened =
+            STANDARD.decode(sealed).ok().and_then(|sealed| self.journal.seal.open(&self.place(), &sealed));
+        if opened.is_none() {
+            tracing::error!(task = self.task, "what the journal says was sealed with another key");
+        }
+        self.parse(&opened?)
+    }
+
+    /// What a specification is sealed for.
+    fn place(&self) -> String {
+        format!("specification {}", self.task)
+    }
+
+    fn parse<T: DeserializeOwned>(&self, text: &[u8]) -> Option<T> {
+        serde_json::from_slice(text)
             .inspect_err(
                 |error| tracing::warn!(task = self.task, %error, "what the journal says cannot be read"),
             )

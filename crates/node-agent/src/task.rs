@@ -10,6 +10,7 @@ mod etc_files;
 mod execute;
 mod recover;
 pub(crate) mod removal;
+mod secrets;
 pub(crate) mod shape;
 mod storage;
 mod translate;

@@ -3,6 +3,7 @@
 pub(crate) mod control;
 mod course;
 pub(crate) mod fixtures;
+mod given;
 mod logs;
 mod machine;
 mod messages;
@@ -46,7 +47,12 @@ impl Fixture {
 
     async fn start(&mut self) {
         let path = self.disk.path();
-        let mut config = AgentConfig::new(path.join("data"), path.join("run"), "/bin/false");
+        let mut config = AgentConfig::new(
+            path.join("data"),
+            path.join("run"),
+            "/bin/false",
+            Arc::new(fixtures::Backwards),
+        );
         config.metadata_listen = None;
         config.cluster_arn = "arn:aws:ecs:us-east-1:000000000000:cluster/web".into();
         let (sender, messages) = mpsc::channel(16);

@@ -28,7 +28,7 @@ pub struct ContainerSpec {
     /// in all but name, so they do not show in `Debug`.
     #[serde(default)]
     pub environment: Vec<EnvironmentVariable>,
-    /// Contents of the environment files, in order: lines `NAME=VALUE`. `environment` wins over them.
+    /// Contents of the environment files, in order: lines `NAME=VALUE`. The first that sets a name wins, and `environment` over them all.
     #[serde(default)]
     pub environment_files: Vec<Sensitive>,
     /// Secrets, already resolved. They win over both.
@@ -96,6 +96,9 @@ pub struct ContainerSpec {
     pub restart_policy: Option<RestartPolicy>,
     #[serde(default)]
     pub log: LogConfiguration,
+    /// Whether options of it are secrets, which come with the task's others.
+    #[serde(default)]
+    pub log_awaits_secrets: bool,
     /// Credentials of a private registry (`repositoryCredentials`), already resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_credentials: Option<RegistryCredentials>,

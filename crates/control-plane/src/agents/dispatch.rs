@@ -21,7 +21,7 @@ use crate::services::{
     ec2::state::{security_groups, task_interface, vpcs},
     ecs::{
         records::{DesiredStatus, Task, TaskDefinition, definition_id},
-        tasks::{report, roles, spec},
+        tasks::{execution, report, roles, spec},
     },
 };
 
@@ -194,7 +194,7 @@ impl Dispatcher {
             self.issue_credentials(key);
             return Ok(());
         }
-        let message = match payload(view, scope, task, self.services.ids().uuid()) {
+        let message = match self.payload(view, scope, task) {
             Ok(message) => message,
             // A node has it already: what it cannot be told anew, it does not need to be told.
             Err(reason) if task.state.sequence > 0 => {
@@ -215,6 +215,15 @@ impl Dispatcher {
         }
         self.sent.insert(key, task.payload_sequence);
         Ok(())
+    }
+
+    /// The payload about a task, unless its execution role cannot be had.
+    fn payload(&self, view: &View, scope: &Scope, task: &Task) -> Result<acs::PayloadMessage, String> {
+        if task.desired_status == DesiredStatus::Running {
+            let rights = execution::rights(&self.services, view, scope, task, self.services.now());
+            rights.map_err(|refused| refused.to_string())?;
+        }
+        payload(view, scope, task, self.services.ids().uuid())
     }
 
     /// The credentials of a task that runs, when they are not those it was sent with.

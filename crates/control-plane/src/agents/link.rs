@@ -1,25 +1,32 @@
 //! The in-process way from the embedded agent up: what is the Submit* calls, PutLogEvents and the registry's token over a
 //! network are function calls here.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use agent_protocol::{
     AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination, RegistryLogin,
-    RegistryLoginRequest, Sensitive, TargetHealthReport,
+    RegistryLoginRequest, Sensitive, TargetHealthReport, TaskSecrets,
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
 };
 use telemetry_store::LogEvent;
-use vocabulary::{Ids, Scope};
+use vocabulary::{Ids, Scope, Timestamp};
 
+use super::pulls;
 use crate::{
+    authorization::Wish,
     gateway::ApiError,
     registry::token::Access,
     services::{
         Services,
-        ecs::tasks::report,
+        cloudwatch::meters,
+        ecs::{
+            records::Task,
+            tasks::{execution::Known, injection, report},
+        },
         elbv2::targets,
-        logs::{LogSink, SinkError},
+        iam::sessions::CannotAssume,
+        logs::{LogSink, SinkError, records::Group},
         now,
     },
 };
@@ -29,15 +36,35 @@ use crate::{
 pub struct AgentLink {
     services: Arc<Services>,
     logs: LogSink,
+    rights: Arc<Known>,
 }
 
 impl AgentLink {
     pub fn new(services: Arc<Services>) -> AgentLink {
         let logs = LogSink::new(services.logs.clone());
-        AgentLink { services, logs }
+        AgentLink { services, logs, rights: Arc::default() }
     }
 
-    fn login(&self, request: &RegistryLoginRequest) -> Option<RegistryLogin> {
+    /// None where the image is in no registry of this platform.
+    fn login(&self, request: &RegistryLoginRequest) -> Result<Option<RegistryLogin>, ControlError> {
+        let Some((host, path, scope)) = self.own_registry(request) else { return Ok(None) };
+        let repository = repository_of(path);
+        let now = now();
+        let rights = self.rights.rights(&self.services, &request.task_arn, now).map_err(cannot_assume)?;
+        pulls::allow(&self.services, &rights, &scope, &request.image, host, repository, now)?;
+        // Whether the task may pull is decided; the password is for that and no more.
+        let access = Access::pulling(scope, repository);
+        let (password, _) = self.services.registry.key.issue(&access, now);
+        Ok(Some(RegistryLogin {
+            endpoint: Some(self.services.settings.inner_url()),
+            repository: Some(repository.to_owned()),
+            username: "AWS".to_owned(),
+            password: Sensitive::new(password),
+        }))
+    }
+
+    /// Host and path of the image, and whose registry of this platform it is in.
+    fn own_registry<'a>(&self, request: &'a RegistryLoginRequest) -> Option<(&'a str, &'a str, Scope)> {
         let settings = &self.services.settings;
         let (host, path) = request.image.split_once('/')?;
         let door = settings.listen.to_string();
@@ -48,18 +75,23 @@ impl AgentLink {
         } else {
             crate::registry::registry_of_host(host)?
         };
-        let access = Access {
-            scope,
-            account: request.account.clone(),
-            principal: format!("arn:aws:iam::{}:root", request.account),
-        };
-        let (password, _) = self.services.registry.key.issue(&access, now());
-        Some(RegistryLogin {
-            endpoint: Some(format!("http://{door}")),
-            repository: Some(repository_of(path).to_owned()),
-            username: "AWS".to_owned(),
-            password: Sensitive::new(password),
-        })
+        Some((host, path, scope))
+    }
+
+    /// Whether the task's execution role may do this to a log stream.
+    fn may_log(
+        &self,
+        destination: &LogDestination,
+        scope: &Scope,
+        action: &str,
+        stream: &str,
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
+        let rights = self.rights.rights(&self.services, &destination.task_arn, now).map_err(cannot_assume)?;
+        let path = format_args!("log-group:{}:log-stream:{stream}", destination.group);
+        let resource = scope.arn("logs", path).to_string();
+        let wish = Wish::new(action, &resource);
+        rights.allow(&self.services, &scope.region, now, aws_shapes_logs::SERVICE, &wish).map_err(refused)
     }
 }
 
@@ -88,6 +120,10 @@ impl ControlPlane for AgentLink {
     }
 
     fn send(&self, message: AgentMessage) -> Answer<'_, ()> {
+        if let AgentMessage::Stream(said) = message {
+            self.services.agents.streams.heard(&None, said);
+            return Box::pin(std::future::ready(Ok(())));
+        }
         // Acks need no answer in one process: a payload that was not acted on is derived and sent anew.
         tracing::trace!(?message, "agent message");
         Box::pin(std::future::ready(Ok(())))
@@ -95,11 +131,16 @@ impl ControlPlane for AgentLink {
 
     fn create_log_stream(&self, destination: LogDestination) -> Answer<'_, ()> {
         Box::pin(async move {
-            let scope = Scope::new(destination.account, destination.region);
+            let scope = Scope::new(destination.account.clone(), destination.region.clone());
             let incarnation = self.services.ids().uuid();
-            let (group, stream) = (&destination.group, &destination.stream);
+            let (group, stream, now) = (&destination.group, &destination.stream, now());
+            self.may_log(&destination, &scope, "logs:CreateLogStream", stream, now)?;
+            let is_there = || self.services.state.read(|view| view.get::<Group>(&scope, group).is_some());
+            if destination.create_group && !is_there() {
+                self.may_log(&destination, &scope, "logs:CreateLogGroup", "", now)?;
+            }
             self.logs
-                .prepare(&scope, group, stream, destination.create_group, &incarnation, now())
+                .prepare(&scope, group, stream, destination.create_group, &incarnation, now)
                 .await
                 .map_err(sink_error)
         })
@@ -108,21 +149,43 @@ impl ControlPlane for AgentLink {
     fn put_logs(&self, batch: LogBatch) -> Answer<'_, ()> {
         Box::pin(async move {
             let now = now();
-            let scope = Scope::new(batch.destination.account, batch.destination.region);
+            let destination = batch.destination;
+            let scope = Scope::new(destination.account.clone(), destination.region.clone());
+            self.may_log(&destination, &scope, "logs:PutLogEvents", &destination.stream, now)?;
             let events = batch
                 .events
                 .into_iter()
                 .map(|event| LogEvent { timestamp: event.timestamp, ingestion: now, message: event.message })
                 .collect();
             self.logs
-                .write(&scope, &batch.destination.group, &batch.destination.stream, events, now)
+                .write(&scope, &destination.group, &destination.stream, events, now)
                 .await
                 .map_err(sink_error)
         })
     }
 
     fn registry_login(&self, request: RegistryLoginRequest) -> Answer<'_, Option<RegistryLogin>> {
-        Box::pin(std::future::ready(Ok(self.login(&request))))
+        Box::pin(std::future::ready(self.login(&request)))
+    }
+
+    fn task_secrets(&self, task_arn: String) -> Answer<'_, TaskSecrets> {
+        Box::pin(async move {
+            let resolved = injection::resolve(&self.services, &task_arn, now()).await;
+            resolved.map_err(|message| {
+                let code = "ResourceInitializationError".to_owned();
+                ControlError::Refused { code, message }
+            })
+        })
+    }
+
+    fn task_tags(&self, task_arn: String) -> Answer<'_, BTreeMap<String, String>> {
+        let found = report::own_task(&task_arn).and_then(|(scope, key)| {
+            self.services.state.read(|view| view.get::<Task>(&scope, &key)).map(|task| task.tags.clone())
+        });
+        Box::pin(std::future::ready(found.ok_or_else(|| ControlError::Refused {
+            code: "ResourceNotFoundException".to_owned(),
+            message: "The specified task was not found.".to_owned(),
+        })))
     }
 
     fn report_target_health(&self, report: TargetHealthReport) -> Answer<'_, ()> {
@@ -135,9 +198,21 @@ impl ControlPlane for AgentLink {
     }
 
     fn publish_metrics(&self, request: PublishMetricsRequest) -> Answer<'_, ()> {
-        self.services.agents.note_metrics(request.task_metrics);
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async move {
+            meters::take(&self.services, &request, now()).await.map_err(unavailable)?;
+            self.services.agents.note_metrics(request.task_metrics);
+            Ok(())
+        })
     }
+}
+
+/// What the task may not do.
+fn refused(error: ApiError) -> ControlError {
+    ControlError::Refused { code: error.code.into_owned(), message: error.message }
+}
+
+fn cannot_assume(error: CannotAssume) -> ControlError {
+    ControlError::Refused { code: "AccessDeniedException".to_owned(), message: error.to_string() }
 }
 
 fn unavailable(error: ApiError) -> ControlError {

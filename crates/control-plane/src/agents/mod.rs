@@ -9,7 +9,9 @@ pub mod connected;
 mod dispatch;
 pub mod door;
 mod link;
+mod pulls;
 pub(crate) mod session;
+pub mod streams;
 pub(crate) mod telemetry;
 
 pub use connected::{Agents, InstanceKey};

@@ -1,9 +1,11 @@
 //! The documents of the task metadata endpoint, version 4 (and 3, which lacks a few members), and credentials.
 //! Source: the developer guide, "task metadata endpoint version 4 for tasks on Fargate".
 
-use agent_protocol::spec::{Awslogs, LaunchType, LogConfiguration, NetworkMode, RoleCredentials};
+use agent_protocol::spec::{
+    Awslogs, LaunchType, LogConfiguration, NetworkMode, PortMapping, RoleCredentials, TransportProtocol,
+};
 use serde_json::{Map, Value, json};
-use task_lifecycle::{HealthStatus, ImageFacts, ProcessFacts};
+use task_lifecycle::{ContainerFacts, HealthStatus, ImageFacts, ProcessFacts};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vocabulary::Timestamp;
 
@@ -62,6 +64,10 @@ pub(super) fn container(state: &ViewState, index: usize, version: &str) -> Value
         let known = (status != HealthStatus::Unknown).then_some(facts.first_started_at).flatten();
         set("Health", json!({"status": status.as_str(), "statusSince": known.map(rfc3339)}));
     }
+    let ports: Vec<Value> = spec.port_mappings.iter().map(|mapping| port(mapping, facts)).collect();
+    if !ports.is_empty() {
+        set("Ports", json!(ports));
+    }
     if !spec.volumes_from.is_empty() || !spec.mount_points.is_empty() {
         let volumes: Vec<Value> = spec
             .mount_points
@@ -82,11 +88,11 @@ pub(super) fn container(state: &ViewState, index: usize, version: &str) -> Value
         set("Snapshotter", json!("overlayfs"));
         set("RestartCount", json!(facts.run));
     }
-    set("Networks", json!([network(state, version)]));
+    set("Networks", json!([network(state, index, version)]));
     Value::Object(document)
 }
 
-pub(super) fn task(state: &ViewState, version: &str) -> Value {
+pub(super) fn task(state: &ViewState, version: &str, now: Timestamp) -> Value {
     let (spec, facts) = (&state.spec, &state.facts);
     let containers: Vec<Value> =
         (0..spec.containers.len()).map(|index| container(state, index, version)).collect();
@@ -120,6 +126,10 @@ pub(super) fn task(state: &ViewState, version: &str) -> Value {
         }
     }
     if version == "v4" {
+        set("FaultInjectionEnabled", json!(false));
+        if let Some(drift) = clock_drift(now) {
+            set("ClockDrift", drift);
+        }
         let launch_type = match spec.launch_type {
             LaunchType::Fargate => "FARGATE",
             LaunchType::Ec2 => "EC2",
@@ -133,10 +143,23 @@ pub(super) fn task(state: &ViewState, version: &str) -> Value {
             set("ServiceName", json!(service));
         }
         if let Some(gib) = spec.ephemeral_storage_gib {
-            set("EphemeralStorageMetrics", json!({"Reserved": u64::from(gib) * 1024}));
+            set(
+                "EphemeralStorageMetrics",
+                json!({"Utilized": state.stored_bytes() >> 20, "Reserved": u64::from(gib) * 1024}),
+            );
         }
     }
     document
+}
+
+/// How right the machine's clock is; none where the kernel does not say.
+fn clock_drift(now: Timestamp) -> Option<Value> {
+    let state = container_runtime::clock_state().ok()?;
+    Some(json!({
+        "ClockErrorBound": state.error_bound_milliseconds,
+        "ReferenceTimestamp": rfc3339(now),
+        "ClockSynchronizationStatus": if state.is_synchronized { "SYNCHRONIZED" } else { "NOT_SYNCHRONIZED" },
+    }))
 }
 
 pub(super) fn credentials(role: &RoleCredentials) -> Value {
@@ -147,6 +170,24 @@ pub(super) fn credentials(role: &RoleCredentials) -> Value {
         "Token": role.session_token.expose(),
         "Expiration": rfc3339(role.expiration),
     })
+}
+
+/// A port that the container listens on, and where the machine has it.
+fn port(mapping: &PortMapping, facts: &ContainerFacts) -> Value {
+    let protocol = match mapping.protocol {
+        TransportProtocol::Tcp => "tcp",
+        TransportProtocol::Udp => "udp",
+    };
+    let mut document = json!({"ContainerPort": mapping.container_port, "Protocol": protocol});
+    let bound = facts
+        .network_bindings
+        .iter()
+        .find(|binding| binding.container_port == mapping.container_port && binding.protocol == protocol);
+    if let Some(bound) = bound {
+        document["HostPort"] = json!(bound.host_port);
+        document["HostIp"] = json!(bound.bind_ip);
+    }
+    document
 }
 
 fn labels(state: &ViewState, index: usize) -> Value {
@@ -175,7 +216,7 @@ fn log_options(state: &ViewState, index: usize, options: &Awslogs) -> Value {
     json!({"awslogs-group": options.group, "awslogs-region": region.as_str(), "awslogs-stream": stream})
 }
 
-fn network(state: &ViewState, version: &str) -> Value {
+fn network(state: &ViewState, index: usize, version: &str) -> Value {
     let Some(interface) = &state.spec.network_interface else {
         let mode = match state.spec.network_mode {
             NetworkMode::Host => "host",
@@ -183,7 +224,8 @@ fn network(state: &ViewState, version: &str) -> Value {
             NetworkMode::Awsvpc => "awsvpc",
             NetworkMode::None => "none",
         };
-        return json!({"NetworkMode": mode, "IPv4Addresses": []});
+        let own = state.addresses.get(index).map(|address| vec![address.to_string()]).unwrap_or_default();
+        return json!({"NetworkMode": mode, "IPv4Addresses": own});
     };
     let mut network =
         json!({"NetworkMode": "awsvpc", "IPv4Addresses": [interface.private_address.to_string()]});

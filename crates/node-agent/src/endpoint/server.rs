@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use agent_protocol::ControlPlane;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
@@ -14,6 +15,7 @@ use super::{
     Directory, documents, stats,
     view::{TaskView, ViewState},
 };
+use crate::clock::Clock;
 
 /// Requests answered at once; more wait to be accepted. A task asks for credentials about once an hour.
 const MAX_CONNECTIONS: usize = 256;
@@ -41,15 +43,19 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(crate) async fn start(address: SocketAddr, directory: Arc<Directory>) -> Result<Server, ServerError> {
+    pub(crate) async fn start(
+        address: SocketAddr,
+        directory: Arc<Directory>,
+        control: Arc<dyn ControlPlane>,
+    ) -> Result<Server, ServerError> {
         let failed = |source| ServerError { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Server { address, accepting: tokio::spawn(accept(listener, directory)) })
+        Ok(Server { address, accepting: tokio::spawn(accept(listener, directory, control)) })
     }
 }
 
-async fn accept(listener: TcpListener, directory: Arc<Directory>) {
+async fn accept(listener: TcpListener, directory: Arc<Directory>, control: Arc<dyn ControlPlane>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -62,11 +68,11 @@ async fn accept(listener: TcpListener, directory: Arc<Directory>) {
                 continue;
             }
         };
-        let directory = Arc::clone(&directory);
+        let (directory, control) = (Arc::clone(&directory), Arc::clone(&control));
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let directory = Arc::clone(&directory);
-                async move { Ok::<_, Infallible>(respond(&request, &directory, peer)) }
+                let (directory, control) = (Arc::clone(&directory), Arc::clone(&control));
+                async move { Ok::<_, Infallible>(respond(&request, &directory, &*control, peer).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -80,15 +86,38 @@ async fn accept(listener: TcpListener, directory: Arc<Directory>) {
     }
 }
 
-fn respond(request: &Request<Incoming>, directory: &Directory, peer: SocketAddr) -> Response<Full<Bytes>> {
-    let (status, body) = match *request.method() {
+async fn respond(
+    request: &Request<Incoming>,
+    directory: &Directory,
+    control: &dyn ControlPlane,
+    peer: SocketAddr,
+) -> Response<Full<Bytes>> {
+    let (status, mut body) = match *request.method() {
         Method::GET | Method::HEAD => answer(request.uri().path(), request.uri().query(), directory, peer),
         _ => (StatusCode::METHOD_NOT_ALLOWED, json!({"message": "Method not allowed"})),
     };
+    if status == StatusCode::OK && request.uri().path().ends_with("/taskWithTags") {
+        add_tags(&mut body, control).await;
+    }
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
+}
+
+/// The tags as they are now: they may change while the task runs.
+async fn add_tags(document: &mut Value, control: &dyn ControlPlane) {
+    let task = document["TaskARN"].as_str().unwrap_or_default().to_owned();
+    match control.task_tags(task.clone()).await {
+        Ok(tags) => document["TaskTags"] = json!(tags),
+        Err(error) => {
+            let error = json!({
+                "ErrorField": "TaskTags", "ErrorCode": "InternalServerException", "ErrorMessage": error.to_string(),
+                "StatusCode": 500, "RequestId": "", "ResourceARN": task,
+            });
+            document["Errors"] = json!([error]);
+        }
+    }
 }
 
 pub(super) fn answer(
@@ -137,7 +166,7 @@ fn metadata(
 ) -> (StatusCode, Value) {
     let document = match rest {
         [] => documents::container(state, container, version),
-        ["task"] => documents::task(state, version),
+        ["task" | "taskWithTags"] => documents::task(state, version, Clock::System.now()),
         ["stats"] => stats::container(state, container),
         ["task", "stats"] => stats::task(state),
         _ => return not_found(path),

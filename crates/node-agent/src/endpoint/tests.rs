@@ -83,6 +83,8 @@ fn a_container_learns_about_its_task() {
     assert_eq!(document["Containers"].as_array().unwrap().len(), 1);
     let (_, older) = ask("/v3/id-app/task", 10);
     assert_eq!(older.get("LaunchType"), None);
+    assert_eq!(document["EphemeralStorageMetrics"], json!({"Utilized": 0, "Reserved": 20 << 10}));
+    assert_eq!(ask("/v4/id-app/taskWithTags", 10).1["TaskARN"], document["TaskARN"]);
     assert_eq!(ask("/v4/id-app/stats", 10), (StatusCode::OK, Value::Null));
     assert_eq!(ask("/v4/id-app/task/stats", 10), (StatusCode::OK, json!({"id-app": null})));
 }
@@ -125,7 +127,9 @@ fn nobody_learns_about_others() {
 #[tokio::test]
 async fn it_speaks_http() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let server = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::new(directory())).await.unwrap();
+    let control = Arc::new(crate::tests::control::Link(Arc::default()));
+    let server =
+        Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::new(directory()), control).await.unwrap();
     let ask = async |request: &str| {
         let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();

@@ -3,12 +3,16 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use agent_protocol::spec::{NetworkMode, TaskSpec};
 use task_lifecycle::TaskFacts;
 
+use super::stats::Samples;
 use crate::ports::{LocalImage, Sandbox};
 
 /// One task as the endpoint sees it.
@@ -24,13 +28,35 @@ pub(crate) struct ViewState {
     pub sandbox: Option<Arc<dyn Sandbox>>,
     /// Of the containers, where each has its own.
     pub addresses: Vec<Ipv4Addr>,
+    samples: Arc<Mutex<Samples>>,
+    /// What the task was last seen to hold on the disk; 0 before it was looked at.
+    stored_bytes: Arc<AtomicU64>,
+}
+
+impl ViewState {
+    /// What was last read of the containers' use.
+    pub(super) fn samples(&self) -> MutexGuard<'_, Samples> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.stored_bytes.load(Ordering::Relaxed)
+    }
 }
 
 impl TaskView {
     pub(crate) fn new(spec: Arc<TaskSpec>, facts: TaskFacts) -> TaskView {
         let images = vec![None; spec.containers.len()];
         TaskView {
-            state: Mutex::new(ViewState { spec, facts, images, sandbox: None, addresses: Vec::new() }),
+            state: Mutex::new(ViewState {
+                spec,
+                facts,
+                images,
+                sandbox: None,
+                addresses: Vec::new(),
+                samples: Arc::default(),
+                stored_bytes: Arc::default(),
+            }),
         }
     }
 
@@ -56,6 +82,10 @@ impl TaskView {
 
     fn lock(&self) -> MutexGuard<'_, ViewState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_stored_bytes(&self, bytes: u64) {
+        self.lock().stored_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn set_addresses(&self, addresses: Vec<Ipv4Addr>) {

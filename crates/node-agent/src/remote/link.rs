@@ -1,14 +1,14 @@
 //! [`ControlPlane`] as calls over the connection that there is at the moment.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use agent_protocol::{
-    AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination, RegistryLogin,
-    RegistryLoginRequest, TargetHealthReport,
+    AgentMessage, Answer, ControlError, ControlPlane, InstanceRole, LogBatch, LogDestination, RegistryLogin,
+    RegistryLoginRequest, TargetHealthReport, TaskSecrets,
     call::{Call, Outcome, Reply, Request},
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
@@ -144,6 +144,10 @@ impl Drop for Waiting<'_> {
     }
 }
 
+fn another_question() -> ControlError {
+    ControlError::Unavailable("that answers another question".to_owned())
+}
+
 fn no_connection() -> ControlError {
     ControlError::Unavailable("there is no connection".to_owned())
 }
@@ -189,9 +193,34 @@ impl ControlPlane for RemoteLink {
         Box::pin(async move {
             match self.call(Request::RegistryLogin(request)).await? {
                 Reply::RegistryLogin(login) => Ok(login),
-                Reply::Done | Reply::Failed(_) => {
-                    Err(ControlError::Unavailable("that answers another question".to_owned()))
-                }
+                _ => Err(another_question()),
+            }
+        })
+    }
+
+    fn task_secrets(&self, task_arn: String) -> Answer<'_, TaskSecrets> {
+        Box::pin(async move {
+            match self.call(Request::TaskSecrets(task_arn)).await? {
+                Reply::TaskSecrets(secrets) => Ok(secrets),
+                _ => Err(another_question()),
+            }
+        })
+    }
+
+    fn instance_role(&self, keep: Option<String>) -> Answer<'_, Option<InstanceRole>> {
+        Box::pin(async move {
+            match self.call(Request::InstanceRole(keep)).await? {
+                Reply::InstanceRole(role) => Ok(role),
+                _ => Err(another_question()),
+            }
+        })
+    }
+
+    fn task_tags(&self, task_arn: String) -> Answer<'_, BTreeMap<String, String>> {
+        Box::pin(async move {
+            match self.call(Request::TaskTags(task_arn)).await? {
+                Reply::TaskTags(tags) => Ok(tags),
+                _ => Err(another_question()),
             }
         })
     }

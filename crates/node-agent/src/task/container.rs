@@ -11,7 +11,10 @@ use super::{
     environment, etc_files,
     volumes::{self, Place, VolumeDirs},
 };
-use crate::ports::{Bridged, LocalImage};
+use crate::{
+    endpoint::file,
+    ports::{Bridged, LocalImage},
+};
 
 const MIB: u64 = 1 << 20;
 /// FARGATE's limit on open files.
@@ -65,8 +68,12 @@ pub(crate) struct Surroundings {
     pub bridged: Option<Bridged>,
     /// `AWS_ENDPOINT_URL`, unless the definition says otherwise.
     pub endpoint_url: Option<String>,
+    /// Where tasks in the machine's network find the instance's metadata.
+    pub instance_metadata: Option<String>,
     /// `http://ADDRESS` of credentials and metadata.
     pub metadata: String,
+    /// The directory with its metadata file, on an instance that writes one.
+    pub metadata_dir: Option<PathBuf>,
 }
 
 /// The configuration of one run. The error is fit for `stoppedReason`.
@@ -94,7 +101,10 @@ pub(crate) fn container_config(
         },
         user: first(&container.user, &image.config.user),
         hostname: etc_files::hostname(task, container),
-        mounts: mounts(task, container, volumes)?,
+        mounts: mounts(task, container, volumes)?
+            .into_iter()
+            .chain(metadata_file(container, around))
+            .collect(),
         network: around.bridged.as_ref().map(|bridged| bridged.netns.clone()),
         no_shm: task.ipc_mode == IpcMode::None,
         etc: etc_files::etc_files(task, container, around.bridged.as_ref().map(|bridged| bridged.address)),
@@ -174,6 +184,16 @@ fn mounts(task: &TaskSpec, container: &ContainerSpec, dirs: &VolumeDirs) -> Resu
         });
     }
     Ok(mounts)
+}
+
+/// The directory of the container's metadata file, where it finds it.
+fn metadata_file(container: &ContainerSpec, around: &Surroundings) -> Option<Mount> {
+    Some(Mount {
+        destination: file::directory(&container.runtime_id),
+        kind: MountKind::Bind { source: around.metadata_dir.clone()? },
+        readonly: true,
+        options: Vec::new(),
+    })
 }
 
 /// Adds a container's mount points; a destination that is taken already keeps what it has.

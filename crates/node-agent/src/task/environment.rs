@@ -1,12 +1,14 @@
 //! A container's environment and command, merged from where they come from.
 //!
-//! Weakest first: the image, what the agent adds, the environment files, the definition's environment, its secrets. So
-//! a definition may set what the agent would (its own `AWS_ENDPOINT_URL`, say).
+//! Weakest first: the image, what the agent adds, the environment files (of which the first wins), the definition's environment, its
+//! secrets. So a definition may set what the agent would (its own `AWS_ENDPOINT_URL`, say). Source for the files: "Pass environment
+//! variables to an Amazon ECS container" of the developer guide, and what the published agent reads of them.
 
-use agent_protocol::spec::{ContainerSpec, LaunchType, TaskSpec};
+use agent_protocol::spec::{ContainerSpec, LaunchType, NetworkMode, TaskSpec};
 use image_store::ImageConfig;
 
 use super::{container::Surroundings, etc_files::hostname};
+use crate::endpoint::file;
 
 /// `NAME=VALUE`, each name once.
 pub(crate) fn environment(
@@ -23,11 +25,13 @@ pub(crate) fn environment(
     for (name, value) in added_by_agent(task, container, around) {
         merged.set(name, &value);
     }
+    let mut of_files = Environment::default();
     for file in &container.environment_files {
-        for (name, value) in file.expose().lines().filter_map(file_line) {
-            merged.set(name, value);
-        }
+        let mut own = Environment::default();
+        file.expose().lines().filter_map(file_line).for_each(|(name, value)| own.set(name, value));
+        own.variables.into_iter().for_each(|(name, value)| of_files.set_if_new(name, value));
     }
+    of_files.variables.iter().for_each(|(name, value)| merged.set(name, value));
     for variable in container.environment.iter().chain(&container.secrets) {
         merged.set(&variable.name, variable.value.expose());
     }
@@ -60,9 +64,16 @@ fn added_by_agent(
         ("ECS_CONTAINER_METADATA_URI_V4", metadata("v4")),
         ("ECS_AGENT_URI", metadata("api")),
     ]);
+    if around.metadata_dir.is_some() {
+        let path = file::path(&container.runtime_id).display().to_string();
+        variables.push(("ECS_CONTAINER_METADATA_FILE", path));
+    }
     if let Some(role) = &task.task_role {
         let path = format!("/v2/credentials/{}", role.credentials_id);
         variables.push(("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", path));
+    }
+    if let Some(url) = around.instance_metadata.as_ref().filter(|_| task.network_mode == NetworkMode::Host) {
+        variables.push(("AWS_EC2_METADATA_SERVICE_ENDPOINT", url.clone()));
     }
     if let Some(url) = &around.endpoint_url {
         variables.push(("AWS_ENDPOINT_URL", url.clone()));
@@ -70,13 +81,13 @@ fn added_by_agent(
     variables
 }
 
-/// A line of an environment file: `NAME=VALUE` taken literally; blank lines and those that begin with `#` say nothing.
+/// A line of an environment file: `NAME=VALUE`, spaces and quotation marks taken literally. Lines that begin with `#`, and those
+/// without a name or a value, say nothing.
 fn file_line(line: &str) -> Option<(&str, &str)> {
-    let line = line.trim_start();
     if line.starts_with('#') {
         return None;
     }
-    line.split_once('=').filter(|(name, _)| !name.is_empty())
+    line.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty())
 }
 
 #[derive(Default)]
@@ -89,6 +100,12 @@ impl Environment {
         match self.variables.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => value.clone_into(known),
             None => self.variables.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    fn set_if_new(&mut self, name: String, value: String) {
+        if !self.variables.iter().any(|(known, _)| *known == name) {
+            self.variables.push((name, value));
         }
     }
 }
@@ -126,8 +143,11 @@ mod tests {
     #[test]
     fn later_sources_win_and_every_name_is_there_once() {
         let mut container = container_spec("app");
-        container.environment_files =
-            vec!["# comment\n\nA=file\nB=file=with=equals\nnonsense\n  C= spaced\n".into()];
+        container.environment_files = vec![
+            "# comment\n\nA=file\nB=file=with=equals\nnonsense\nC= spaced\r\nEMPTY=\nE=once\nE=twice\n"
+                .into(),
+            "B=second\nD=\"quoted\"\n".into(),
+        ];
         container.environment = vec![variable("A", "definition"), variable("S", "plain")];
         container.secrets = vec![variable("S", "secret")];
         let task = task_spec(vec![container]);
@@ -137,13 +157,23 @@ mod tests {
             &image(&["PATH=/bin", "A=image"], &[], &[]),
             &Surroundings::default(),
         );
-        for expected in ["PATH=/bin", "A=definition", "B=file=with=equals", "C= spaced", "S=secret"] {
+        for expected in [
+            "PATH=/bin",
+            "A=definition",
+            "B=file=with=equals",
+            "C= spaced",
+            "D=\"quoted\"",
+            "E=twice",
+            "S=secret",
+        ] {
             assert!(merged.iter().any(|variable| variable == expected), "{expected} in {merged:?}");
         }
         let names: std::collections::BTreeSet<_> =
             merged.iter().map(|v| v.split_once('=').unwrap().0).collect();
         assert_eq!(names.len(), merged.len());
-        assert!(!names.contains("nonsense") && !names.contains("AWS_ENDPOINT_URL"));
+        assert!(
+            !names.contains("nonsense") && !names.contains("EMPTY") && !names.contains("AWS_ENDPOINT_URL")
+        );
     }
 
     #[test]
@@ -154,8 +184,10 @@ mod tests {
         let of = |index: usize| {
             let around = Surroundings {
                 endpoint_url: Some("http://172.31.0.1:4566".into()),
+                instance_metadata: Some("http://169.254.171.4".into()),
                 metadata: "http://169.254.170.2".into(),
                 bridged: None,
+                metadata_dir: Some("/m".into()),
             };
             environment(&task, &task.containers[index], &image(&[], &[], &[]), &around)
         };
@@ -168,6 +200,7 @@ mod tests {
             "ECS_CONTAINER_METADATA_URI_V4=http://169.254.170.2/v4/id-app",
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/cred-1",
             "AWS_ENDPOINT_URL=http://172.31.0.1:4566",
+            "ECS_CONTAINER_METADATA_FILE=/opt/ecs/metadata/id-app/ecs-container-metadata.json",
         ] {
             assert!(of(0).iter().any(|variable| variable == expected), "{expected} in {:?}", of(0));
         }

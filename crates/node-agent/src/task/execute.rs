@@ -19,7 +19,9 @@ use tokio::{
 use super::{
     Happening, bridge,
     container::{parse_run_name, run_name, sandbox, signal_number},
-    removal, storage,
+    removal,
+    secrets::Secrets,
+    storage,
     translate::translate,
     volumes::{VolumeDirs, make_volumes},
 };
@@ -45,6 +47,7 @@ pub(super) struct Executor {
     happening: mpsc::UnboundedSender<Happening>,
     pub(super) netns: Option<PathBuf>,
     pub(super) images: Vec<Option<LocalImage>>,
+    secrets: Arc<Secrets>,
     sandbox: Option<Arc<dyn Sandbox>>,
     pulls: Vec<AbortHandle>,
     work: JoinSet<()>,
@@ -74,6 +77,7 @@ impl Executor {
             happening,
             netns: None,
             images: vec![None; spec.containers.len()],
+            secrets: Arc::default(),
             sandbox: None,
             pulls: Vec::new(),
             work: JoinSet::new(),
@@ -119,8 +123,10 @@ impl Executor {
         });
         if let Some(gib) = self.spec.ephemeral_storage_gib {
             let directories = vec![self.journal.sandbox_dir(), self.journal.volumes_dir()];
+            let view = Arc::clone(&self.view);
             self.event(async move {
-                storage::exceeded(directories, u64::from(gib) << 30).await;
+                storage::exceeded(directories, u64::from(gib) << 30, |bytes| view.set_stored_bytes(bytes))
+                    .await;
                 let reason = format!("The task used more than the {gib} GiB of its ephemeral storage");
                 Event::StorageExceeded { reason }
             });
@@ -202,8 +208,11 @@ impl Executor {
         let (node, spec, happening) =
             (Arc::clone(&self.node), Arc::clone(&self.spec), self.happening.clone());
         let (netns, dir, dirs) = (self.netns.clone(), self.journal.sandbox_dir(), self.volume_dirs());
+        let secrets = Arc::clone(&self.secrets);
         self.work.spawn(async move {
             let prepared = async {
+                // A task that may not have what it needs shall not begin.
+                secrets.complete(&node, &spec).await?;
                 let failed = |reason: String| format!("ResourceInitializationError: {reason}");
                 let of_volumes = Arc::clone(&spec);
                 let made = tokio::task::spawn_blocking(move || make_volumes(&of_volumes, &dirs)).await;
@@ -261,12 +270,13 @@ impl Executor {
         let Some((sandbox, names)) = self.running(container) else { return };
         let (node, spec, image) =
             (Arc::clone(&self.node), Arc::clone(&self.spec), self.images[container].clone());
+        let secrets = Arc::clone(&self.secrets);
         self.work.spawn(async move {
             let signal = match (&spec.containers[container].stop_signal, image) {
                 (Some(signal), _) => Some(signal.clone()),
                 (None, Some(image)) => image.config.stop_signal,
                 (None, None) => {
-                    let image = ensure_image(&node, &spec, container).await;
+                    let image = ensure_image(&node, &spec, &secrets, container).await;
                     image.ok().and_then(|image| image.config.stop_signal)
                 }
             };

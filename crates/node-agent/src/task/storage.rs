@@ -23,8 +23,8 @@ const LONGEST_TRUST: Duration = Duration::from_secs(60);
 /// Files that are looked at. Beyond, a task holds too many to be counted in time; what was counted so far decides.
 const MOST_FILES: usize = 2_000_000;
 
-/// Returns once `directories` together hold more than `limit` bytes.
-pub(super) async fn exceeded(directories: Vec<PathBuf>, limit: u64) {
+/// Returns once `directories` together hold more than `limit` bytes. Tells `told` whenever it has looked.
+pub(super) async fn exceeded(directories: Vec<PathBuf>, limit: u64, told: impl Fn(u64)) {
     // What the task held, what its file system held then, and when.
     let mut last: Option<(u64, u64, Instant)> = None;
     let mut ticks = tokio::time::interval(INTERVAL);
@@ -39,7 +39,10 @@ pub(super) async fn exceeded(directories: Vec<PathBuf>, limit: u64) {
         let counted = directories.clone();
         match tokio::task::spawn_blocking(move || held_bytes(&counted, limit)).await {
             Ok(own) if own > limit => return,
-            Ok(own) => last = Some((own, all, Instant::now())),
+            Ok(own) => {
+                told(own);
+                last = Some((own, all, Instant::now()));
+            }
             Err(panic) => tracing::error!(%panic, "a task's files could not be counted"),
         }
     }
@@ -121,8 +124,8 @@ mod tests {
         let limit = 2 * MIB as u64;
         tokio::select! {
             biased;
-            () = exceeded(vec![modest], limit) => panic!("1 MiB is less than 2"),
-            () = exceeded(vec![greedy], limit) => {}
+            () = exceeded(vec![modest], limit, |_| {}) => panic!("1 MiB is less than 2"),
+            () = exceeded(vec![greedy], limit, |_| {}) => {}
         }
     }
 }

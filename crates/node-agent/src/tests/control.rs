@@ -7,7 +7,7 @@ use std::sync::{
 
 use agent_protocol::{
     AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination, RegistryLogin,
-    RegistryLoginRequest, TargetHealthReport,
+    RegistryLoginRequest, TargetHealthReport, TaskSecrets,
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
 };
@@ -31,6 +31,10 @@ pub(crate) struct Said {
     pub streams: Vec<LogDestination>,
     pub no_group: bool,
     pub targets: Vec<TargetHealthReport>,
+    /// What tasks are given; none: they may not have it.
+    pub secrets: Option<TaskSecrets>,
+    pub asked_for_secrets: u32,
+    pub logins: Vec<RegistryLoginRequest>,
 }
 
 impl FakeControl {
@@ -149,8 +153,25 @@ impl ControlPlane for Link {
         })
     }
 
-    fn registry_login(&self, _: RegistryLoginRequest) -> Answer<'_, Option<RegistryLogin>> {
-        Box::pin(std::future::ready(Ok(None)))
+    fn registry_login(&self, request: RegistryLoginRequest) -> Answer<'_, Option<RegistryLogin>> {
+        self.0.take(|said| {
+            said.logins.push(request);
+            Ok(None)
+        })
+    }
+
+    fn task_secrets(&self, _: String) -> Answer<'_, TaskSecrets> {
+        self.0.take(|said| {
+            said.asked_for_secrets += 1;
+            said.secrets.clone().ok_or_else(|| ControlError::Refused {
+                code: "ResourceInitializationError".into(),
+                message: "unable to pull secrets or registry auth: no".into(),
+            })
+        })
+    }
+
+    fn task_tags(&self, _: String) -> Answer<'_, std::collections::BTreeMap<String, String>> {
+        self.0.take(|_| Ok([("team".to_owned(), "web".to_owned())].into()))
     }
 
     fn publish_metrics(&self, _: PublishMetricsRequest) -> Answer<'_, ()> {

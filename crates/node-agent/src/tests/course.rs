@@ -97,7 +97,7 @@ async fn what_goes_wrong_before_the_start_is_told_in_the_words_people_search_for
     assert_eq!(
         group.await,
         "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: \
-         failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist."
+         failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
     );
     let network = stopped(|fixture| *fixture.world.bad_network.lock().unwrap() = Some("no address".into()));
     assert_eq!(

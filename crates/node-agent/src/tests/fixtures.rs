@@ -1,7 +1,7 @@
 //! Specifications and images for tests.
 
 use agent_protocol::spec::*;
-use vocabulary::{AccountId, Timestamp};
+use vocabulary::{AccountId, Seal, Timestamp};
 
 use crate::ports::LocalImage;
 
@@ -51,6 +51,7 @@ pub(crate) fn task_spec(containers: Vec<ContainerSpec>) -> TaskSpec {
         }),
         task_role: Some(role("cred-1")),
         execution_role: Some(role("exec-1")),
+        awaits_secrets: false,
         ephemeral_storage_gib: Some(20),
         volumes: vec![],
         containers,
@@ -76,5 +77,20 @@ pub(crate) fn local_image() -> LocalImage {
         config_digest: "sha256:c".into(),
         config,
         lower_dirs: vec!["/layers/1".into()],
+    }
+}
+
+/// No cipher, but bound to its place and not to be read by the eye.
+#[derive(Debug)]
+pub(crate) struct Backwards;
+
+impl Seal for Backwards {
+    fn seal(&self, context: &str, plain: &[u8]) -> Vec<u8> {
+        [context.as_bytes(), &[0], plain].concat().into_iter().rev().collect()
+    }
+
+    fn open(&self, context: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let whole: Vec<u8> = sealed.iter().rev().copied().collect();
+        whole.strip_prefix([context.as_bytes(), &[0]].concat().as_slice()).map(<[u8]>::to_vec)
     }
 }

@@ -19,7 +19,7 @@ const example = () => ({
   networkMode: "awsvpc",
   cpu: "256",
   memory: "512",
-  executionRoleArn: `arn:aws:iam::${session.account}:role/exec`,
+  executionRoleArn: `arn:aws:iam::${session.account}:role/ecsTaskExecutionRole`,
   containerDefinitions: [{
     name: "web",
     image: `${location.host}/web:v1`,
@@ -60,7 +60,7 @@ function render(context) {
         say(`Registered ${taskDefinition.family}:${taskDefinition.revision}`);
         context.go(path("definitions", taskDefinition.family, String(taskDefinition.revision)));
       },
-    }, fields.area("text", "Definition", { rows: 28, class: "mono", hint: "The input of RegisterTaskDefinition." })),
+    }, fields.area("text", "Definition", { rows: 28, class: "mono", hint: "The input of RegisterTaskDefinition. The execution role pulls images and writes logs: it has to be there and may do no more than its policies say." })),
   ];
 }
 

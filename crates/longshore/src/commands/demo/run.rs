@@ -25,6 +25,9 @@ const DOCKERFILE: &str = include_str!("../../../demo/Dockerfile");
 const START: &str = include_str!("../../../demo/start");
 const PAGE: &str = include_str!("../../../demo/index.html");
 const TASK_DEFINITION: &str = include_str!("../../../demo/task-definition.json");
+/// The role that the task definition names.
+const EXECUTION_ROLE: &str = "ecsTaskExecutionRole";
+const TRUSTS_TASKS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 /// What has to be on the page that comes back.
 const PROOF: &str = "It runs.";
 
@@ -150,6 +153,36 @@ async fn walk(args: &DemoArgs, directory: &Path) -> anyhow::Result<()> {
     let subnets = call(
         &steps,
         &aws(&["ec2", "describe-subnets", "--query", "join(',', Subnets[].SubnetId)", "--output", "text"]),
+    )
+    .await?;
+
+    steps.title("Let tasks pull images and write logs");
+    call(
+        &steps,
+        &aws(&[
+            "iam",
+            "create-role",
+            "--role-name",
+            EXECUTION_ROLE,
+            "--assume-role-policy-document",
+            TRUSTS_TASKS,
+            "--query",
+            "Role.Arn",
+            "--output",
+            "text",
+        ]),
+    )
+    .await?;
+    call(
+        &steps,
+        &aws(&[
+            "iam",
+            "attach-role-policy",
+            "--role-name",
+            EXECUTION_ROLE,
+            "--policy-arn",
+            "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy",
+        ]),
     )
     .await?;
 
@@ -329,7 +362,7 @@ async fn logs(steps: &Steps, endpoint: &str) -> anyhow::Result<String> {
 /// Variables for the clients: ours, and buildah's own storage inside the demo's directory.
 fn environment(args: &DemoArgs, directory: &Path) -> Vec<(&'static str, OsString)> {
     let own = EnvArgs {
-        listen: args.listen,
+        listen: Some(args.listen),
         account: vocabulary::AccountId::local(),
         region: "us-east-1".parse().expect("a valid region name"),
     };

@@ -13,13 +13,16 @@ use super::{
     super::{
         Happening, bridge,
         container::{Surroundings, container_config, parse_run_name, run_name},
+        secrets::Secrets,
+        shape,
     },
     Executor, tell,
 };
 use crate::{
+    endpoint::file,
     logs::{Destination, Shipper, ship},
     node::Node,
-    ports::{ImageRequest, LocalImage, Outputs, Sandbox},
+    ports::{Bridged, ImageRequest, LocalImage, Outputs, Sandbox},
     retry::Backoff,
 };
 
@@ -38,8 +41,9 @@ impl Executor {
     pub(super) fn pull_image(&mut self, container: usize) {
         let (node, spec, happening) =
             (Arc::clone(&self.node), Arc::clone(&self.spec), self.happening.clone());
+        let secrets = Arc::clone(&self.secrets);
         let pull = self.work.spawn(async move {
-            let happening_now = match ensure_image(&node, &spec, container).await {
+            let happening_now = match ensure_image(&node, &spec, &secrets, container).await {
                 Ok(image) => Happening::Image { container, image: Box::new(image) },
                 Err(reason) => Happening::Event(Event::ImageFailed { container, reason }, node.clock.now()),
             };
@@ -49,27 +53,16 @@ impl Executor {
     }
 
     pub(super) fn open_log(&mut self, container: usize) {
-        let Some(destination) = log_destination(&self.spec, container) else {
+        if !matches!(self.spec.containers[container].log, LogConfiguration::Awslogs(_)) {
             let now = self.node.clock.now();
             return tell(&self.happening, Happening::Event(Event::LogReady { container }, now));
-        };
-        let control = Arc::clone(&self.node.control);
+        }
+        let (node, spec, secrets) =
+            (Arc::clone(&self.node), Arc::clone(&self.spec), Arc::clone(&self.secrets));
         self.event(async move {
-            let mut backoff = Backoff::default();
-            let mut attempts = 0;
-            loop {
-                attempts += 1;
-                match control.create_log_stream(destination.clone()).await {
-                    Ok(()) => return Event::LogReady { container },
-                    Err(ControlError::Unavailable(_)) if attempts < LOG_STREAM_ATTEMPTS => backoff.wait().await,
-                    Err(error) => {
-                        let reason = format!(
-                            "ResourceInitializationError: failed to validate logger args: create stream has been \
-                             retried {attempts} times: failed to create Cloudwatch log stream: {error}"
-                        );
-                        return Event::LogFailed { container, reason };
-                    }
-                }
+            match create_log_stream(&node, &spec, &secrets, container).await {
+                Ok(()) => Event::LogReady { container },
+                Err(reason) => Event::LogFailed { container, reason },
             }
         });
     }
@@ -87,13 +80,15 @@ impl Executor {
         }
         let (node, spec, dirs) = (Arc::clone(&self.node), Arc::clone(&self.spec), self.volume_dirs());
         let image = self.images[container].clone();
-        let happening = self.happening.clone();
+        let (happening, secrets) = (self.happening.clone(), Arc::clone(&self.secrets));
+        let journal = self.journal.clone();
         self.work.spawn(async move {
             let started = async {
                 let image = match image {
                     Some(image) => image,
-                    None => ensure_image(&node, &spec, container).await?,
+                    None => ensure_image(&node, &spec, &secrets, container).await?,
                 };
+                let spec = secrets.complete(&node, &spec).await?;
                 let bridged = match bridge::endpoint(&spec, container) {
                     Some(endpoint) => Some(
                         node.machine
@@ -104,15 +99,34 @@ impl Executor {
                     ),
                     None => None,
                 };
+                let metadata_dir = node.config.metadata_files.then(|| journal.metadata_dir(&name));
+                let file = |known: Option<&file::Known>| match &metadata_dir {
+                    None => Ok(()),
+                    Some(dir) => {
+                        let instance = &node.config.container_instance_arn;
+                        file::write(dir, instance, &spec, container, &image, known)
+                    }
+                };
+                file(None)
+                    .map_err(|error| format!("CannotCreateContainerError: the metadata file: {error}"))?;
+                let known = known(&spec, container, bridged.as_ref());
                 let around = Surroundings {
                     bridged,
                     endpoint_url: node.config.endpoint_url.clone(),
+                    instance_metadata: node.config.instance_metadata.clone(),
                     metadata: node.config.metadata_of(spec.network_mode),
+                    metadata_dir: metadata_dir.clone(),
                 };
                 let config =
                     container_config(&spec, &spec.containers[container], run, &image, &dirs, &around)
                         .map_err(|reason| format!("CannotCreateContainerError: {reason}"))?;
-                create_and_start(sandbox.as_ref(), &name, config).await.map_err(|error| error_text(&error))
+                let outcome = create_and_start(sandbox.as_ref(), &name, config)
+                    .await
+                    .map_err(|error| error_text(&error))?;
+                if let Err(error) = file(Some(&known)) {
+                    tracing::warn!(name, %error, "a container's metadata file could not be completed");
+                }
+                Ok(outcome)
             };
             let event = match tokio::time::timeout(START_TIMEOUT, started).await {
                 Ok(Ok(Outcome::Started)) => Event::Started { container, run },
@@ -147,18 +161,44 @@ impl Executor {
         let Some(index) = self.spec.containers.iter().position(|known| known.name == container) else {
             return;
         };
-        let destination = match (&self.spec.containers[index].log, log_destination(&self.spec, index)) {
-            (LogConfiguration::Awslogs(options), Some(stream)) => Destination::CloudWatch {
-                control: Arc::clone(&self.node.control),
-                stream,
-                options: Box::new(options.clone()),
-            },
-            (LogConfiguration::None, _) => Destination::Nowhere,
-            _ => Destination::Node,
-        };
-        let shipper = Shipper { destination, journal: self.journal.clone(), name: name.to_owned() };
         let tail = outputs.tail(name, self.journal.position(name));
-        self.shippers.insert(name.to_owned(), tokio::spawn(ship(shipper, tail)));
+        let (node, spec, secrets) =
+            (Arc::clone(&self.node), Arc::clone(&self.spec), Arc::clone(&self.secrets));
+        let (journal, name) = (self.journal.clone(), name.to_owned());
+        let shipper = |destination| Shipper { destination, journal, name: name.clone() };
+        let shipping = if spec.containers[index].log_awaits_secrets {
+            let shipper = shipper(Destination::Node);
+            tokio::spawn(async move {
+                let destination = match secrets.complete(&node, &spec).await {
+                    Ok(spec) => destination(&node, &spec, index),
+                    Err(reason) => {
+                        tracing::error!(
+                            task = spec.task_id,
+                            reason,
+                            "a container's output stays on the node"
+                        );
+                        Destination::Node
+                    }
+                };
+                ship(Shipper { destination, ..shipper }, tail).await;
+            })
+        } else {
+            tokio::spawn(ship(shipper(destination(&node, &spec, index)), tail))
+        };
+        self.shippers.insert(name, shipping);
+    }
+}
+
+/// What a container's metadata file says of its network.
+fn known(spec: &TaskSpec, container: usize, bridged: Option<&Bridged>) -> file::Known {
+    let of_mode = || {
+        let own = shape::host_bindings(spec).into_iter().filter(|(owner, _)| *owner == container);
+        own.map(|(_, binding)| binding).collect()
+    };
+    let own = spec.network_interface.as_ref().map(|interface| interface.private_address.to_string());
+    file::Known {
+        bindings: bridged.map_or_else(of_mode, |bridged| bridged.bindings.clone()),
+        addresses: bridged.map(|bridged| bridged.address.to_string()).or(own).into_iter().collect(),
     }
 }
 
@@ -208,9 +248,11 @@ enum Outcome {
 /// Makes a container's image present. The error is a reason for users.
 pub(super) async fn ensure_image(
     node: &Node,
-    spec: &TaskSpec,
+    spec: &Arc<TaskSpec>,
+    secrets: &Secrets,
     container: usize,
 ) -> Result<LocalImage, String> {
+    let spec = secrets.complete(node, spec).await?;
     let container = &spec.containers[container];
     let login = match &container.registry_credentials {
         Some(credentials) => Some(RegistryLogin {
@@ -226,14 +268,63 @@ pub(super) async fn ensure_image(
                 account: spec.account.clone(),
                 region: spec.region.clone(),
             };
-            node.control.registry_login(request).await.map_err(|error| {
-                format!("ResourceInitializationError: unable to pull secrets or registry auth: {error}")
+            node.control.registry_login(request).await.map_err(|error| match error {
+                // Says all there is.
+                ControlError::Refused { message, .. } => message,
+                ControlError::Unavailable(_) => {
+                    format!("ResourceInitializationError: unable to pull secrets or registry auth: {error}")
+                }
             })?
         }
     };
     let request = ImageRequest { image: container.image.clone(), holder: spec.task_id.clone(), login };
     let pulled = node.machine.images.ensure(request).await;
     pulled.map_err(|reason| format!("CannotPullContainerError: {reason}"))
+}
+
+/// Makes the stream that a container's output goes to. The error is a reason for users.
+async fn create_log_stream(
+    node: &Node,
+    spec: &Arc<TaskSpec>,
+    secrets: &Secrets,
+    container: usize,
+) -> Result<(), String> {
+    let spec = secrets.complete(node, spec).await?;
+    let Some(destination) = log_destination(&spec, container) else { return Ok(()) };
+    let mut backoff = Backoff::default();
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            format!(
+                "ResourceInitializationError: failed to validate logger args: create stream has been retried {attempts} times: \
+                 failed to create Cloudwatch log {what}: {error}"
+            )
+        };
+        match node.control.create_log_stream(destination.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(ControlError::Unavailable(_)) if attempts < LOG_STREAM_ATTEMPTS => backoff.wait().await,
+            Err(error @ ControlError::Unavailable(_)) => return Err(failed("stream", &error)),
+            // The rest of the pipeline is AWS's: its log writer ends with 1.
+            Err(ControlError::Refused { code, message }) => {
+                let what = if message.contains("logs:CreateLogGroup") { "group" } else { "stream" };
+                return Err(failed(what, &format_args!("{code}: {message} : exit status 1")));
+            }
+        }
+    }
+}
+
+/// Where a container's output goes.
+fn destination(node: &Node, spec: &TaskSpec, container: usize) -> Destination {
+    match (&spec.containers[container].log, log_destination(spec, container)) {
+        (LogConfiguration::Awslogs(options), Some(stream)) => Destination::CloudWatch {
+            control: Arc::clone(&node.control),
+            stream,
+            options: Box::new(options.clone()),
+        },
+        (LogConfiguration::None, _) => Destination::Nowhere,
+        _ => Destination::Node,
+    }
 }
 
 /// `None` when the output does not go to a log group.
@@ -245,6 +336,7 @@ fn log_destination(spec: &TaskSpec, container: usize) -> Option<LogDestination> 
         None => container.runtime_id.clone(),
     };
     Some(LogDestination {
+        task_arn: spec.task_arn.clone(),
         account: spec.account.clone(),
         region: options.region.clone().unwrap_or_else(|| spec.region.clone()),
         group: options.group.clone(),

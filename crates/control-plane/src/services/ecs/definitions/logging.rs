@@ -1,5 +1,7 @@
 //! What a container's log driver needs to be told. The texts are AWS's.
 
+use std::collections::BTreeSet;
+
 use aws_shapes_ecs::{ContainerDefinition, LogDriver};
 
 use crate::{gateway::ApiError, services::ecs::names::client};
@@ -27,12 +29,14 @@ pub fn check(container: &ContainerDefinition) -> Result<(), ApiError> {
         return Ok(());
     }
     let options = log.options.clone().unwrap_or_default();
-    let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !options.contains_key(*name)).collect();
+    // Those that are secrets count as given; what they say is seen when a task starts.
+    let secrets = log.secret_options.iter().flatten().filter_map(|secret| secret.name.as_deref());
+    let given: BTreeSet<&str> = options.keys().map(String::as_str).chain(secrets).collect();
+    let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !given.contains(name)).collect();
     if !missing.is_empty() {
         return Err(client(format!("Log driver awslogs requires options: {}", missing.join(", "))));
     }
-    let unknown: Vec<&str> =
-        options.keys().map(String::as_str).filter(|name| !KNOWN.contains(name)).collect();
+    let unknown: Vec<&str> = given.into_iter().filter(|name| !KNOWN.contains(name)).collect();
     if !unknown.is_empty() {
         return Err(client(format!("Log driver awslogs disallows options: {}", unknown.join(", "))));
     }

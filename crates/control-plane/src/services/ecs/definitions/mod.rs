@@ -1,6 +1,7 @@
 //! Task definitions: register, describe, list, deregister, delete.
 
 mod containers;
+mod injected;
 mod logging;
 mod required;
 mod sizes;
@@ -33,13 +34,14 @@ use crate::{
 /// The largest definition, as JSON.
 const LARGEST_DEFINITION: usize = 64 << 10;
 
-pub async fn register(
-    call: Call,
+/// A definition as a request describes it, checked, and its family. Not the request's tags.
+///
+/// # Errors
+/// `ClientException` for the first rule that it breaks.
+pub fn described(
     mut input: RegisterTaskDefinitionRequest,
-) -> Result<RegisterTaskDefinitionResponse, ApiError> {
+) -> Result<(String, AwsJson<ecs::TaskDefinition>), ApiError> {
     let accepted = validate::check(&mut input)?;
-    let tags = tags::checked(input.tags.take())?;
-    let family = input.family.unwrap_or_default();
     // As AWS shows it: plain numbers for a FARGATE size, whatever spelling it came in.
     let definition = ecs::TaskDefinition {
         container_definitions: input.container_definitions,
@@ -67,6 +69,16 @@ pub async fn register(
     if size > LARGEST_DEFINITION {
         return Err(client("Task definition is too large: it can hold 64 KiB at most."));
     }
+    Ok((input.family.unwrap_or_default(), definition))
+}
+
+pub async fn register(
+    call: Call,
+    mut input: RegisterTaskDefinitionRequest,
+) -> Result<RegisterTaskDefinitionResponse, ApiError> {
+    let tags = input.tags.take();
+    let (family, definition) = described(input)?;
+    let tags = tags::checked(tags)?;
     let scope = call.scope().clone();
     let record = call
         .services
@@ -220,6 +232,7 @@ pub async fn list(
     let mut found: Vec<Arc<TaskDefinition>> = call.services.state.read(|view| {
         view.scan::<TaskDefinition>(scope)
             .map(|(_, record)| record)
+            .filter(|record| !record.is_of_daemon())
             .filter(|record| record.status == status && (prefix.is_empty() || record.family == prefix))
             .collect()
     });
@@ -254,7 +267,8 @@ pub async fn list_families(
     let status = input.status.unwrap_or(TaskDefinitionFamilyStatus::Active);
     let (mut all, mut active) = (BTreeSet::new(), BTreeSet::new());
     call.services.state.read(|view| {
-        for (_, record) in view.scan_prefix::<TaskDefinition>(scope, &prefix) {
+        let found = view.scan_prefix::<TaskDefinition>(scope, &prefix);
+        for (_, record) in found.filter(|(_, record)| !record.is_of_daemon()) {
             all.insert(record.family.clone());
             if record.status == DefinitionStatus::Active {
                 active.insert(record.family.clone());

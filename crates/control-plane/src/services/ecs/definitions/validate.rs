@@ -10,7 +10,7 @@ use aws_shapes_ecs::{
     TransportProtocol,
 };
 
-use super::{containers, sizes};
+use super::{containers, injected, sizes};
 use crate::{
     gateway::ApiError,
     services::ecs::{
@@ -111,6 +111,7 @@ pub fn check(request: &mut RegisterTaskDefinitionRequest) -> Result<Accepted, Ap
             return Err(needs("secrets"));
         }
     }
+    injected::check(&containers, request.execution_role_arn.is_some())?;
     check_storage(request, on_fargate)?;
     request.container_definitions = Some(containers);
     Ok(Accepted {

@@ -15,7 +15,7 @@ use agent_protocol::{
 use aws_shapes_ecs as ecs;
 use vocabulary::Scope;
 
-use super::unsupported;
+use super::{injection, unsupported};
 use crate::services::ecs::{
     definitions,
     records::{Task, TaskContainer, TaskDefinition},
@@ -97,6 +97,7 @@ pub fn build(
         network_interface: around.interface,
         task_role: around.task_role,
         execution_role: around.execution_role,
+        awaits_secrets: injection::is_needed(shape, overrides),
         ephemeral_storage_gib: task.ephemeral_storage_gib,
         volumes: shape.volumes.iter().flatten().map(volume).collect::<Result<_, _>>()?,
         containers,
@@ -142,7 +143,12 @@ fn container_spec(
     network_mode: NetworkMode,
 ) -> Result<ContainerSpec, String> {
     let name = container.name.clone().unwrap_or_default();
-    let log = log_configuration(scope, container)?;
+    let log_awaits_secrets = injection::has_secret_log_options(container);
+    let log = match log_awaits_secrets {
+        false => log_configuration(scope, container)?,
+        // What is missing comes with the secrets.
+        true => log_configuration(scope, &with_log_group(container))?,
+    };
     Ok(ContainerSpec {
         image: container.image.clone().unwrap_or_default(),
         runtime_id: state.map(|state| state.runtime_id.clone()).unwrap_or_default(),
@@ -231,6 +237,7 @@ fn container_spec(
             },
         ),
         log,
+        log_awaits_secrets,
         registry_credentials: None,
         name,
     })
@@ -367,7 +374,20 @@ fn health_check(check: &ecs::HealthCheck) -> Option<HealthCheck> {
     })
 }
 
-fn log_configuration(
+/// The container with a log group, if only an empty one.
+fn with_log_group(container: &ecs::ContainerDefinition) -> ecs::ContainerDefinition {
+    let mut container = container.clone();
+    if let Some(log) = &mut container.log_configuration {
+        log.options.get_or_insert_default().entry("awslogs-group".to_owned()).or_default();
+    }
+    container
+}
+
+/// Where a container's output goes.
+///
+/// # Errors
+/// A text for `stoppedReason`.
+pub fn log_configuration(
     scope: &Scope,
     container: &ecs::ContainerDefinition,
 ) -> Result<LogConfiguration, String> {

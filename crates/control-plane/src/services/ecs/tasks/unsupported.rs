@@ -47,28 +47,18 @@ fn first(asked: &[(bool, &'static str)]) -> Option<&'static str> {
 
 fn container(container: &ecs::ContainerDefinition) -> Option<(Option<&str>, &'static str)> {
     let what = first(&[
-        (any(&container.secrets), "secrets"),
-        (any(&container.environment_files), "environmentFiles"),
-        (container.repository_credentials.is_some(), "repositoryCredentials"),
         (container.firelens_configuration.is_some(), "firelensConfiguration"),
         (any(&container.resource_requirements), "resourceRequirements"),
         (any(&container.credential_specs), "credentialSpecs"),
         (any(&container.links), "links"),
         (any(&container.docker_security_options), "dockerSecurityOptions"),
         (container.disable_networking == Some(true), "disableNetworking"),
-        (
-            container.log_configuration.as_ref().is_some_and(|log| any(&log.secret_options)),
-            "logConfiguration.secretOptions",
-        ),
     ])?;
     Some((container.name.as_deref(), what))
 }
 
 fn container_override(own: &ecs::ContainerOverride) -> Option<(Option<&str>, &'static str)> {
-    let what = first(&[
-        (any(&own.environment_files), "environmentFiles"),
-        (any(&own.resource_requirements), "resourceRequirements"),
-    ])?;
+    let what = first(&[(any(&own.resource_requirements), "resourceRequirements")])?;
     Some((own.name.as_deref(), what))
 }
 
@@ -91,22 +81,22 @@ fn platform(asked: &ecs::RuntimePlatform) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use aws_shapes_ecs::{
-        ContainerDefinition, NetworkMode, PortMapping, Secret, TaskDefinition, TaskOverride,
+        ContainerDefinition, NetworkMode, PortMapping, ResourceRequirement, TaskDefinition, TaskOverride,
     };
 
     use super::find;
 
     #[test]
-    fn a_definition_that_asks_for_secrets_is_told_so() {
+    fn a_definition_that_asks_for_what_is_not_there_is_told_so() {
         let container = ContainerDefinition {
             name: Some("app".to_owned()),
-            secrets: Some(vec![Secret::default()]),
+            resource_requirements: Some(vec![ResourceRequirement::default()]),
             ..ContainerDefinition::default()
         };
         let definition =
             TaskDefinition { container_definitions: Some(vec![container]), ..TaskDefinition::default() };
         let reason = find(&definition, &TaskOverride::default());
-        assert_eq!(reason.as_deref(), Some("container app: secrets is not implemented"));
+        assert_eq!(reason.as_deref(), Some("container app: resourceRequirements is not implemented"));
         assert_eq!(find(&TaskDefinition::default(), &TaskOverride::default()), None);
     }
 
