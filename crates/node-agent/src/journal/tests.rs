@@ -1,6 +1,7 @@
 use std::{fs, io::Write};
 
 use super::*;
+use crate::tests::fixtures::Backwards;
 
 fn raw(text: &str) -> Box<serde_json::value::RawValue> {
     serde_json::value::to_raw_value(text).unwrap()
@@ -16,12 +17,16 @@ type Texts = (String, String, Vec<(String, u64)>);
 fn held(journal: &Journal, task: &str) -> Option<Texts> {
     let held = journal.read().remove(task)?;
     let positions = held.positions.into_iter().map(|(name, at)| (name, at.offset)).collect();
-    Some((held.spec?.get().to_owned(), held.record?.get().to_owned(), positions))
+    Some((held.spec?, held.record?.get().to_owned(), positions))
 }
 
 fn fill(journal: &Journal) {
-    journal.append(&[Line::Spec("a".into(), raw("spec a")), Line::Record("a".into(), raw("one"))]).unwrap();
-    journal.append(&[Line::Spec("b".into(), raw("spec b")), Line::Record("b".into(), raw("one"))]).unwrap();
+    journal
+        .append(&[Line::Sealed("a".into(), "spec a".into()), Line::Record("a".into(), raw("one"))])
+        .unwrap();
+    journal
+        .append(&[Line::Sealed("b".into(), "spec b".into()), Line::Record("b".into(), raw("one"))])
+        .unwrap();
     journal.append(&[Line::Record("a".into(), raw("two"))]).unwrap();
     journal.append(&[Line::Position("a".into(), "app".into(), position(7))]).unwrap();
     journal.append(&[Line::Position("a".into(), "app".into(), position(9))]).unwrap();
@@ -32,14 +37,14 @@ fn fill(journal: &Journal) {
 fn the_last_word_counts_before_and_after_the_file_is_opened_anew() {
     let disk = tempfile::tempdir().unwrap();
     let path = disk.path().join("journal");
-    let journal = Journal::open(path.clone()).unwrap();
+    let journal = Journal::open(path.clone(), Arc::new(Backwards)).unwrap();
     fill(&journal);
-    let expected = Some(("\"spec a\"".to_owned(), "\"two\"".to_owned(), vec![("app".to_owned(), 9)]));
+    let expected = Some(("spec a".to_owned(), "\"two\"".to_owned(), vec![("app".to_owned(), 9)]));
     assert_eq!(held(&journal, "a"), expected);
     assert_eq!(journal.tasks(), ["a".to_owned()].into());
     drop(journal);
     let before = fs::metadata(&path).unwrap().len();
-    let journal = Journal::open(path.clone()).unwrap();
+    let journal = Journal::open(path.clone(), Arc::new(Backwards)).unwrap();
     assert_eq!(held(&journal, "a"), expected);
     assert_eq!(journal.positions.lock().unwrap()["a"]["app"], position(9));
     assert!(fs::metadata(&path).unwrap().len() < before, "what is past is left out");
@@ -49,13 +54,13 @@ fn the_last_word_counts_before_and_after_the_file_is_opened_anew() {
 fn a_torn_end_takes_nothing_with_it() {
     let disk = tempfile::tempdir().unwrap();
     let path = disk.path().join("journal");
-    fill(&Journal::open(path.clone()).unwrap());
+    fill(&Journal::open(path.clone(), Arc::new(Backwards)).unwrap());
     let whole = fs::read(&path).unwrap();
     let last_line = br#"{"record":["a","three"]}"#;
     for length in 0..last_line.len() {
         fs::write(&path, &whole).unwrap();
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&last_line[..length]).unwrap();
-        let journal = Journal::open(path.clone()).unwrap();
+        let journal = Journal::open(path.clone(), Arc::new(Backwards)).unwrap();
         assert_eq!(held(&journal, "a").unwrap().1, "\"two\"");
         journal.append(&[Line::Record("a".into(), raw("four"))]).unwrap();
         assert_eq!(held(&journal, "a").unwrap().1, "\"four\"", "what follows a torn line is read");
@@ -66,13 +71,13 @@ fn a_torn_end_takes_nothing_with_it() {
 fn the_file_stays_in_proportion_to_what_counts() {
     let disk = tempfile::tempdir().unwrap();
     let path = disk.path().join("journal");
-    let journal = Journal::open(path.clone()).unwrap();
+    let journal = Journal::open(path.clone(), Arc::new(Backwards)).unwrap();
     let large = "x".repeat(100_000);
     for _ in 0..200 {
         journal.append(&[Line::Record("a".into(), raw(&large))]).unwrap();
     }
     assert!(fs::metadata(&path).unwrap().len() < SMALLEST_REWRITE + 200_000);
-    journal.append(&[Line::Spec("a".into(), raw("spec"))]).unwrap();
+    journal.append(&[Line::Sealed("a".into(), "spec".into())]).unwrap();
     assert_eq!(held(&journal, "a").unwrap().1.len(), large.len() + 2);
     journal.flush().unwrap();
 }
@@ -80,7 +85,7 @@ fn the_file_stays_in_proportion_to_what_counts() {
 #[test]
 fn what_follows_a_write_that_was_cut_off_is_read() {
     let disk = tempfile::tempdir().unwrap();
-    let journal = Journal::open(disk.path().join("journal")).unwrap();
+    let journal = Journal::open(disk.path().join("journal"), Arc::new(Backwards)).unwrap();
     fill(&journal);
     // As after a write that a full disk took half of.
     let open = journal.open.lock().unwrap();
@@ -95,11 +100,13 @@ fn what_follows_a_write_that_was_cut_off_is_read() {
 fn a_line_counts_also_when_the_file_cannot_be_written_anew() {
     let disk = tempfile::tempdir().unwrap();
     let path = disk.path().join("journal");
-    let journal = Journal::open(path.clone()).unwrap();
+    let journal = Journal::open(path.clone(), Arc::new(Backwards)).unwrap();
     // A directory where the new file would be.
     fs::create_dir(path.with_extension("new")).unwrap();
     let large = "x".repeat(SMALLEST_REWRITE as usize);
-    journal.append(&[Line::Spec("a".into(), raw("spec")), Line::Record("a".into(), raw(&large))]).unwrap();
+    journal
+        .append(&[Line::Sealed("a".into(), "spec".into()), Line::Record("a".into(), raw(&large))])
+        .unwrap();
     journal.append(&[Line::Record("a".into(), raw("small"))]).unwrap();
     assert_eq!(held(&journal, "a").unwrap().1, "\"small\"");
 }

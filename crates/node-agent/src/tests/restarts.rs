@@ -181,3 +181,26 @@ async fn a_torn_journal_is_as_good_as_none() {
     fixture.restart().await;
     assert!(!dir.exists());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_task_was_given_lies_in_no_file_and_is_known_after_a_restart() {
+    let mut fixture = Fixture::new().await;
+    let given = |name: &str| agent_protocol::spec::EnvironmentVariable {
+        name: name.into(),
+        value: "given in confidence".into(),
+    };
+    let mut app = container_spec("app");
+    app.secrets = vec![given("PASSWORD")];
+    app.environment = vec![given("TOKEN")];
+    fixture.run(task_spec(vec![app]), 1).await;
+    fixture.control.status(TaskStatus::Running).await;
+    let journal = fixture.disk.path().join("data/journal");
+    let written = || String::from_utf8(std::fs::read(&journal).unwrap()).unwrap();
+    assert!(written().contains("\"sealed\":[\"t1\""), "the task is in the journal");
+    assert!(!written().contains("given in confidence"));
+    fixture.restart().await;
+    assert!(!written().contains("given in confidence"));
+    fixture.stop(2).await;
+    fixture.control.status(TaskStatus::Stopped).await;
+    fixture.until_gone().await;
+}
