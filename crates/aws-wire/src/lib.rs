@@ -56,7 +56,7 @@ pub use decode::{DecodeError, decode};
 pub use error::{ErrorBody, encode_error};
 pub use head::RequestHead;
 pub use response::encode_response;
-pub use route::{RouteError, Routed, route};
+pub use route::{RouteError, Routed, route, route_within};
 pub use validate::{Constraint, Violation, Violations, validate};
 
 #[cfg(test)]

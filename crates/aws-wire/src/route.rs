@@ -264,23 +264,8 @@ fn route_rest(services: &[&'static ServiceTable], head: &RequestHead<'_>) -> Res
             if named.is_empty() { all } else { named }
         }
     };
-    let query: Vec<_> = form::pairs(head.query).take(crate::limits::MAX_FORM_PARAMETERS).collect();
-    let fits = candidates
-        .iter()
-        .flat_map(|service| service.operations.iter().map(move |operation| (*service, *operation)));
-    let best = fits
-        .filter(|(_, operation)| operation.http.method == head.method.as_str())
-        .filter_map(|(service, operation)| {
-            let (fit, labels) = uri::fit(operation.http.uri, head.path, &query)?;
-            Some(((fit, fit_headers(operation, head)), service, operation, labels))
-        })
-        // Ties go to the first in the list, then by name: keep the earlier one.
-        .reduce(|best, other| if other.0 > best.0 { other } else { best });
-    match (best, candidates.first()) {
-        (Some((_, service, operation, labels)), _) => {
-            let protocol = rest_protocol(service).unwrap_or(Protocol::RestJson);
-            Ok(Routed { service, operation, protocol, labels })
-        }
+    match (best_rest(&candidates, head), candidates.first()) {
+        (Some(found), _) => found,
         (None, Some(service)) if scope.is_some() => {
             let protocol = rest_protocol(service).unwrap_or(Protocol::RestJson);
             Err(RouteError::UnknownOperation { protocol, service, name: None })
@@ -289,16 +274,72 @@ fn route_rest(services: &[&'static ServiceTable], head: &RequestHead<'_>) -> Res
     }
 }
 
-/// Breaks ties: an operation whose required headers are all there (`x-amz-copy-source`: CopyObject) before one that
-/// requires fewer (PutObject), and that before one whose headers are missing.
-fn fit_headers(operation: &OperationTable, head: &RequestHead<'_>) -> (bool, usize) {
-    let required = operation
-        .input
-        .members
+/// Finds the operation of a REST service that is known already, by method, path, query and headers alone. `head.path` may differ from
+/// the path as received, where a part of it stood in the host's name.
+///
+/// # Errors
+/// [`RouteError::UnknownOperation`] and [`RouteError::NotImported`].
+pub fn route_within(service: &'static ServiceTable, head: &RequestHead<'_>) -> Result<Routed, RouteError> {
+    best_rest(&[service], head).unwrap_or_else(|| {
+        let protocol = rest_protocol(service).unwrap_or(Protocol::RestJson);
+        Err(RouteError::UnknownOperation { protocol, service, name: None })
+    })
+}
+
+/// The operation whose binding fits best, imported or not.
+fn best_rest(
+    candidates: &[&'static ServiceTable],
+    head: &RequestHead<'_>,
+) -> Option<Result<Routed, RouteError>> {
+    let query: Vec<_> = form::pairs(head.query).take(crate::limits::MAX_FORM_PARAMETERS).collect();
+    let fits = candidates
         .iter()
-        .filter(|member| member.required && member.location == Location::Header);
-    let given = required.clone().filter(|member| head.headers.contains_key(member.wire)).count();
-    (given == required.count(), given)
+        .flat_map(|service| service.operations.iter().map(move |operation| (*service, *operation)));
+    let best = fits
+        .filter(|(_, operation)| operation.http.method == head.method.as_str())
+        .filter_map(|(service, operation)| {
+            let (fit, labels) = uri::fit(operation.http.uri, head.path, &query)?;
+            Some(((fit, fit_required(operation, head, &query)), service, operation, labels))
+        })
+        // Ties go to the first in the list, then by name: keep the earlier one.
+        .reduce(|best, other| if other.0 > best.0 { other } else { best });
+    let elsewhere = candidates
+        .iter()
+        .flat_map(|service| service.routes.iter().map(move |binding| (*service, binding)))
+        .filter(|(_, binding)| binding.http.method == head.method.as_str())
+        .filter_map(|(service, binding)| {
+            Some((uri::fit(binding.http.uri, head.path, &query)?.0, service, binding))
+        })
+        .reduce(|best, other| if other.0 > best.0 { other } else { best });
+    if let Some((fit, service, binding)) = elsewhere
+        && best.as_ref().is_none_or(|((best, _), ..)| fit > *best)
+    {
+        let protocol = rest_protocol(service).unwrap_or(Protocol::RestJson);
+        return Some(Err(RouteError::NotImported { protocol, service, name: binding.name.to_owned() }));
+    }
+    best.map(|(_, service, operation, labels)| {
+        let protocol = rest_protocol(service).unwrap_or(Protocol::RestJson);
+        Ok(Routed { service, operation, protocol, labels })
+    })
+}
+
+/// Breaks ties: an operation whose required headers and parameters are all there (`x-amz-copy-source`: CopyObject; `uploadId`:
+/// ListParts) before one that requires fewer (PutObject, GetObject), and that before one which misses some.
+fn fit_required(
+    operation: &OperationTable,
+    head: &RequestHead<'_>,
+    query: &[(String, String)],
+) -> (bool, usize) {
+    let given = |member: &&aws_schema::MemberTable| match member.location {
+        Location::Header => head.headers.contains_key(member.wire),
+        _ => query.iter().any(|(name, _)| name == member.wire),
+    };
+    let bound = |member: &&aws_schema::MemberTable| {
+        member.required && matches!(member.location, Location::Header | Location::Query)
+    };
+    let required = operation.input.members.iter().filter(bound);
+    let found = required.clone().filter(given).count();
+    (found == required.count(), found)
 }
 
 fn host_names(host: &str, service: &ServiceTable) -> bool {

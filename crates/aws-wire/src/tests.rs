@@ -27,7 +27,7 @@ fn services() -> Vec<&'static ServiceTable> {
         extra::eks::SERVICE,
         extra::lambda::SERVICE,
         extra::route53::SERVICE,
-        extra::s3::SERVICE,
+        aws_shapes_s3::SERVICE,
         extra::sqs::SERVICE,
     ]
 }

@@ -46,7 +46,7 @@ fn all_services() -> Vec<&'static ServiceTable> {
         extra::eks::SERVICE,
         extra::lambda::SERVICE,
         extra::route53::SERVICE,
-        extra::s3::SERVICE,
+        aws_shapes_s3::SERVICE,
         extra::sqs::SERVICE,
     ]
 }
@@ -101,7 +101,7 @@ services! {
     eks_in_rest_json: aws_wire_test_shapes::eks::SERVICE;
     lambda_in_rest_json: aws_wire_test_shapes::lambda::SERVICE;
     route53_in_rest_xml: aws_wire_test_shapes::route53::SERVICE;
-    s3_in_rest_xml: aws_wire_test_shapes::s3::SERVICE;
+    s3_in_rest_xml: aws_shapes_s3::SERVICE;
     sqs_with_query_compatible_errors: aws_wire_test_shapes::sqs::SERVICE;
 }
 
@@ -238,11 +238,19 @@ impl Case {
         if event_stream::event_stream_of(self.operation).is_some() {
             return Ok(());
         }
+        // A root that is its only member's text: botocore's client reads it, its parser does not.
+        if (self.service.name, self.operation.name) == ("s3", "GetBucketLocation") {
+            return Ok(());
+        }
         let purpose = Purpose { protocol: self.protocol, request: false };
         let output = Generator::new(self.operation.name, round, purpose).structure(self.operation.output);
         let encoded =
             aws_wire::encode_response(self.protocol, self.service, self.operation, &output, REQUEST_ID);
         let tagged = tagged::from_value(&Kind::Structure(self.operation.output), &output);
+        // A body that is one structure and is not there is an empty one to botocore.
+        if self.operation.output.payload.is_some() && encoded.body().is_empty() {
+            return Ok(());
+        }
         let parsed = self.ask(peer, "response", received(&encoded))?;
         // Without an output, botocore does not look for the id in CBOR answers.
         let no_id = self.protocol == Protocol::RpcV2Cbor && self.operation.output.name == "Unit";

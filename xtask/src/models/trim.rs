@@ -120,11 +120,23 @@ pub fn trim(service: &str, published: &Published, selection: &Selection) -> Resu
     writeln!(text, "\"service\": {},", Value::from(service))?;
     writeln!(text, "\"metadata\": {},", Value::Object(metadata))?;
     writeln!(text, "\"operationNames\": {},", serde_json::to_string(&names)?)?;
+    if metadata_is_rest(&published.model) {
+        // Paths and queries alone tell REST operations apart: without these, a request for one that is not imported would be
+        // taken for another.
+        let others = operations.iter().filter(|(name, _)| !chosen.contains(name.as_str()));
+        let routes = others.map(|(name, operation)| (name.clone(), operation["http"].clone())).collect();
+        write_lines(&mut text, "routes", &routes)?;
+        text.push_str(",\n");
+    }
     write_lines(&mut text, "operations", &kept_operations)?;
     text.push_str(",\n");
     write_lines(&mut text, "shapes", &kept_shapes)?;
     text.push_str("\n}\n");
     Ok(text)
+}
+
+fn metadata_is_rest(model: &Value) -> bool {
+    model["metadata"]["protocol"].as_str().is_some_and(|protocol| protocol.starts_with("rest-"))
 }
 
 fn chosen_operations<'a>(

@@ -123,13 +123,11 @@ fn emit_operation(out: &mut String, model: &Model<'_>, name: &str, operation: &V
         format_args!(
             "#[derive(Debug, Clone, Copy)]\npub struct {rust};\n\
              static O_{name}: OperationTable = OperationTable {{ name: {name:?}, \
-             http: HttpTable {{ method: {:?}, uri: {:?}, status: {} }}, input: {input_table}, output: {output_table}, \
+             http: {}, input: {input_table}, output: {output_table}, \
              result_wrapper: {}, errors: &[{}], auth: Auth::{auth}, host_prefix: {}, idempotent: {}, readonly: {}, paginator: {} }};\n\
              impl Operation for {rust} {{\n    type Input = {input};\n    type Output = {output};\n    \
              const TABLE: &'static OperationTable = &O_{name};\n}}\n",
-            http["method"].as_str().unwrap_or("POST"),
-            http["requestUri"].as_str().unwrap_or("/"),
-            http["responseCode"].as_u64().unwrap_or(200),
+            http_table(http),
             optional(operation["output"]["resultWrapper"].as_str()),
             errors.join(", "),
             optional(operation["endpoint"]["hostPrefix"].as_str()),
@@ -137,6 +135,15 @@ fn emit_operation(out: &mut String, model: &Model<'_>, name: &str, operation: &V
             flag(operation, "readonly"),
             paginator(&operation["paginator"]),
         ),
+    )
+}
+
+fn http_table(http: &Value) -> String {
+    format!(
+        "HttpTable {{ method: {:?}, uri: {:?}, status: {} }}",
+        http["method"].as_str().unwrap_or("POST"),
+        http["requestUri"].as_str().unwrap_or("/"),
+        http["responseCode"].as_u64().unwrap_or(200)
     )
 }
 
@@ -186,13 +193,18 @@ fn emit_service(out: &mut String, model: &Model<'_>) -> Result<(), String> {
     let operations: Vec<String> = model.operations.keys().map(|name| format!("&O_{name}")).collect();
     let errors: Vec<String> =
         model.errors().iter().map(|name| format!("&errors::{}", names::constant(name))).collect();
+    let routes: Vec<String> = model
+        .routes
+        .iter()
+        .map(|(name, http)| format!("BindingTable {{ name: {name:?}, http: {} }}", http_table(http)))
+        .collect();
     let endpoint = model.meta("endpointPrefix").ok_or("no endpointPrefix")?;
     put(
         out,
         format_args!(
             "/// The service.\npub static SERVICE: &ServiceTable = &ServiceTable {{\n    name: {:?}, service_id: {:?}, api_version: {:?}, \
              signing_name: {:?}, endpoint_prefix: {endpoint:?},\n    target_prefix: {}, xml_namespace: {}, protocols: &[{}], \
-             query_compatible: {},\n    operations: &[{}],\n    operation_names: {},\n    errors: &[{}],\n}};\n",
+             query_compatible: {},\n    operations: &[{}],\n    operation_names: {},\n    errors: &[{}],\n    routes: &[{}],\n}};\n",
             model.service,
             model.meta("serviceId").ok_or("no serviceId")?,
             model.meta("apiVersion").ok_or("no apiVersion")?,
@@ -204,6 +216,7 @@ fn emit_service(out: &mut String, model: &Model<'_>) -> Result<(), String> {
             operations.join(", "),
             list(&names),
             errors.join(", "),
+            routes.join(", "),
         ),
     )
 }

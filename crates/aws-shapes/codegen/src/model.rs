@@ -13,6 +13,8 @@ pub struct Model<'a> {
     pub metadata: &'a Value,
     pub operation_names: Vec<&'a str>,
     pub operations: BTreeMap<&'a str, &'a Value>,
+    /// Bindings of REST operations that are not imported.
+    pub routes: BTreeMap<&'a str, &'a Value>,
     pub shapes: BTreeMap<&'a str, &'a Value>,
     /// Structure → members that must be boxed because the structure contains itself through them.
     boxed: BTreeSet<(&'a str, &'a str)>,
@@ -30,6 +32,9 @@ impl<'a> Model<'a> {
             metadata: &json["metadata"],
             operation_names: operation_names.iter().filter_map(Value::as_str).collect(),
             operations: object("operations")?,
+            routes: json["routes"].as_object().map_or_else(BTreeMap::new, |routes| {
+                routes.iter().map(|(name, http)| (name.as_str(), http)).collect()
+            }),
             shapes: object("shapes")?,
             boxed: BTreeSet::new(),
         };

@@ -13,9 +13,9 @@ mod value;
 
 pub use convert::{Member, Operation, Shape, ShapeError, put, put_boxed, structure, take, take_boxed};
 pub use tables::{
-    Auth, ErrorTable, HttpTable, IntegerTable, Kind, ListTable, Location, MapTable, MemberTable,
-    OperationTable, PaginatorTable, Protocol, ServiceTable, StringTable, StructureTable, TimestampFormat,
-    XmlNamespace,
+    Auth, BindingTable, ErrorTable, HttpTable, IntegerTable, Kind, ListTable, Location, MapTable,
+    MemberTable, OperationTable, PaginatorTable, Protocol, ServiceTable, StringTable, StructureTable,
+    TimestampFormat, XmlNamespace,
 };
 pub use value::{Timestamp, Value};
 

@@ -49,6 +49,17 @@ pub struct ServiceTable {
     pub operation_names: &'static [&'static str],
     /// Every error that an imported operation declares, sorted by shape name.
     pub errors: &'static [&'static ErrorTable],
+    /// Where in a REST service the operations are that are not imported, so that a request for one is not taken for another.
+    pub routes: &'static [BindingTable],
+}
+
+/// The place of an operation whose shapes are not imported.
+#[derive(Debug)]
+pub struct BindingTable {
+    /// `GetBucketAcl`.
+    pub name: &'static str,
+    /// HTTP binding.
+    pub http: HttpTable,
 }
 
 impl ServiceTable {

@@ -50,8 +50,14 @@ fn whole_body(
             return (None, Vec::new());
         }
         let mut writer = xml::Writer::with_declaration();
-        let name = table.xml_name.unwrap_or(table.name);
-        let uri = service.xml_namespace.map(|uri| aws_schema::XmlNamespace { prefix: None, uri });
+        let name = match s3_root(service, table) {
+            // The one answer whose root is its only member.
+            Some("LocationConstraint") => return (Some("application/xml"), location(table, output)),
+            Some(name) => name,
+            None => table.xml_name.unwrap_or(table.name),
+        };
+        let own = (service.name == "s3").then_some(S3_NAMESPACE);
+        let uri = service.xml_namespace.or(own).map(|uri| aws_schema::XmlNamespace { prefix: None, uri });
         writer.open(name, table.xml_namespace.as_ref().or(uri.as_ref()));
         xml::members(&mut writer, table, output, &in_body);
         writer.close(name);
@@ -60,6 +66,44 @@ fn whole_body(
     let mut body = Vec::new();
     json::encode(&mut body, table, output, &in_body);
     (Some("application/json"), body)
+}
+
+/// S3's names of its answers' roots, which this copy of the model lacks and some clients insist on.
+fn s3_root(service: &ServiceTable, table: &StructureTable) -> Option<&'static str> {
+    (service.name == "s3").then_some(())?;
+    Some(match table.name {
+        "CompleteMultipartUploadOutput" => "CompleteMultipartUploadResult",
+        "CreateMultipartUploadOutput" => "InitiateMultipartUploadResult",
+        "DeleteObjectsOutput" => "DeleteResult",
+        "GetBucketAclOutput" | "GetObjectAclOutput" => "AccessControlPolicy",
+        "GetBucketLocationOutput" => "LocationConstraint",
+        "GetBucketTaggingOutput" | "GetObjectTaggingOutput" => "Tagging",
+        "GetBucketVersioningOutput" => "VersioningConfiguration",
+        "GetObjectAttributesOutput" => "GetObjectAttributesResponse",
+        "ListBucketsOutput" => "ListAllMyBucketsResult",
+        "ListMultipartUploadsOutput" => "ListMultipartUploadsResult",
+        "ListObjectVersionsOutput" => "ListVersionsResult",
+        "ListObjectsOutput" | "ListObjectsV2Output" => "ListBucketResult",
+        "ListPartsOutput" => "ListPartsResult",
+        _ => return None,
+    })
+}
+
+const S3_NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+/// A bucket's region as text of the root; empty for the first of all regions.
+fn location(table: &'static StructureTable, output: &Value) -> Vec<u8> {
+    let mut writer = xml::Writer::with_declaration();
+    let namespace = aws_schema::XmlNamespace { prefix: None, uri: S3_NAMESPACE };
+    writer.open("LocationConstraint", Some(&namespace));
+    let at = table.index("LocationConstraint");
+    if let (Value::Structure(members), Some(at)) = (output, at)
+        && let Some(Some(Value::String(region))) = members.get(at)
+    {
+        writer.text(region);
+    }
+    writer.close("LocationConstraint");
+    writer.finish()
 }
 
 fn payload(protocol: Protocol, table: &'static StructureTable, index: usize, value: Option<&Value>) -> Body {

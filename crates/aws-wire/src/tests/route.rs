@@ -115,6 +115,13 @@ fn by_uri() {
     assert_eq!(signed("s3", "GET", "/bucket?list-type=2&prefix=a"), "s3.ListObjectsV2/RestXml");
     assert_eq!(signed("s3", "POST", "/bucket?delete"), "s3.DeleteObjects/RestXml");
     assert_eq!(signed("s3", "PUT", "/bucket?tagging"), "s3.PutBucketTagging/RestXml");
+    assert_eq!(signed("s3", "GET", "/bucket/key?uploadId=1"), "s3.ListParts/RestXml");
+    assert_eq!(signed("s3", "PUT", "/bucket/key?uploadId=1&partNumber=2"), "s3.UploadPart/RestXml");
+    assert_eq!(signed("s3", "DELETE", "/bucket/key?uploadId=1"), "s3.AbortMultipartUpload/RestXml");
+    // Not imported, and not to be taken for what is.
+    assert_eq!(signed("s3", "GET", "/bucket?cors"), "RestXml: 501 NotImplemented");
+    assert_eq!(signed("s3", "GET", "/bucket/key?torrent"), "RestXml: 501 NotImplemented");
+    assert_eq!(signed("s3", "PUT", "/bucket?website"), "RestXml: 501 NotImplemented");
     let unsigned = Request::new("GET", "/clusters/one", &[("host", "eks.us-east-1.amazonaws.com")], "");
     assert_eq!(outcome(&unsigned), "eks.DescribeCluster/RestJson");
 }

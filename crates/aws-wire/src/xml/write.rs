@@ -59,6 +59,10 @@ impl Writer {
         self.out.push('>');
     }
 
+    pub fn text(&mut self, text: &str) {
+        self.escaped(text, false);
+    }
+
     /// `<name>text</name>`.
     pub fn leaf(&mut self, name: &str, text: &str) {
         self.open(name, None);

@@ -9,4 +9,4 @@ macro_rules! services {
     };
 }
 
-services!(eks lambda route53 s3 sqs);
+services!(eks lambda route53 sqs);

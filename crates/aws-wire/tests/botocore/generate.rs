@@ -93,7 +93,7 @@ impl Generator {
         let sent_anyway = member.location == Location::Header && member.wire == "Content-Length";
         let routes = sent_anyway
             || member.location == Location::Uri
-            || (member.location == Location::Header && member.required);
+            || (matches!(member.location, Location::Header | Location::Query) && member.required);
         if at_top && self.purpose.request && (routes || member.host_label) {
             return true;
         }

@@ -1,0 +1,3 @@
+fn main() {
+    aws_shapes_codegen::build("s3");
+}
