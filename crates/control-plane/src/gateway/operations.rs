@@ -4,28 +4,58 @@
 //! ties it to the operation's marker type, so that a handler with the wrong shapes does not compile. What has no
 //! handler is answered with 501 and its name.
 
-use std::{collections::BTreeMap, pin::Pin};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    pin::Pin,
+};
 
 use aws_schema::{Operation, OperationTable, ServiceTable, Shape, Value};
+use bytes::Bytes;
 use futures_util::{Stream, stream::BoxStream};
 
 use super::{ApiError, Call};
+use crate::services::s3::payload::Payload;
 
 /// What a handler gives back, before it is encoded.
 pub enum Answer {
     Value(Value),
     /// An event stream: pairs of the event's member name and its value. Ends with the stream.
     Events(BoxStream<'static, Result<(&'static str, Value), ApiError>>),
+    /// What goes into the head, and a body that comes as it is read.
+    Content {
+        output: Value,
+        status: Option<u16>,
+        content: BoxStream<'static, io::Result<Bytes>>,
+    },
+}
+
+/// What the handler of a streamed operation gives back.
+pub struct Streamed<O> {
+    /// Without the member that is the body.
+    pub output: O,
+    /// Where it is not the operation's own.
+    pub status: Option<u16>,
+    pub content: Option<BoxStream<'static, io::Result<Bytes>>>,
+}
+
+impl<O> Streamed<O> {
+    /// An answer whose body is not a stream.
+    pub fn of(output: O) -> Streamed<O> {
+        Streamed { output, status: None, content: None }
+    }
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
-type Handler = Box<dyn Fn(Call, Value) -> Answering + Send + Sync>;
+type Handler = Box<dyn Fn(Call, Value, Payload) -> Answering + Send + Sync>;
 
 /// The operations of all services, each with its handler.
 #[derive(Default)]
 pub struct Operations {
     services: Vec<&'static ServiceTable>,
     handlers: BTreeMap<(&'static str, &'static str), Handler>,
+    /// Operations whose body the handler reads as it comes.
+    streamed: BTreeSet<(&'static str, &'static str)>,
 }
 
 impl Operations {
@@ -34,7 +64,7 @@ impl Operations {
         if !self.services.iter().any(|known| std::ptr::eq(*known, service)) {
             self.services.push(service);
         }
-        ServiceOperations { service, handlers: &mut self.handlers }
+        ServiceOperations { service, handlers: &mut self.handlers, streamed: &mut self.streamed }
     }
 
     pub fn services(&self) -> &[&'static ServiceTable] {
@@ -44,6 +74,11 @@ impl Operations {
     /// Whether `operation` has a handler.
     pub fn implements(&self, service: &ServiceTable, operation: &str) -> bool {
         self.handlers.keys().any(|key| *key == (service.name, operation))
+    }
+
+    /// Whether the handler of `operation` reads the body as it comes.
+    pub fn takes_a_stream(&self, service: &ServiceTable, operation: &str) -> bool {
+        self.streamed.iter().any(|key| *key == (service.name, operation))
     }
 
     /// Answers `operation`.
@@ -57,13 +92,28 @@ impl Operations {
         call: Call,
         input: Value,
     ) -> Result<Answer, ApiError> {
+        self.answer_streamed(service, operation, call, input, Payload::none()).await
+    }
+
+    /// [`Operations::answer`] with a body that has not been read.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn answer_streamed(
+        &self,
+        service: &'static ServiceTable,
+        operation: &'static OperationTable,
+        call: Call,
+        input: Value,
+        payload: Payload,
+    ) -> Result<Answer, ApiError> {
         match self.handlers.get(&(service.name, operation.name)) {
             Some(_) if is_dry_run(operation, &input) => Err(ApiError::undeclared(
                 "DryRunOperation",
                 412,
                 "Request would have succeeded, but DryRun flag is set.",
             )),
-            Some(handler) => handler(call, input).await,
+            Some(handler) => handler(call, input, payload).await,
             None => Err(ApiError::not_implemented(service.service_id, operation.name)),
         }
     }
@@ -80,6 +130,7 @@ fn is_dry_run(operation: &OperationTable, input: &Value) -> bool {
 pub struct ServiceOperations<'a> {
     service: &'static ServiceTable,
     handlers: &'a mut BTreeMap<(&'static str, &'static str), Handler>,
+    streamed: &'a mut BTreeSet<(&'static str, &'static str)>,
 }
 
 impl ServiceOperations<'_> {
@@ -93,7 +144,7 @@ impl ServiceOperations<'_> {
     {
         self.insert(
             O::TABLE.name,
-            Box::new(move |call, input| match O::Input::from_value(input) {
+            Box::new(move |call, input, _| match O::Input::from_value(input) {
                 Ok(input) => {
                     let answer = handler(call, input);
                     Box::pin(async move { Ok(Answer::Value(answer.await?.into_value())) })
@@ -114,10 +165,38 @@ impl ServiceOperations<'_> {
     {
         self.insert(
             O::TABLE.name,
-            Box::new(move |call, input| match O::Input::from_value(input) {
+            Box::new(move |call, input, _| match O::Input::from_value(input) {
                 Ok(input) => {
                     let answer = handler(call, input);
                     Box::pin(async move { Ok(Answer::Events(Box::pin(answer.await?))) })
+                }
+                Err(error) => Box::pin(async move { Err(ApiError::internal(error)) }),
+            }),
+        )
+    }
+
+    /// `handler` answers the operation `O`, reads its body as it comes, and gives the answer's body as it is read.
+    pub fn on_streamed<O, F, R>(&mut self, handler: F) -> &mut Self
+    where
+        O: Operation + 'static,
+        O::Input: Send,
+        F: Fn(Call, O::Input, Payload) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Streamed<O::Output>, ApiError>> + Send + 'static,
+    {
+        self.streamed.insert((self.service.name, O::TABLE.name));
+        self.insert(
+            O::TABLE.name,
+            Box::new(move |call, input, payload| match O::Input::from_value(input) {
+                Ok(input) => {
+                    let answer = handler(call, input, payload);
+                    Box::pin(async move {
+                        let Streamed { output, status, content } = answer.await?;
+                        let output = output.into_value();
+                        Ok(match content {
+                            Some(content) => Answer::Content { output, status, content },
+                            None => Answer::Value(output),
+                        })
+                    })
                 }
                 Err(error) => Box::pin(async move { Err(ApiError::internal(error)) }),
             }),
