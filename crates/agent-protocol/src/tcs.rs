@@ -3,6 +3,8 @@
 //! Source: `ecs-agent/tcs/model/api/api-2.json` of aws/amazon-ecs-agent, as far as our own agent fills it. Rates are per
 //! second, sizes bytes, cpu per cent of one core.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use vocabulary::Timestamp;
 
@@ -11,8 +13,29 @@ use vocabulary::Timestamp;
 pub struct PublishMetricsRequest {
     pub metadata: Metadata,
     pub task_metrics: Vec<TaskMetric>,
+    /// Ours: the node's load balancers and target groups that have counted something since the last time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub balancer_metrics: Vec<BalancerMetric>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Timestamp>,
+}
+
+/// What a load balancer or a target group has counted since it was told last.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BalancerMetric {
+    /// Of the load balancer or target group.
+    pub arn: String,
+    /// How often, or how many bytes, by the name that CloudWatch has for it.
+    pub counters: BTreeMap<String, u64>,
+    /// Connections that are open now. Told once a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_connections: Option<u64>,
+    /// Seconds until targets began to answer, and how often each was measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub response_times: Vec<(f64, u64)>,
+    /// Their exact sum.
+    pub response_time_seconds: f64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

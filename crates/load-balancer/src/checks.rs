@@ -41,6 +41,8 @@ pub(crate) struct Question {
     pub target: SocketAddrV4,
     /// The interface to ask from.
     pub interface: String,
+    /// Which registration of the target: another may be another's.
+    pub registration: u64,
 }
 
 /// An answer to the question that was asked of `place`.

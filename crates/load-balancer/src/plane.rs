@@ -146,9 +146,11 @@ struct Plane {
 impl Plane {
     fn new(sockets: Arc<dyn Sockets>, publish: watch::Sender<Arc<Reports>>, options: Options) -> Plane {
         let to_targets = tls::to_targets();
+        let requests = ApplicationPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets), options);
         Plane {
-            requests: ApplicationPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets), options),
-            network: NetworkPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets)),
+            network: NetworkPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets))
+                .counting(requests.meters()),
+            requests,
             sockets,
             to_targets,
             configuration: Arc::default(),
@@ -207,6 +209,7 @@ impl Plane {
                     version: version(group),
                     target: address,
                     interface: interface.clone(),
+                    registration: target.registration,
                 };
                 wanted.insert(place, question);
             }
@@ -294,6 +297,7 @@ impl Plane {
                     target_group_arn: group.arn.clone(),
                     target_id: target.id.clone(),
                     port: target.port,
+                    registration: target.registration,
                     health,
                     drained: target.draining && quiet.is_some_and(|since| since.elapsed() >= SETTLE),
                 }

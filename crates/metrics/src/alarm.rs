@@ -102,10 +102,9 @@ pub struct Verdict {
     pub evaluated: Vec<(i64, f64)>,
 }
 
-/// Periods that are looked at for N that are evaluated, of so many seconds: two more, and of short ones what a minute holds.
-pub fn range(evaluation_periods: usize, period: i64) -> usize {
-    let late = if period < 60 { 60 / period.max(1) } else { 2 };
-    evaluation_periods + usize::try_from(late).unwrap_or(2)
+/// Periods that are looked at for N that are evaluated: two more.
+pub fn range(evaluation_periods: usize) -> usize {
+    evaluation_periods + 2
 }
 
 /// Evaluates `data`, the periods of the [`range`] from the oldest to the newest, each with the time that it begins. None: the state stays as it is.
@@ -231,7 +230,13 @@ mod tests {
     }
 
     fn rule(datapoints_to_alarm: usize, evaluation_periods: usize, missing: Missing) -> Rule {
-        Rule { comparison: Comparison::Greater, threshold: 1.0, evaluation_periods, datapoints_to_alarm, missing }
+        Rule {
+            comparison: Comparison::Greater,
+            threshold: 1.0,
+            evaluation_periods,
+            datapoints_to_alarm,
+            missing,
+        }
     }
 
     /// The states for missing, ignore, breaching, notBreaching; `=` stays.
@@ -284,7 +289,11 @@ mod tests {
             (Less, [true, false, false]),
             (LessThanOrEqual, [true, true, false]),
         ] {
-            assert_eq!([0.0, 1.0, 2.0].map(|value| comparison.breaches(value, 1.0)), expected, "{comparison:?}");
+            assert_eq!(
+                [0.0, 1.0, 2.0].map(|value| comparison.breaches(value, 1.0)),
+                expected,
+                "{comparison:?}"
+            );
         }
     }
 

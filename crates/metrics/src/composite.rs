@@ -16,7 +16,12 @@ pub enum Rule {
     /// The alarm of this name or ARN is in this state.
     Is(State, String),
     /// At least so many of the alarms are in this state, or are not.
-    AtLeast { count: usize, state: State, negated: bool, alarms: Vec<String> },
+    AtLeast {
+        count: usize,
+        state: State,
+        negated: bool,
+        alarms: Vec<String>,
+    },
     Not(Box<Rule>),
     And(Box<Rule>, Box<Rule>),
     Or(Box<Rule>, Box<Rule>),
@@ -42,9 +47,9 @@ impl Rule {
             Rule::Constant(value) => *value,
             Rule::Is(wanted, alarm) => state(alarm) == Some(*wanted),
             Rule::AtLeast { count, state: wanted, negated, alarms } => {
-                let alike = alarms.iter().filter(|alarm| {
-                    state(alarm).is_some_and(|there| (there == *wanted) != *negated)
-                });
+                let alike = alarms
+                    .iter()
+                    .filter(|alarm| state(alarm).is_some_and(|there| (there == *wanted) != *negated));
                 alike.count() >= *count
             }
             Rule::Not(inner) => !inner.holds(state),
@@ -130,7 +135,9 @@ fn words(text: &str) -> Result<Vec<Word>, InvalidRule> {
             }
             _ => {
                 let mut word = String::from(letter);
-                while let Some(next) = letters.next_if(|next| !next.is_whitespace() && !"(),\"'".contains(*next)) {
+                while let Some(next) =
+                    letters.next_if(|next| !next.is_whitespace() && !"(),\"'".contains(*next))
+                {
                     word.push(next);
                 }
                 words.push(Word::Plain(word));
@@ -153,7 +160,8 @@ impl Parser {
     }
 
     fn takes(&mut self, keyword: &str) -> bool {
-        let is = matches!(self.words.get(self.at), Some(Word::Plain(word)) if word.eq_ignore_ascii_case(keyword));
+        let is =
+            matches!(self.words.get(self.at), Some(Word::Plain(word)) if word.eq_ignore_ascii_case(keyword));
         self.at += usize::from(is);
         is
     }
@@ -243,7 +251,9 @@ impl Parser {
                 .map(|percent| (alarms.len() * percent).div_ceil(100)),
             None => count.parse().ok(),
         };
-        let count = number.filter(|count| (1..=alarms.len()).contains(count)).ok_or(InvalidRule::Unexpected(count))?;
+        let count = number
+            .filter(|count| (1..=alarms.len()).contains(count))
+            .ok_or(InvalidRule::Unexpected(count))?;
         Ok(Rule::AtLeast { count, state, negated, alarms })
     }
 }
@@ -303,7 +313,21 @@ mod tests {
     fn other_texts_are_no_rules() {
         let deep = "(".repeat(100) + "TRUE" + &")".repeat(100);
         let many = (0..101).map(|number| format!("ALARM(a{number})")).collect::<Vec<_>>().join(" OR ");
-        for text in ["", "ALARM", "ALARM(", "ALARM()", "ALARM(a) ALARM(b)", "BAD(a)", "ALARM(a) AND", "(TRUE", "TRUE)", "ALARM(\"a)", "AT_LEAST(4, OK, (a))", &deep, &many] {
+        for text in [
+            "",
+            "ALARM",
+            "ALARM(",
+            "ALARM()",
+            "ALARM(a) ALARM(b)",
+            "BAD(a)",
+            "ALARM(a) AND",
+            "(TRUE",
+            "TRUE)",
+            "ALARM(\"a)",
+            "AT_LEAST(4, OK, (a))",
+            &deep,
+            &many,
+        ] {
             assert!(text.parse::<Rule>().is_err(), "{text}");
         }
     }

@@ -268,7 +268,21 @@ mod tests {
 
     #[test]
     fn other_words_are_no_statistics() {
-        for text in ["", "average", "p", "p101", "p-1", "pp9", "p9.12345678901", "TM()", "TM(:)", "TM(9:1)", "PR(1%:2%)", "XX(1:2)", "p9é"] {
+        for text in [
+            "",
+            "average",
+            "p",
+            "p101",
+            "p-1",
+            "pp9",
+            "p9.12345678901",
+            "TM()",
+            "TM(:)",
+            "TM(9:1)",
+            "PR(1%:2%)",
+            "XX(1:2)",
+            "p9é",
+        ] {
             assert!(text.parse::<Statistic>().is_err(), "{text}");
         }
     }

@@ -5,8 +5,9 @@
 //!
 //! Nothing but the interfaces outlives the agent: it remembers which they are, so that they are not taken for leavings after a restart, and
 //! gets everything else from the control plane anew. Interfaces that can not be attached yet are tried again; the data plane tries their
-//! listeners until they are there.
+//! listeners until they are there. What the data plane counts is told to the control plane as it grows ([`metering`]).
 
+mod metering;
 mod sockets;
 
 use std::{
@@ -37,11 +38,13 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Balancers {
     wanted: watch::Sender<LoadBalancers>,
     running: JoinHandle<()>,
+    metering: JoinHandle<()>,
 }
 
 impl Drop for Balancers {
     fn drop(&mut self) {
         self.running.abort();
+        self.metering.abort();
     }
 }
 
@@ -49,8 +52,10 @@ impl Balancers {
     /// Starts without any load balancer.
     pub(crate) fn start(node: &Arc<Node>) -> Balancers {
         let (wanted, states) = watch::channel(LoadBalancers::default());
-        let running = tokio::spawn(Holder::new(Arc::clone(node)).run(states));
-        Balancers { wanted, running }
+        let holder = Holder::new(Arc::clone(node));
+        let metering = tokio::spawn(metering::run(Arc::clone(node), holder.plane.meters().clone()));
+        let running = tokio::spawn(holder.run(states));
+        Balancers { wanted, running, metering }
     }
 
     /// Takes the newest state; one that is not newer has no effect. Does not wait.
@@ -67,6 +72,7 @@ impl Balancers {
     /// Ends every connection. The interfaces stay.
     pub(crate) async fn stop(&mut self) {
         self.running.abort();
+        self.metering.abort();
         // Cancelled, as it was asked to be.
         let _ = (&mut self.running).await;
     }

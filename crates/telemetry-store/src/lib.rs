@@ -33,9 +33,9 @@ mod store;
 mod subscribe;
 mod writer;
 
+pub use self::metrics::{MOST_SAMPLES, MetricFilter, MetricKey, MetricSample, MetricStore, UnitSamples};
 pub use cursor::InvalidCursor;
 pub use error::StoreError;
-pub use self::metrics::{MOST_SAMPLES, MetricFilter, MetricKey, MetricSample, MetricStore, UnitSamples};
 pub use model::{
     AppendAck, EventId, InvalidEventId, LogEvent, LogGroupKey, LogStreamKey, Position, StoredEvent,
     StreamSelection, StreamSummary,

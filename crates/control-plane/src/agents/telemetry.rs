@@ -35,7 +35,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let link = AgentLink::new(Arc::clone(&services));
-    let caller = Caller { key, origin: String::new() };
+    let caller = Caller { key, origin: String::new(), profile: None };
     loop {
         let frame = match tokio::time::timeout(SILENCE, socket.next()).await {
             Ok(Some(Ok(frame))) => frame,
@@ -50,6 +50,8 @@ where
         let answer = match TelemetryMessage::decode(bytes) {
             Ok(TelemetryMessage::Metrics(mut request)) => {
                 request.task_metrics.retain(|metric| caller.owns(&services, &metric.task_arn));
+                // No load balancer is on a container instance.
+                request.balancer_metrics.clear();
                 if let Err(error) = link.publish_metrics(request).await {
                     tracing::debug!(%error, "metrics were not taken");
                     continue;

@@ -1,8 +1,8 @@
 //! What keeps services in line with what was asked for: snapshot → pure plan → verified commit, again and again.
 //!
 //! One server of all does this, the one that holds the office `reconcilers`; every commit carries the proof, so that a deposed
-//! leader writes nothing. What is to be done is derived from the tables alone: changes of tasks, services, instances and
-//! targets' health put a service into the queue, and so do the times that its plan names. After a restart everything is looked
+//! leader writes nothing. What is to be done is derived from the tables alone: changes of tasks, services, instances, alarms
+//! and targets' health put a service into the queue, and so do the times that its plan names. After a restart everything is looked
 //! at once, and goes on where it was.
 
 mod queue;
@@ -10,16 +10,20 @@ pub mod services;
 
 use std::{sync::Arc, time::Duration};
 
-use state_store::{Fence, Leadership, Notice, StateError, Touched, View};
+use state_store::{Fence, Leadership, Notice, Record, StateError, Touched, View};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     gateway::ApiError,
     services::{
         Services,
+        cloudwatch::records::Alarm,
         ecs::{
             records::Task,
-            services::records::{Service, ServiceStatus},
+            services::{
+                alarms,
+                records::{Service, ServiceStatus},
+            },
         },
     },
 };
@@ -138,11 +142,19 @@ fn enqueue(view: &View, touched: &Touched, queue: &mut Queue) {
                 in_cluster(view, touched, &task.cluster, queue, |service| service.state.placement.is_some());
             }
         }
-        ("ecs", "container-instance") => {
+        ("ecs", "container-instance" | "attribute") => {
             let cluster = touched.id.split('/').next().unwrap_or_default();
             in_cluster(view, touched, cluster, queue, |_| true);
         }
-        ("elbv2", "target") => balanced(view, queue),
+        ("elbv2", "target") | ("elb", "load-balancer") => balanced(view, queue),
+        (Alarm::SERVICE, Alarm::KIND) => {
+            for (id, service) in view.scan::<Service>(scope) {
+                let configuration = service.settings.0.deployment_configuration.as_ref();
+                if service.status != ServiceStatus::Inactive && alarms::watched(configuration, &touched.id) {
+                    queue.changed(Key { scope: scope.clone(), service: id.to_owned() }, now);
+                }
+            }
+        }
         _ => {}
     }
 }

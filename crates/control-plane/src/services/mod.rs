@@ -12,6 +12,7 @@ pub mod iam;
 pub mod kms;
 pub mod logs;
 pub mod paging;
+pub mod s3;
 pub mod secretsmanager;
 pub mod ssm;
 pub mod sts;
@@ -33,7 +34,13 @@ use paging::PageTokens;
 pub struct Services {
     pub state: State,
     pub logs: logs::Logs,
+    /// What is measured, by the platform itself and by its users.
+    pub metrics: telemetry_store::MetricStore,
     pub registry: Registry,
+    /// The bytes of objects.
+    pub objects: s3::content::ContentStore,
+    /// What was asked, and by whom.
+    pub trail: cloudtrail::Trail,
     /// Callers and their policies.
     pub holders: crate::authorization::Holders,
     pub page_tokens: PageTokens,
@@ -48,6 +55,12 @@ pub struct Services {
     pub placing: ecs::placing::Fleets,
     /// Seals the private keys of certificates.
     pub certificate_keys: SealingKey,
+    /// Seals what a refusal tells of its decision, for those who may have it decoded.
+    pub authorization_messages: SealingKey,
+    /// The keys with which identity providers sign their tokens.
+    pub identity_keys: sts::web_identity::keys::IdentityKeys,
+    /// Sessions in containers that are open.
+    pub sessions: ssm::sessions::Sessions,
     /// Wakes the removal of task definitions that are marked for deletion.
     pub purge_definitions: Notify,
 }
@@ -71,6 +84,22 @@ pub struct Settings {
     pub public_name: String,
     /// Public addresses come from here.
     pub public_pool: Cidr,
+    /// Whether the front door has TLS and lets nobody in without an issued key.
+    pub secure: bool,
+    /// Where tasks and the agent of this machine reach the platform, where that is not the front door.
+    pub task_endpoint: Option<String>,
+}
+
+impl Settings {
+    /// The front door by its outside name.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.public_name)
+    }
+
+    /// The platform as this machine's own agent reaches it.
+    pub fn inner_url(&self) -> String {
+        self.task_endpoint.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
 }
 
 impl Services {
@@ -117,6 +146,7 @@ pub fn tables() -> Tables {
     let tables = elb::tables(tables);
     let tables = elbv2::tables(tables);
     let tables = kms::tables(tables);
+    let tables = s3::tables(tables);
     let tables = secretsmanager::tables(tables);
     ssm::tables(tables)
 }
@@ -136,6 +166,7 @@ pub fn operations() -> Operations {
     elb::register(&mut operations);
     elbv2::register(&mut operations);
     kms::register(&mut operations);
+    s3::register(&mut operations);
     secretsmanager::register(&mut operations);
     ssm::register(&mut operations);
     operations

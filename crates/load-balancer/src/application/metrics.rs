@@ -57,8 +57,28 @@ counters! {
 }
 
 const COUNTERS: usize = Counter::ALL.len();
-/// Powers of two of microseconds: up to 36 minutes.
-const BUCKETS: usize = 32;
+/// Steps of response times: four to each power of two of microseconds, up to an hour.
+const BUCKETS: usize = 128;
+
+/// Where a time is counted.
+fn bucket(microseconds: u64) -> usize {
+    let bits = (u64::BITS - microseconds.leading_zeros()) as usize;
+    // The two bits behind the first one; up to three microseconds all are told apart.
+    let step = match bits {
+        0..=2 => microseconds as usize,
+        _ => (bits - 2) * 4 + (microseconds >> (bits - 3)) as usize - 4,
+    };
+    step.min(BUCKETS - 1)
+}
+
+/// The middle of what is counted there, in seconds.
+fn middle(bucket: usize) -> f64 {
+    let microseconds = match bucket {
+        0..4 => bucket as f64,
+        _ => (4.0 + (bucket % 4) as f64 + 0.5) * 2.0_f64.powi((bucket / 4) as i32 - 1),
+    };
+    microseconds / 1e6
+}
 
 /// One thread's numbers, on cache lines of their own.
 #[derive(Debug)]
@@ -78,8 +98,8 @@ pub(crate) struct Metrics {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     counters: BTreeMap<Counter, u64>,
-    /// Response times of targets: how many took at least 2ⁿ⁻¹ and less than 2ⁿ microseconds.
-    pub response_times: Vec<u64>,
+    /// Response times of targets, by [`Counts::response_times`]'s steps.
+    times: Vec<u64>,
 }
 
 impl Counts {
@@ -90,6 +110,18 @@ impl Counts {
     /// Every counter that is not zero.
     pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
         self.counters.iter().map(|(counter, count)| (*counter, *count))
+    }
+
+    /// Response times of targets in seconds, each an eighth off at most, and how often they were measured since `earlier`.
+    pub fn response_times(&self, earlier: Option<&Counts>) -> impl Iterator<Item = (f64, u64)> {
+        let before =
+            |bucket: usize| earlier.and_then(|earlier| earlier.times.get(bucket)).copied().unwrap_or(0);
+        let times = self.times.iter().enumerate();
+        let since: Vec<(f64, u64)> = times
+            .map(|(bucket, count)| (middle(bucket), count.saturating_sub(before(bucket))))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        since.into_iter()
     }
 }
 
@@ -143,8 +175,7 @@ impl Metrics {
         let microseconds = took.as_micros() as u64;
         self.one(thread, Counter::ResponseTimeCount);
         self.add(thread, Counter::ResponseTimeMicroseconds, microseconds);
-        let bucket = (u64::BITS - microseconds.leading_zeros()) as usize;
-        self.shards[thread].times[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+        self.shards[thread].times[bucket(microseconds)].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -159,8 +190,37 @@ impl Metrics {
             })
             .filter(|(_, count)| *count > 0)
             .collect();
-        let response_times =
+        let times =
             (0..BUCKETS).map(|bucket| sum(&|shard| shard.times[bucket].load(Ordering::Relaxed))).collect();
-        Counts { counters, response_times }
+        Counts { counters, times }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_about_as_they_were() {
+        for microseconds in (0..5_000_u64).chain((0..30).map(|power| 7 << power)) {
+            let told = middle(bucket(microseconds)) * 1e6;
+            let off = (told - microseconds as f64).abs();
+            assert!(off <= microseconds as f64 / 7.99, "{microseconds} is told as {told}");
+        }
+        assert!((1..5_000).all(|microseconds| bucket(microseconds - 1) <= bucket(microseconds)));
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn what_was_told_before_is_not_told_again() {
+        let metrics = Metrics::new(2);
+        metrics.target_answer(0, 200, Duration::from_millis(8));
+        let earlier = metrics.counts();
+        metrics.target_answer(1, 200, Duration::from_millis(8));
+        metrics.target_answer(1, 503, Duration::from_secs(2));
+        let since: Vec<u64> =
+            metrics.counts().response_times(Some(&earlier)).map(|(_, count)| count).collect();
+        assert_eq!(since, [1, 1]);
+        assert_eq!(metrics.counts().response_times(None).map(|(_, count)| count).sum::<u64>(), 3);
     }
 }

@@ -40,6 +40,7 @@ use routing::{config::Configuration, report::HealthState};
 use tokio::sync::{mpsc, oneshot};
 
 pub use log::AccessLog;
+pub(crate) use metrics::Metrics as Meter;
 pub use metrics::{Counter, Counts};
 
 use self::{
@@ -92,15 +93,21 @@ struct State {
     /// Until when what is in flight on a draining target may go on.
     draining_until: BTreeMap<Place, Instant>,
     turns: BTreeMap<String, Arc<AtomicUsize>>,
-    metrics: Arc<std::sync::Mutex<BTreeMap<String, Arc<Metrics>>>>,
+    metrics: Meters,
     next_number: u64,
 }
 
 /// What is counted, by load balancer and target group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Meters(Arc<std::sync::Mutex<BTreeMap<String, Arc<Metrics>>>>);
 
 impl Meters {
+    /// Those of the load balancer with this ARN, which belongs to `threads` threads that count.
+    pub(crate) fn of(&self, arn: &str, threads: usize) -> Arc<Metrics> {
+        let mut metrics = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(metrics.entry(arn.to_owned()).or_insert_with(|| Arc::new(Metrics::new(threads))))
+    }
+
     /// All counts since the beginning, by the ARN of the load balancer or target group.
     pub fn snapshot(&self) -> BTreeMap<String, Counts> {
         let metrics = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -141,7 +148,7 @@ impl ApplicationPlane {
                 targets: BTreeMap::new(),
                 draining_until: BTreeMap::new(),
                 turns: BTreeMap::new(),
-                metrics: Arc::default(),
+                metrics: Meters::default(),
                 next_number: 0,
             },
             peers,
@@ -153,7 +160,7 @@ impl ApplicationPlane {
 
     /// What is counted.
     pub(crate) fn meters(&self) -> Meters {
-        Meters(Arc::clone(&self.state.metrics))
+        self.state.metrics.clone()
     }
 
     /// Brings listeners and targets to a configuration and the health that is known. When it returns, every new request is decided by
@@ -350,9 +357,7 @@ impl Lasting for State {
     }
 
     fn metrics(&mut self, arn: &str) -> Arc<Metrics> {
-        let mut metrics = self.metrics.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let threads = self.threads;
-        Arc::clone(metrics.entry(arn.to_owned()).or_insert_with(|| Arc::new(Metrics::new(threads))))
+        self.metrics.of(arn, self.threads)
     }
 }
 

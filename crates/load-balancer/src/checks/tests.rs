@@ -50,7 +50,7 @@ fn question(target: SocketAddrV4, protocol: Protocol, matcher: Matcher) -> Quest
         unhealthy_threshold: 2,
         matcher,
     };
-    Question { check, version: ProtocolVersion::Http1, target, interface: "eni-1".into() }
+    Question { check, version: ProtocolVersion::Http1, target, interface: "eni-1".into(), registration: 0 }
 }
 
 fn codes(first: u16, last: u16) -> Vec<CodeRange> {

@@ -38,7 +38,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::Sockets;
+use crate::{Meters, Sockets, application::Meter};
 use plan::Group;
 pub(crate) use plan::{HealthMap, Place, address as socket_address, place};
 use steering::{Backend, Pool};
@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     tls: Option<Arc<rustls::ServerConfig>>,
     /// Begins TLS to targets, whose certificates are not looked at.
     to_targets: Arc<rustls::ClientConfig>,
+    /// Counts what the load balancer does.
+    meter: Arc<Meter>,
 }
 
 /// Sockets of one interface, toward targets.
@@ -112,6 +114,7 @@ pub(crate) struct NetworkPlane {
     sockets: Arc<dyn Sockets>,
     to_targets: Arc<rustls::ClientConfig>,
     room: Arc<Semaphore>,
+    meters: Meters,
     doors: BTreeMap<Door, Running>,
     backends: BTreeMap<Place, Arc<Backend>>,
 }
@@ -122,9 +125,15 @@ impl NetworkPlane {
             sockets,
             to_targets,
             room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            meters: Meters::default(),
             doors: BTreeMap::new(),
             backends: BTreeMap::new(),
         }
+    }
+
+    /// Counts there from now on.
+    pub(crate) fn counting(self, meters: Meters) -> NetworkPlane {
+        NetworkPlane { meters, ..self }
     }
 
     /// Brings listeners and targets to a configuration and the health that is known. Also called when only health has changed; what stays the same
@@ -224,7 +233,9 @@ impl NetworkPlane {
             None => Some(make_tls(listener)?),
         };
         let idle = Duration::from_secs(idle_seconds.max(1).into());
-        Ok(Plan { pools, groups, idle, tls, to_targets: Arc::clone(&self.to_targets) })
+        // One of a kind that carries requests too counts there with all threads, of which flows use the first.
+        let meter = self.meters.of(&balancer.arn, 1);
+        Ok(Plan { pools, groups, idle, tls, to_targets: Arc::clone(&self.to_targets), meter })
     }
 
     async fn open(

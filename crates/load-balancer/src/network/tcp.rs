@@ -21,10 +21,11 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::{
-    Outward, Plan, proxy_protocol,
+    Meter, Outward, Plan, proxy_protocol,
     relay::{Connection, Volume, relay},
     steering::{Ends, FlowGuard, choose},
 };
+use crate::Counter;
 
 /// How many targets a connection is tried with. More would keep a client waiting for longer than it waits.
 const MOST_ATTEMPTS: usize = 3;
@@ -63,18 +64,37 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        let (plan, outward) = (Arc::clone(&plan.borrow()), Arc::clone(&outward));
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            plan.meter.one(0, Counter::RejectedConnections);
             client.break_off();
             continue;
         };
-        let (plan, outward) = (Arc::clone(&plan.borrow()), Arc::clone(&outward));
+        let counted = Counted::begin(&plan.meter);
         tokio::spawn(async move {
             let Some(ends) = ends(&client, from) else { return };
             // Small messages are passed on as they come.
             let _ = client.set_nodelay(true);
             connection(client, ends, &plan, &outward).await;
-            drop(place);
+            drop((place, counted));
         });
+    }
+}
+
+/// A flow that is counted as active until this is dropped.
+pub(super) struct Counted(Arc<Meter>);
+
+impl Counted {
+    pub(super) fn begin(meter: &Arc<Meter>) -> Counted {
+        meter.one(0, Counter::NewConnections);
+        meter.one(0, Counter::ActiveConnections);
+        Counted(Arc::clone(meter))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.one_less(0, Counter::ActiveConnections);
     }
 }
 
@@ -96,8 +116,14 @@ async fn connection(client: TcpStream, ends: Ends, plan: &Plan, outward: &Outwar
             let protocol = client.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
             with_target(client, ends, plan, outward, protocol).await;
         }
-        Ok(Err(error)) => tracing::debug!(%error, client = %ends.client, "no TLS with a client"),
-        Err(_) => tracing::debug!(client = %ends.client, "a client did not finish its TLS handshake"),
+        Ok(Err(error)) => {
+            plan.meter.one(0, Counter::ClientTlsErrors);
+            tracing::debug!(%error, client = %ends.client, "no TLS with a client");
+        }
+        Err(_) => {
+            plan.meter.one(0, Counter::ClientTlsErrors);
+            tracing::debug!(client = %ends.client, "a client did not finish its TLS handshake");
+        }
     }
 }
 
@@ -126,11 +152,12 @@ async fn with_target(
         return;
     }
     if !group.encrypted {
-        return until_cut(client, target, &mut guard, plan.idle).await;
+        return until_cut(client, target, &mut guard, plan).await;
     }
     match encrypt(target, guard.backend().address, plan, protocol).await {
-        Ok(target) => until_cut(client, target, &mut guard, plan.idle).await,
+        Ok(target) => until_cut(client, target, &mut guard, plan).await,
         Err(error) => {
+            plan.meter.one(0, Counter::TargetTlsErrors);
             tracing::debug!(%error, target = %guard.backend().address, "no TLS with a target");
             client.break_off();
         }
@@ -141,13 +168,14 @@ async fn until_cut(
     mut client: impl Connection,
     mut target: impl Connection,
     guard: &mut FlowGuard,
-    idle: Duration,
+    plan: &Plan,
 ) {
     let mut volume = Volume::default();
     let over = tokio::select! {
-        ended = relay(&mut client, &mut target, idle, &mut volume) => Some(ended),
+        ended = relay(&mut client, &mut target, plan.idle, &mut volume) => Some(ended),
         () = guard.cut() => None,
     };
+    plan.meter.add(0, Counter::ProcessedBytes, volume.from_client_bytes + volume.from_target_bytes);
     match over {
         Some(ended) => tracing::trace!(?ended, ?volume, "a connection ended"),
         None => {
@@ -171,8 +199,14 @@ async fn reach<'a>(
             // A target that was cut off meanwhile gets nothing.
             Ok(Ok(stream)) if !guard.is_cut() => return Some((guard, stream, &plan.groups[place])),
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, target = %backend.address, "a target does not answer"),
-            Err(_) => tracing::debug!(target = %backend.address, "a target does not answer in time"),
+            Ok(Err(error)) => {
+                plan.meter.one(0, Counter::TargetConnectionErrors);
+                tracing::debug!(%error, target = %backend.address, "a target does not answer");
+            }
+            Err(_) => {
+                plan.meter.one(0, Counter::TargetConnectionErrors);
+                tracing::debug!(target = %backend.address, "a target does not answer in time");
+            }
         }
         tried.push(backend.address);
     }

@@ -23,9 +23,11 @@ use tokio::{
 };
 
 use super::{
-    Outward, Plan,
+    Meter, Outward, Plan,
     steering::{Ends, FlowGuard, choose},
+    tcp::Counted,
 };
+use crate::Counter;
 
 /// As network load balancers have it: a flow of UDP that is quiet for so long is over.
 const IDLE: Duration = Duration::from_secs(120);
@@ -97,6 +99,7 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        let meter = Arc::clone(&plan.borrow().meter);
         let known = table.locked().get(&client).map(|(flow, _)| Arc::clone(flow));
         let flow = match known {
             Some(flow) => {
@@ -120,6 +123,7 @@ pub(super) async fn serve(
                             client,
                             Arc::clone(&socket),
                             Arc::clone(&table),
+                            meter.clone(),
                         );
                         let mut flows = table.locked();
                         let driver = drivers.spawn(driving);
@@ -134,6 +138,7 @@ pub(super) async fn serve(
                 }
             }
         };
+        meter.add(0, Counter::ProcessedBytes, length as u64);
         flow.last.store(table.now(), Ordering::Relaxed);
     }
 }
@@ -158,7 +163,9 @@ async fn answers(
     client: SocketAddrV4,
     socket: Arc<UdpSocket>,
     table: Arc<Table>,
+    meter: Arc<Meter>,
 ) {
+    let _counted = Counted::begin(&meter);
     loop {
         let quiet_at = table.begun + Duration::from_millis(flow.last.load(Ordering::Relaxed)) + IDLE;
         let ready = tokio::select! {
@@ -177,6 +184,7 @@ async fn answers(
             flow.last.store(table.now(), Ordering::Relaxed);
             // What the client's side does not take now is lost.
             let _ = socket.try_send_to(&scratch[..length], client.into());
+            meter.add(0, Counter::ProcessedBytes, length as u64);
             Ok::<_, io::Error>(())
         });
         match passed {

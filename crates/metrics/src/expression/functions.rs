@@ -32,7 +32,9 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, span: Span) -> Result<Valu
         "AVG" => gathered("AVG", arguments, average),
         "SUM" => gathered("SUM", arguments, |values| values.iter().sum()),
         "MIN" => gathered("MIN", arguments, |values| values.iter().copied().fold(f64::INFINITY, f64::min)),
-        "MAX" => gathered("MAX", arguments, |values| values.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+        "MAX" => {
+            gathered("MAX", arguments, |values| values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+        }
         "STDDEV" => gathered("STDDEV", arguments, deviation),
         "METRIC_COUNT" => match arguments.as_slice() {
             [Value::Array(all)] => Ok(Value::Number(all.len() as f64)),
@@ -46,7 +48,9 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, span: Span) -> Result<Valu
             [Value::Series(series)] => Ok(Value::Number(series.period as f64)),
             _ => Err(Invalid::Arguments("PERIOD")),
         },
-        "RATE" => stepped("RATE", arguments, |(before, was), (at, value)| (value - was) / (at - before) as f64),
+        "RATE" => {
+            stepped("RATE", arguments, |(before, was), (at, value)| (value - was) / (at - before) as f64)
+        }
         "DIFF" => stepped("DIFF", arguments, |(_, was), (_, value)| value - was),
         "DIFF_TIME" => stepped("DIFF_TIME", arguments, |(before, _), (at, _)| (at - before) as f64),
         "RUNNING_SUM" => changed("RUNNING_SUM", arguments, |mut series| {
@@ -134,11 +138,7 @@ fn stepped(
 }
 
 /// One number of a series; one series of several, point by point.
-fn gathered(
-    name: &'static str,
-    arguments: Vec<Value>,
-    of: impl Fn(&[f64]) -> f64,
-) -> Result<Value, Invalid> {
+fn gathered(name: &'static str, arguments: Vec<Value>, of: impl Fn(&[f64]) -> f64) -> Result<Value, Invalid> {
     match <[Value; 1]>::try_from(arguments) {
         Ok([Value::Series(series)]) => {
             let values: Vec<f64> = series.points.values().copied().collect();
@@ -200,7 +200,9 @@ fn fill(arguments: Vec<Value>, span: Span) -> Result<Value, Invalid> {
     };
     match into {
         Value::Series(series) => filled(series).map(Value::Series).ok_or(wrong),
-        Value::Array(all) => all.into_iter().map(filled).collect::<Option<_>>().map(Value::Array).ok_or(wrong),
+        Value::Array(all) => {
+            all.into_iter().map(filled).collect::<Option<_>>().map(Value::Array).ok_or(wrong)
+        }
         Value::Number(_) | Value::Text(_) => Err(wrong),
     }
 }

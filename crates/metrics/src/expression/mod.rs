@@ -13,8 +13,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::Points;
-use parse::Node;
 pub use parse::Expression;
+use parse::Node;
 
 /// A series: one value for each period that has one.
 #[derive(Debug, Clone, PartialEq)]

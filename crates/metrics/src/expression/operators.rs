@@ -134,10 +134,7 @@ pub(super) fn each(mut series: Series, change: impl Fn(f64) -> Option<f64>) -> S
 }
 
 fn both(a: Series, b: &Series, apply: impl Fn(f64, f64) -> Option<f64>) -> Series {
-    let points: Points = a
-        .points
-        .iter()
-        .filter_map(|(at, value)| Some((*at, apply(*value, *b.points.get(at)?)?)))
-        .collect();
+    let points: Points =
+        a.points.iter().filter_map(|(at, value)| Some((*at, apply(*value, *b.points.get(at)?)?))).collect();
     Series { label: a.label, points, period: a.period.max(b.period) }
 }

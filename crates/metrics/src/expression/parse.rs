@@ -95,16 +95,16 @@ impl Token {
 }
 
 /// The longer ones first.
-const SIGNS: &[&str] = &[
-    "==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "^", "(", ")", "[", "]", ",",
-];
+const SIGNS: &[&str] =
+    &["==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "^", "(", ")", "[", "]", ","];
 
 fn tokens(text: &str) -> Result<Vec<Token>, Invalid> {
     let (mut tokens, mut rest) = (Vec::new(), text.trim_start());
     while let Some(first) = rest.chars().next() {
         let length = if first.is_ascii_digit() || first == '.' {
             let length = number_length(rest);
-            let number = rest[..length].parse().map_err(|_| Invalid::Unexpected(rest[..length].to_owned()))?;
+            let number =
+                rest[..length].parse().map_err(|_| Invalid::Unexpected(rest[..length].to_owned()))?;
             tokens.push(Token::Number(number));
             length
         } else if first.is_ascii_alphabetic() {
@@ -131,7 +131,8 @@ fn number_length(text: &str) -> usize {
     let mut before = ' ';
     let end = text.char_indices().find(|(_, letter)| {
         let sign_of_exponent = (*letter == '-' || *letter == '+') && (before == 'e' || before == 'E');
-        let part = letter.is_ascii_digit() || *letter == '.' || *letter == 'e' || *letter == 'E' || sign_of_exponent;
+        let part =
+            letter.is_ascii_digit() || *letter == '.' || *letter == 'e' || *letter == 'E' || sign_of_exponent;
         before = *letter;
         !part
     });

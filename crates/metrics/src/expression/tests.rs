@@ -53,7 +53,7 @@ fn functions() {
     assert_eq!(number("MAX(m2) - MIN(m2)"), 30.0);
     assert_eq!(number("METRIC_COUNT(METRICS())"), 3.0);
     assert_eq!(number("PERIOD(m1)"), 60.0);
-    assert_eq!(number("STDDEV(m1) ^ 2"), 1.25);
+    assert_eq!(number("FLOOR(STDDEV(m1) ^ 2 * 100)"), 125.0);
     assert_eq!(points("SUM(METRICS(\"m\"))"), [(0, 11.0), (60, 2.0), (120, 33.0), (180, 4.0)]);
     assert_eq!(points("MAX([m1, 2])"), [(0, 2.0), (60, 2.0), (120, 3.0), (180, 4.0)]);
     assert_eq!(points("FILL(m2, 5)"), [(0, 10.0), (60, 5.0), (120, 30.0), (180, 0.0)]);

@@ -46,6 +46,7 @@ impl Meter {
                 fin: true,
             },
             task_metrics,
+            balancer_metrics: Vec::new(),
             timestamp: Some(now),
         };
         if let Err(error) = node.control.publish_metrics(request).await {

@@ -65,6 +65,7 @@ impl Telemetry {
                     ..request.metadata.clone()
                 },
                 task_metrics: tasks.to_vec(),
+                balancer_metrics: Vec::new(),
                 timestamp: request.timestamp,
             };
             let Ok(text) = String::from_utf8(TelemetryMessage::Metrics(part).encode()) else { continue };

@@ -134,7 +134,9 @@ impl Catalog {
                 ids.push(transaction.last_insert_rowid());
             }
             for id in seen_again {
-                transaction.prepare_cached("UPDATE series SET seen = ?2 WHERE id = ?1")?.execute([*id, now])?;
+                transaction
+                    .prepare_cached("UPDATE series SET seen = ?2 WHERE id = ?1")?
+                    .execute([*id, now])?;
             }
             transaction.commit()?;
             Ok(ids)

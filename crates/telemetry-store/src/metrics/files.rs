@@ -70,7 +70,8 @@ impl Files {
                 };
                 let known = Resolution::ALL.iter().find(|one| one.seconds().to_string() == seconds);
                 if let (Some(resolution), Ok(start)) = (known, start.parse()) {
-                    let part = Part { path: Some(path), connection: Mutex::default(), used: AtomicU64::new(0) };
+                    let part =
+                        Part { path: Some(path), connection: Mutex::default(), used: AtomicU64::new(0) };
                     parts.insert((*resolution, start), Arc::new(part));
                 }
             }
@@ -147,8 +148,7 @@ impl Files {
             {
                 let mut connection = part.connect()?;
                 let Some(connection) = connection.as_mut() else { return Err(StoreError::Closed) };
-                read(connection, series, from, to, &mut found)
-                    .map_err(StoreError::sqlite("read", &label))?;
+                read(connection, series, from, to, &mut found).map_err(StoreError::sqlite("read", &label))?;
             }
             self.used(&part);
         }

@@ -98,10 +98,7 @@ impl MetricStore {
 
     fn start(dir: Option<&Path>, lock: Option<File>) -> Result<MetricStore, StoreError> {
         let catalog = Catalog::open(dir.map(|dir| dir.join("catalog.sqlite")).as_deref())?;
-        let shared = Arc::new(Shared {
-            files: Files::open(dir)?,
-            directory: RwLock::new(catalog.load()?),
-        });
+        let shared = Arc::new(Shared { files: Files::open(dir)?, directory: RwLock::new(catalog.load()?) });
         let (commands, receiver) = mpsc::channel(QUEUE);
         let writer = Writer { catalog, shared: Arc::clone(&shared), commands: receiver };
         thread::Builder::new()

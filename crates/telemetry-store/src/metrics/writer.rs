@@ -125,12 +125,7 @@ impl Writer {
 }
 
 /// Adds a sample to every resolution that it is kept in.
-fn spread(
-    sample: &MetricSample,
-    id: SeriesId,
-    now: i64,
-    sums: &mut BTreeMap<(Resolution, i64), Sums>,
-) {
+fn spread(sample: &MetricSample, id: SeriesId, now: i64, sums: &mut BTreeMap<(Resolution, i64), Sums>) {
     for resolution in Resolution::ALL {
         let too_fine = resolution == Resolution::Second && !sample.high_resolution;
         let at = sample.at - sample.at.rem_euclid(resolution.seconds());

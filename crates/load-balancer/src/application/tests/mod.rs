@@ -78,6 +78,7 @@ fn target(address: SocketAddr) -> Target {
         port: address.port(),
         zone: None,
         draining: false,
+        registration: 0,
     }
 }
 

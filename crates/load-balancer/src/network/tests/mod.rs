@@ -126,6 +126,7 @@ impl Bench {
             port: target.port(),
             zone: Some("us-east-1a".into()),
             draining: false,
+            registration: 0,
         });
         self.set(target, HealthState::Healthy);
     }

@@ -1,23 +1,18 @@
 //! Alarms that watch over deployments.
 
 use aws_shapes_ecs as ecs;
+use metrics::alarm::State;
 use state_store::View;
 use vocabulary::Scope;
 
-use crate::{gateway::ApiError, services::ecs::names::invalid};
+use crate::{
+    gateway::ApiError,
+    services::{cloudwatch::records::Alarm, ecs::names::invalid},
+};
 
-/// The state of a CloudWatch alarm of this account and region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AlarmState {
-    Ok,
-    Alarm,
-    InsufficientData,
-}
-
-/// How the alarm with this name stands; none when there is no such alarm, which is always so as long as CloudWatch has no
-/// alarms here.
-pub fn state(_view: &View, _scope: &Scope, _name: &str) -> Option<AlarmState> {
-    None
+/// How the alarm with this name stands; none when there is no such alarm in this account and region.
+pub fn state(view: &View, scope: &Scope, name: &str) -> Option<State> {
+    view.get::<Alarm>(scope, name).map(|alarm| alarm.state)
 }
 
 /// # Errors
@@ -39,5 +34,11 @@ pub fn check(
 
 /// Those of `names` that are in ALARM.
 pub fn in_alarm(view: &View, scope: &Scope, names: &[String]) -> Vec<String> {
-    names.iter().filter(|name| state(view, scope, name) == Some(AlarmState::Alarm)).cloned().collect()
+    names.iter().filter(|name| state(view, scope, name) == Some(State::Alarm)).cloned().collect()
+}
+
+/// Whether deployments of a service with this configuration watch the alarm.
+pub fn watched(configuration: Option<&ecs::DeploymentConfiguration>, name: &str) -> bool {
+    let alarms = configuration.and_then(|given| given.alarms.as_ref()).filter(|alarms| alarms.enable == Some(true));
+    alarms.is_some_and(|alarms| alarms.alarm_names.iter().flatten().any(|one| one == name))
 }
