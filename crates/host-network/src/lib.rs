@@ -92,9 +92,9 @@ pub use error::NetworkError;
 pub use netlink::NetlinkError;
 pub use network::Network;
 pub use probe::{Finding, Verdict, probe};
-pub use sockets::NamespaceSockets;
+pub use sockets::{NamespaceSockets, datagrams_in, stream_in};
 pub use spec::{
     Attached, DesiredNetwork, EniId, GroupId, HostAddress, HostService, IdError, InterfaceSpec,
-    METADATA_ADDRESS, NetworkConfig, Peer, Ports, Publish, Published, RESOLVER_ADDRESS, Reconciled, Rule,
+    INSTANCE_METADATA_ADDRESS, METADATA_ADDRESS, NetworkConfig, Peer, Ports, Publish, Published, RESOLVER_ADDRESS, Reconciled, Rule,
     SecurityGroupSpec, Traffic, Transport, VpcId, VpcSpec,
 };

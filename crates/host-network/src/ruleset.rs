@@ -28,7 +28,7 @@ use addressing::{Cidr, vpc};
 use crate::{
     entry::{Entry, members_set},
     spec::{
-        GroupId, HostAddress, HostService, METADATA_ADDRESS, NetworkConfig, Peer, Ports, RESOLVER_ADDRESS,
+        GroupId, HostAddress, HostService, INSTANCE_METADATA_ADDRESS, METADATA_ADDRESS, NetworkConfig, Peer, Ports, RESOLVER_ADDRESS,
         Rule, SecurityGroupSpec, Traffic, Transport,
     },
     state::{State, peers_named},
@@ -112,6 +112,12 @@ fn base_chains(config: &NetworkConfig, node: Option<Ipv4Addr>) -> String {
             "iifname \"{prefix}-*\" ip daddr {METADATA_ADDRESS} tcp dport 80 dnat ip to {metadata}\n    "
         ),
     };
+    let translate_instance_metadata = config.instance_metadata.map_or_else(String::new, |own| {
+        format!("iifname \"{prefix}-*\" ip daddr {INSTANCE_METADATA_ADDRESS} tcp dport 80 dnat ip to {own}\n    ")
+    });
+    let held: Vec<String> =
+        [*metadata, *resolver].into_iter().chain(config.instance_metadata).map(|one| one.to_string()).collect();
+    let held = held.join(", ");
     // What was sent to the node and led to a container comes back by way of the node: from its loopback address, and from a
     // neighbour (or itself) that would be answered past the translation.
     let through_the_node = node.map_or_else(String::new, |node| {
@@ -137,7 +143,7 @@ fn base_chains(config: &NetworkConfig, node: Option<Ipv4Addr>) -> String {
 chain translate-destination {{
     type nat hook prerouting priority dstnat; policy accept;
     iifname "{prefix}-*" ip daddr @resolvers meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {resolver}
-    {translate_metadata}dnat ip to ip daddr map @public-to-private
+    {translate_metadata}{translate_instance_metadata}dnat ip to ip daddr map @public-to-private
     ip daddr != {link_local} fib daddr type local dnat ip to tcp dport map @published-tcp
     ip daddr != {link_local} fib daddr type local dnat ip to udp dport map @published-udp
 }}
@@ -149,7 +155,7 @@ chain translate-own-destination {{
 }}
 chain to-host {{
     type filter hook input priority filter; policy accept;
-    iifname != "lo" iifname != "{KIN}" ip daddr {{ {metadata}, {resolver} }} drop
+    iifname != "lo" iifname != "{KIN}" ip daddr {{ {held} }} drop
     iifname != "{prefix}-*" accept
     ct state established,related accept
     ip daddr . meta l4proto . th dport @services accept
@@ -264,6 +270,10 @@ fn services(state: &State, config: &NetworkConfig) -> Vec<String> {
     for HostService { address, protocol, port } in &config.services {
         let addresses = match address {
             HostAddress::Metadata => vec![METADATA_ADDRESS, config.metadata],
+            HostAddress::InstanceMetadata => match config.instance_metadata {
+                Some(own) => vec![INSTANCE_METADATA_ADDRESS, own],
+                None => vec![],
+            },
             HostAddress::Resolver => state
                 .vpcs
                 .values()

@@ -15,6 +15,8 @@ use crate::netlink::ROUTE_PROTOCOL;
 
 /// Where tasks find credentials and task metadata, as on AWS.
 pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+/// Where programs on an instance find its metadata and the credentials of its role.
+pub const INSTANCE_METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// Where tasks find the name server, besides their VPC's base + 2.
 pub const RESOLVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 
@@ -37,6 +39,9 @@ pub struct NetworkConfig {
     pub metadata: Ipv4Addr,
     /// The same for the name server, and [`RESOLVER_ADDRESS`].
     pub resolver: Ipv4Addr,
+    /// The address that the host holds for [`INSTANCE_METADATA_ADDRESS`], to which port 80 of that is translated for tasks: the address
+    /// itself may be the machine's own provider's. `None`: tasks do not reach it.
+    pub instance_metadata: Option<Ipv4Addr>,
     /// Marks this network's routes (`ip route` shows `proto N`), so that it finds its own again and lets others' be.
     pub route_protocol: u8,
     /// What tasks may reach on the host; everything else there is closed to them.
@@ -60,6 +65,7 @@ impl NetworkConfig {
             bridge: false,
             metadata: METADATA_ADDRESS,
             resolver: RESOLVER_ADDRESS,
+            instance_metadata: None,
             route_protocol: ROUTE_PROTOCOL,
             services: vec![
                 service(HostAddress::Metadata, Transport::Tcp, 80),
@@ -74,6 +80,9 @@ impl NetworkConfig {
     /// Those of a container instance's agent, which may share the machine with a platform and its network: prefix `lsha`, table
     /// `longshore-agent`, link-local addresses and a route protocol of its own, a bridge, no public addresses.
     pub fn for_instance(run_dir: impl Into<PathBuf>) -> NetworkConfig {
+        let own = NetworkConfig::new(run_dir);
+        let metadata =
+            HostService { address: HostAddress::InstanceMetadata, protocol: Transport::Tcp, port: 80 };
         NetworkConfig {
             prefix: "lsha".to_owned(),
             table: "longshore-agent".to_owned(),
@@ -81,9 +90,11 @@ impl NetworkConfig {
             bridge: true,
             metadata: Ipv4Addr::new(169, 254, 171, 2),
             resolver: Ipv4Addr::new(169, 254, 171, 3),
+            instance_metadata: Some(Ipv4Addr::new(169, 254, 171, 4)),
             route_protocol: ROUTE_PROTOCOL + 1,
             warm_namespaces: 8,
-            ..NetworkConfig::new(run_dir)
+            services: own.services.iter().copied().chain([metadata]).collect(),
+            ..own
         }
     }
 }
@@ -101,6 +112,8 @@ pub struct HostService {
 pub enum HostAddress {
     /// [`METADATA_ADDRESS`].
     Metadata,
+    /// [`INSTANCE_METADATA_ADDRESS`], where the network has it.
+    InstanceMetadata,
     /// [`RESOLVER_ADDRESS`], and base + 2 of every VPC. Port 53 of the latter is translated to the former, so a
     /// name server listens on one address.
     Resolver,

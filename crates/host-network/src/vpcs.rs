@@ -77,6 +77,7 @@ impl Engine {
     pub(super) fn converge_addresses(&mut self) -> Result<(), NetworkError> {
         let vpcs = self.state.vpcs.values();
         let mut hold = BTreeSet::from([self.config.metadata, self.config.resolver]);
+        hold.extend(self.config.instance_metadata);
         let mut cover: BTreeSet<Cidr> = self.config.public_range.into_iter().collect();
         for vpc in vpcs {
             hold.extend(vpc.subnets.iter().copied().map(vpc::router));

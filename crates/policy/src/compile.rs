@@ -18,6 +18,8 @@ pub(crate) struct Statement {
     pub(crate) sid: Option<String>,
     pub(crate) effect: Effect,
     pub(crate) principals: Option<Clause<NamedPrincipal>>,
+    /// What stands before the colon of its actions, in lower case; none where one of them may be of any service.
+    vendors: Option<Vec<String>>,
     actions: Clause<Pattern>,
     resources: Option<Clause<Pattern>>,
     conditions: Vec<Condition>,
@@ -65,6 +67,7 @@ impl Statement {
             sid: written.sid.clone(),
             effect: written.effect,
             principals: written.principals.clone(),
+            vendors: vendors(&written.actions),
             // Actions have no variables.
             actions: patterns(&written.actions, LanguageVersion::V2008),
             resources: written.resources.as_ref().map(|clause| patterns(clause, version)),
@@ -72,13 +75,40 @@ impl Statement {
         })
     }
 
+    /// Whether the statement speaks of the action's service at all. Told by a short comparison, since of the statements that
+    /// a principal has most speak of other services.
+    fn may_be_of(&self, action: &str) -> bool {
+        let Some(vendors) = &self.vendors else { return true };
+        let vendor = action.split(':').next().unwrap_or_default();
+        vendors.iter().any(|known| known.eq_ignore_ascii_case(vendor))
+    }
+
     /// Whether action, resource and conditions fit; of the principal the caller has to judge.
     pub(crate) fn fits(&self, action: &str, resource: &str, context: &Context) -> bool {
         let in_clause = |clause: &Clause<Pattern>, text: &str, case: Case| {
             clause.members.iter().any(|pattern| pattern.matches(text, context, case)) != clause.negated
         };
-        in_clause(&self.actions, action, Case::Insensitive)
+        self.may_be_of(action)
+            && in_clause(&self.actions, action, Case::Insensitive)
             && self.resources.as_ref().is_none_or(|clause| in_clause(clause, resource, Case::Sensitive))
             && self.conditions.iter().all(|condition| condition.holds(context))
     }
+}
+
+fn vendors(actions: &Clause<String>) -> Option<Vec<String>> {
+    if actions.negated {
+        return None;
+    }
+    let mut vendors: Vec<String> = Vec::new();
+    for action in &actions.members {
+        let (vendor, _) = action.split_once(':')?;
+        if vendor.contains(['*', '?']) {
+            return None;
+        }
+        let vendor = vendor.to_ascii_lowercase();
+        if !vendors.contains(&vendor) {
+            vendors.push(vendor);
+        }
+    }
+    Some(vendors)
 }

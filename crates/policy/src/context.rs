@@ -36,6 +36,11 @@ impl Context {
         }
     }
 
+    /// Every key, in lower case, with its values.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.values.iter().map(|(key, values)| (key.as_str(), values.as_slice()))
+    }
+
     /// The values of a key, which is in lower case already.
     pub(crate) fn get(&self, lowercase_key: &str) -> &[String] {
         self.values.get(lowercase_key).map_or(&[], Vec::as_slice)

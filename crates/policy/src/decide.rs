@@ -79,6 +79,16 @@ pub enum Decision {
     NotAllowed(Kind),
 }
 
+impl Source {
+    /// `POLICY#3` or `POLICY#Sid`: what a log says of the statement.
+    pub fn id(&self) -> String {
+        match &self.sid {
+            Some(sid) if !sid.is_empty() => format!("{}#{sid}", self.policy),
+            _ => format!("{}#{}", self.policy, self.statement),
+        }
+    }
+}
+
 /// The three words that IAM's simulator knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -97,6 +107,14 @@ impl Decision {
             Decision::Allowed(_) => Verdict::Allowed,
             Decision::Denied(_) => Verdict::ExplicitDeny,
             Decision::NotAllowed(_) => Verdict::ImplicitDeny,
+        }
+    }
+
+    /// The statement that decided, where one did.
+    pub fn source(&self) -> Option<&Source> {
+        match self {
+            Decision::Allowed(By::Statement(source)) | Decision::Denied(source) => Some(source),
+            Decision::Allowed(By::Root) | Decision::NotAllowed(_) => None,
         }
     }
 
@@ -121,7 +139,7 @@ impl Decision {
     }
 }
 
-/// Whether the request is allowed.
+/// Whether the request is allowed, and by which statement or for want of which kind of policy.
 pub fn decide(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
     let own = |kind: Kind, all: Option<&[&Policy]>, effect: Effect| {
         all.into_iter().flatten().find_map(|policy| find(request, policy, kind, effect, |_| true))
@@ -175,6 +193,38 @@ pub fn decide(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
         None => by_identity(),
     };
     decided.map_or_else(|refused| refused, Decision::Allowed)
+}
+
+/// The statements that make the decision what it is: where one denies, all that do; else all that allow, of every kind of
+/// policy. What is decided without a statement has none.
+pub fn statements(request: &Request<'_>, policies: &Policies<'_>) -> Vec<Source> {
+    let sources = |effect: Effect| -> Vec<Source> {
+        let identity = policies.identity.iter().map(|policy| (Kind::Identity, *policy));
+        let limits = [(Kind::Boundary, policies.boundary), (Kind::Session, policies.session)];
+        let limits = limits.into_iter().flat_map(|(kind, all)| {
+            all.into_iter().flatten().map(move |policy| (kind, *policy)).collect::<Vec<_>>()
+        });
+        let resource = policies.resource.map(|policy| (Kind::Resource, policy));
+        let all = identity.chain(limits).chain(resource);
+        all.flat_map(|(kind, policy)| {
+            let speaks = move |statement: &Statement| {
+                statement.effect == effect
+                    && (kind != Kind::Resource || named(request.principal, statement).is_some())
+                    && statement.fits(request.action, request.resource, request.context)
+            };
+            policy.statements.iter().enumerate().filter(move |(_, statement)| speaks(statement)).map(
+                move |(index, statement)| Source {
+                    kind,
+                    policy: policy.name.clone(),
+                    statement: index + 1,
+                    sid: statement.sid.clone(),
+                },
+            )
+        })
+        .collect()
+    };
+    let denying = sources(Effect::Deny);
+    if denying.is_empty() { sources(Effect::Allow) } else { denying }
 }
 
 /// The statement of a resource's policy that allows the request and names the one who asks most closely.

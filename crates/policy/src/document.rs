@@ -43,6 +43,8 @@ pub enum NamedPrincipal {
     Service(String),
     /// `{"Federated": …}`
     Federated(String),
+    /// `{"CanonicalUser": …}`: S3's older name of an account. No caller is known by it.
+    CanonicalUser(String),
 }
 
 /// One operator applied to one key.

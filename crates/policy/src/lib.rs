@@ -25,7 +25,7 @@ mod scalar;
 
 pub use compile::{InvalidStatement, Policy};
 pub use context::Context;
-pub use decide::{By, Decision, Kind, Policies, Request, Source, Verdict, decide};
+pub use decide::{By, Decision, Kind, Policies, Request, Source, Verdict, decide, statements};
 pub use document::{Clause, Condition, Effect, LanguageVersion, NamedPrincipal, Quantifier, Statement};
 pub use principal::{Caller, Principal};
 

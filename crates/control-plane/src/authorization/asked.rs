@@ -6,12 +6,18 @@
 use aws_schema::{OperationTable, ServiceTable, Value};
 use state_store::View;
 
-use super::input::texts;
+use super::{
+    input::{self, scalars, texts},
+    keys,
+};
 use crate::{
     gateway::Call,
-    services::iam::{
-        names,
-        records::{Group, InstanceProfile, Role, User},
+    services::{
+        iam::{
+            names,
+            records::{Group, InstanceProfile, Role, User},
+        },
+        kms, s3,
     },
 };
 
@@ -23,7 +29,7 @@ pub struct Asked {
     /// ARNs, or `*`.
     pub resources: Vec<String>,
     /// Condition keys that hold for this action alone.
-    pub keys: Vec<(&'static str, String)>,
+    pub keys: Vec<(String, Vec<String>)>,
 }
 
 /// Operations of one service (by the model's folder name) and what they are on.
@@ -70,6 +76,24 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
     ("ecs", "DescribeServiceRevisions", &["=serviceRevisionArns"]),
     ("ecs", "CreateCapacityProvider UpdateCapacityProvider", &["capacity-provider/{name}"]),
     ("ecs", "DeleteCapacityProvider", &["capacity-provider/{capacityProvider}"]),
+    ("ecs", "CreateDaemon", &["daemon/{clusterArn|default}/{daemonName}"]),
+    ("ecs", "UpdateDaemon DeleteDaemon DescribeDaemon ListDaemonDeployments", &["=daemonArn"]),
+    ("ecs", "ListDaemons", &["cluster/{clusterArn|default}"]),
+    ("ecs", "DescribeDaemonDeployments", &["=daemonDeploymentArns"]),
+    ("ecs", "DescribeDaemonRevisions", &["=daemonRevisionArns"]),
+    ("ecs", "RegisterDaemonTaskDefinition", &["daemon-task-definition/{family}:*"]),
+    (
+        "ecs",
+        "DescribeDaemonTaskDefinition DeleteDaemonTaskDefinition",
+        &["daemon-task-definition/{daemonTaskDefinition}"],
+    ),
+    ("ecs", "CreateExpressGatewayService", &["service/{cluster|default}/{serviceName|*}"]),
+    (
+        "ecs",
+        "UpdateExpressGatewayService DeleteExpressGatewayService DescribeExpressGatewayService",
+        &["=serviceArn"],
+    ),
+    ("ecs", "DescribeCapacityProviders", &["capacity-provider/{capacityProviders|*}"]),
     ("ecs", "TagResource UntagResource ListTagsForResource", &["=resourceArn"]),
     (
         "ecr",
@@ -118,6 +142,7 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
         &["=ListenerArn"],
     ),
     ("elbv2", "DeleteRule ModifyRule", &["=RuleArn"]),
+    ("elbv2", "SetRulePriorities", &["=RulePriorities.RuleArn"]),
     (
         "elbv2",
         "DeleteTargetGroup ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets DeregisterTargets",
@@ -199,6 +224,7 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
         &["group/{GroupName}"],
     ),
     ("iam", "CreatePolicy", &["policy/{PolicyName}"]),
+    ("iam", "CreateServiceLinkedRole", &["role/aws-service-role/{AWSServiceName}/*"]),
     (
         "iam",
         "GetPolicy DeletePolicy TagPolicy UntagPolicy ListPolicyTags ListEntitiesForPolicy CreatePolicyVersion GetPolicyVersion ListPolicyVersions \
@@ -218,6 +244,7 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
         &["=OpenIDConnectProviderArn"],
     ),
     ("iam", "SimulatePrincipalPolicy GetContextKeysForPrincipalPolicy", &["=PolicySourceArn"]),
+    ("sts", "GetFederationToken", &["federated-user/{Name}"]),
     ("ec2", "CreateSecurityGroup", &["vpc/{VpcId|*}", "security-group/*"]),
     (
         "ec2",
@@ -257,7 +284,7 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
 
 /// Those that mean the caller when they name nobody.
 const USER_OPERATIONS: &str = "CreateUser GetUser UpdateUser DeleteUser TagUser UntagUser ListUserTags ListGroupsForUser CreateAccessKey ListAccessKeys \
-    UpdateAccessKey DeleteAccessKey CreateLoginProfile GetLoginProfile UpdateLoginProfile DeleteLoginProfile AttachUserPolicy DetachUserPolicy \
+    UpdateAccessKey DeleteAccessKey ChangePassword CreateLoginProfile GetLoginProfile UpdateLoginProfile DeleteLoginProfile AttachUserPolicy DetachUserPolicy \
     ListAttachedUserPolicies PutUserPolicy GetUserPolicy ListUserPolicies DeleteUserPolicy PutUserPermissionsBoundary DeleteUserPermissionsBoundary";
 
 /// Roles that are handed to a service with an operation, and the service that gets them.
@@ -265,9 +292,19 @@ const PASSED: &[(&str, &str, &[&str], &str)] = &[
     ("ecs", "RegisterTaskDefinition", &["taskRoleArn", "executionRoleArn"], "ecs-tasks.amazonaws.com"),
     ("ecs", "RunTask", &["overrides.taskRoleArn", "overrides.executionRoleArn"], "ecs-tasks.amazonaws.com"),
     ("ecs", "StartTask", &["overrides.taskRoleArn", "overrides.executionRoleArn"], "ecs-tasks.amazonaws.com"),
+    ("ecs", "RegisterDaemonTaskDefinition", &["taskRoleArn", "executionRoleArn"], "ecs-tasks.amazonaws.com"),
+    ("ecs", "CreateExpressGatewayService", &["taskRoleArn", "executionRoleArn"], "ecs-tasks.amazonaws.com"),
+    ("ecs", "CreateExpressGatewayService", &["infrastructureRoleArn"], "ecs.amazonaws.com"),
+    ("ecs", "UpdateExpressGatewayService", &["taskRoleArn", "executionRoleArn"], "ecs-tasks.amazonaws.com"),
     ("ecs", "CreateService", &["role"], "ecs.amazonaws.com"),
+    ("ecs", "CreateService", SERVICE_ROLES, "ecs.amazonaws.com"),
+    ("ecs", "UpdateService", SERVICE_ROLES, "ecs.amazonaws.com"),
     ("iam", "AddRoleToInstanceProfile", &["RoleName"], "ec2.amazonaws.com"),
 ];
+
+/// Roles in which ECS moves traffic and makes volumes.
+const SERVICE_ROLES: &[&str] =
+    &["loadBalancers.advancedConfiguration.roleArn", "volumeConfigurations.managedEBSVolume.roleArn"];
 
 /// What needs no permission, or is decided by STS with the trust policy at hand.
 const FREE: &[(&str, &str)] = &[
@@ -280,7 +317,9 @@ const FREE: &[(&str, &str)] = &[
 /// Whether the table says what the operation is on.
 #[cfg(test)]
 pub fn mapped(service: &str, operation: &str) -> bool {
-    templates(service, operation).is_some() || FREE.contains(&(service, operation))
+    templates(service, operation).is_some()
+        || FREE.contains(&(service, operation))
+        || (service == "s3" && s3::asked::knows(operation))
 }
 
 fn templates(service: &str, operation: &str) -> Option<&'static [&'static str]> {
@@ -301,6 +340,25 @@ pub fn of(
         return Vec::new();
     }
     let place = Place { view, call, prefix: prefix(service.name), table: operation, given };
+    // Which key is meant may stand in a ciphertext, or behind an alias.
+    if service.name == "s3" {
+        let asked = s3::asked::asked(operation, given);
+        return asked
+            .map(|asked| Asked {
+                action: asked.action.to_owned(),
+                resources: vec![asked.resource],
+                keys: asked.keys,
+            })
+            .into_iter()
+            .collect();
+    }
+    if service.name == "kms" {
+        let keys = keys::of(call.scope(), service.name, operation, given);
+        let mut asked = kms::asked(view, call, operation, given, &keys);
+        let tagging = asked.first().and_then(|first| place.tagging(service.name, first));
+        asked.extend(tagging);
+        return asked;
+    }
     let resources = match templates(service.name, operation.name) {
         None => vec!["*".to_owned()],
         Some(templates) => templates.iter().flat_map(|template| place.resources(template)).collect(),
@@ -308,18 +366,19 @@ pub fn of(
     let mut asked = vec![Asked {
         action: format!("{}:{}", place.prefix, operation.name),
         resources,
-        keys: place.keys(service.name),
+        keys: keys::of(call.scope(), service.name, operation, given),
     }];
     for (_, _, members, receiver) in
         PASSED.iter().filter(|(of, name, ..)| *of == service.name && *name == operation.name)
     {
-        let roles = members.iter().flat_map(|member| texts(operation.input, given, member));
+        let roles = members.iter().flat_map(|member| scalars(operation.input, given, member));
         asked.extend(roles.map(|role| Asked {
             action: "iam:PassRole".to_owned(),
-            resources: vec![place.own("role", role)],
-            keys: vec![("iam:PassedToService", (*receiver).to_owned())],
+            resources: vec![place.own("role", &role)],
+            keys: vec![("iam:PassedToService".to_owned(), vec![(*receiver).to_owned()])],
         }));
     }
+    asked.extend(place.tagging(service.name, &asked[0]));
     asked
 }
 
@@ -342,17 +401,13 @@ struct Place<'a> {
 impl Place<'_> {
     fn resources(&self, template: &str) -> Vec<String> {
         if let Some(member) = template.strip_prefix('=') {
-            let arns = texts(self.table.input, self.given, member);
-            return if arns.is_empty() {
-                vec!["*".to_owned()]
-            } else {
-                arns.into_iter().map(str::to_owned).collect()
-            };
+            let arns = scalars(self.table.input, self.given, member);
+            return if arns.is_empty() { vec!["*".to_owned()] } else { arns };
         }
         if self.prefix == "iam"
-            && let Some((kind, member)) = template.split_once("/{")
+            && let Some((kind, member)) = template.strip_suffix('}').and_then(|rest| rest.split_once("/{"))
         {
-            let names = texts(self.table.input, self.given, member.trim_end_matches('}'));
+            let names = texts(self.table.input, self.given, member);
             return match names.first() {
                 Some(name) => vec![self.own(kind, name)],
                 // The caller means itself.
@@ -360,7 +415,8 @@ impl Place<'_> {
             };
         }
         let (region, account) = match self.prefix {
-            "ecr-public" => ("", self.account()),
+            "ecr-public" | "iam" | "sts" => ("", self.account()),
+            "s3" => ("", ""),
             _ => (self.call.scope().region.as_str(), self.account()),
         };
         let start = format!("arn:aws:{}:{region}:{account}:", self.prefix);
@@ -388,6 +444,56 @@ impl Place<'_> {
             .map(|one| if rest.is_empty() || one.ends_with('\0') { one } else { one + rest })
             .map(|one| one.trim_end_matches('\0').to_owned())
             .collect()
+    }
+
+    /// The permission to tag, which whoever makes something with tags needs as well.
+    fn tagging(&self, service: &str, made: &Asked) -> Option<Asked> {
+        let name = self.table.name;
+        let (action, key) = match (service, name) {
+            (
+                "ecs",
+                "CreateCluster" | "CreateService" | "CreateTaskSet" | "CreateCapacityProvider" | "CreateDaemon"
+                | "CreateExpressGatewayService" | "RegisterDaemonTaskDefinition",
+            ) => {
+                ("ecs:TagResource", Some("ecs:CreateAction"))
+            }
+            ("ecs", "RegisterTaskDefinition" | "RegisterContainerInstance" | "RunTask" | "StartTask") => {
+                ("ecs:TagResource", Some("ecs:CreateAction"))
+            }
+            ("ecr", "CreateRepository") => ("ecr:TagResource", None),
+            ("ecr-public", "CreateRepository") => ("ecr-public:TagResource", None),
+            ("logs", "CreateLogGroup") => ("logs:TagResource", None),
+            ("elbv2", "CreateLoadBalancer" | "CreateTargetGroup" | "CreateListener" | "CreateRule") => {
+                ("elasticloadbalancing:AddTags", Some("elasticloadbalancing:CreateAction"))
+            }
+            ("elb", "CreateLoadBalancer") => {
+                ("elasticloadbalancing:AddTags", Some("elasticloadbalancing:CreateAction"))
+            }
+            ("acm", "ImportCertificate") => ("acm:AddTagsToCertificate", None),
+            ("secretsmanager", "CreateSecret") => ("secretsmanager:TagResource", None),
+            ("kms", "CreateKey") => ("kms:TagResource", None),
+            ("ssm", "PutParameter") => ("ssm:AddTagsToResource", None),
+            ("iam", "CreateUser") => ("iam:TagUser", None),
+            ("iam", "CreateRole") => ("iam:TagRole", None),
+            ("iam", "CreatePolicy") => ("iam:TagPolicy", None),
+            ("iam", "CreateInstanceProfile") => ("iam:TagInstanceProfile", None),
+            ("iam", "CreateOpenIDConnectProvider") => ("iam:TagOpenIDConnectProvider", None),
+            ("ec2", name) if name.starts_with("Create") || name == "AllocateAddress" => {
+                ("ec2:CreateTags", Some("ec2:CreateAction"))
+            }
+            _ => return None,
+        };
+        // CreateTags is there to tag and has been asked for already.
+        if name == "CreateTags" || input::tags(self.table.input, self.given).is_empty() {
+            return None;
+        }
+        // What is made by running a definition is tasks.
+        let resources = match (service, name) {
+            ("ecs", "RunTask" | "StartTask") => self.resources("task/{cluster|default}/*"),
+            _ => made.resources.last().cloned().into_iter().collect(),
+        };
+        let keys = key.map(|key| (key.to_owned(), vec![name.to_owned()])).into_iter().collect();
+        Some(Asked { action: action.to_owned(), resources, keys })
     }
 
     /// The account that the input names, as ECR's operations do, or the caller's.
@@ -418,49 +524,6 @@ impl Place<'_> {
         let path = path
             .or_else(|| texts(self.table.input, self.given, "Path").first().map(|path| (*path).to_owned()));
         names::arn(account, kind, path.as_deref().unwrap_or("/"), name)
-    }
-
-    fn keys(&self, service: &str) -> Vec<(&'static str, String)> {
-        let one = |key: &'static str, member: &str| {
-            texts(self.table.input, self.given, member).first().map(|text| (key, (*text).to_owned()))
-        };
-        match service {
-            "ecs" => {
-                let scope = self.call.scope();
-                let arn = |kind: &str, text: &str| match text.starts_with("arn:") {
-                    true => text.to_owned(),
-                    false => scope.arn("ecs", format_args!("{kind}/{text}")).to_string(),
-                };
-                let members = |key: &'static str, member: &str, kind: &str| {
-                    one(key, member).map(|(key, text)| (key, arn(kind, &text)))
-                };
-                [
-                    members("ecs:cluster", "cluster", "cluster"),
-                    members("ecs:task-definition", "taskDefinition", "task-definition"),
-                    members("ecs:capacity-provider", "capacityProvider", "capacity-provider"),
-                ]
-                .into_iter()
-                .flatten()
-                .collect()
-            }
-            "iam" => [
-                one("iam:PolicyARN", "PolicyArn"),
-                one("iam:PermissionsBoundary", "PermissionsBoundary"),
-                one("iam:AWSServiceName", "AWSServiceName"),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
-            "secretsmanager" => [
-                one("secretsmanager:VersionId", "VersionId"),
-                one("secretsmanager:VersionStage", "VersionStage"),
-                one("secretsmanager:Name", "Name"),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
-            _ => Vec::new(),
-        }
     }
 }
 

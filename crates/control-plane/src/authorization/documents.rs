@@ -1,8 +1,11 @@
 //! From the text of a policy document to a policy that can be asked.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use policy::{Clause, Condition, Effect, LanguageVersion, NamedPrincipal, Policy, Quantifier, Statement};
+use policy::{Clause, Effect, LanguageVersion, NamedPrincipal, Policy, Statement};
 
 use crate::services::iam::policy_document::{self as written, Use};
 
@@ -16,15 +19,10 @@ pub fn compile(name: &str, text: &str, kind: Use) -> Arc<Policy> {
             return Arc::new(everything_denied(name));
         }
     };
-    let version = match document.version {
-        written::LanguageVersion::V2008 => LanguageVersion::V2008,
-        written::LanguageVersion::V2012 => LanguageVersion::V2012,
-    };
-    let statements: Vec<Statement> = document.statements.into_iter().map(statement).collect();
-    let denies = statements.iter().any(|statement| statement.effect == Effect::Deny);
-    let compiled = Policy::new(name, version, &statements).or_else(|error| {
+    let denies = document.statements.iter().any(|statement| statement.effect == Effect::Deny);
+    let compiled = Policy::new(name, document.version, &document.statements).or_else(|error| {
         tracing::error!(policy = name, %error, "a stored policy cannot be evaluated");
-        if denies { Ok(everything_denied(name)) } else { Policy::new(name, version, &[]) }
+        if denies { Ok(everything_denied(name)) } else { Policy::new(name, document.version, &[]) }
     });
     Arc::new(compiled.unwrap_or_else(|_| everything_denied(name)))
 }
@@ -42,47 +40,26 @@ fn everything_denied(name: &str) -> Policy {
     Policy::new(name, LanguageVersion::V2012, &[statement]).expect("it has no conditions")
 }
 
-fn statement(from: written::Statement) -> Statement {
-    Statement {
-        sid: from.sid,
-        effect: match from.effect {
-            written::Effect::Allow => Effect::Allow,
-            written::Effect::Deny => Effect::Deny,
-        },
-        principals: from.principals.map(|clause| Clause {
-            negated: clause.negated,
-            members: clause.members.into_iter().filter_map(principal).collect(),
-        }),
-        actions: texts(from.actions),
-        resources: from.resources.map(texts),
-        conditions: from.conditions.into_iter().map(condition).collect(),
-    }
-}
+/// Texts that are remembered; one of a resource has 20 KiB at most.
+const MOST: usize = 1024;
 
-fn texts(from: written::Clause<String>) -> Clause<String> {
-    Clause { negated: from.negated, members: from.members }
-}
+/// Policies of resources that were compiled lately, by their text: the same text means the same, whoever has it.
+#[derive(Default)]
+pub struct Compiled(Mutex<HashMap<(String, String), Arc<Policy>>>);
 
-/// Canonical users are S3's; none of them calls here.
-fn principal(from: written::Principal) -> Option<NamedPrincipal> {
-    Some(match from {
-        written::Principal::Anyone => NamedPrincipal::Anyone,
-        written::Principal::Aws(name) => NamedPrincipal::Aws(name),
-        written::Principal::Service(name) => NamedPrincipal::Service(name),
-        written::Principal::Federated(name) => NamedPrincipal::Federated(name),
-        written::Principal::CanonicalUser(_) => return None,
-    })
-}
-
-fn condition(from: written::Condition) -> Condition {
-    Condition {
-        quantifier: from.quantifier.map(|quantifier| match quantifier {
-            written::Quantifier::AllValues => Quantifier::AllValues,
-            written::Quantifier::AnyValue => Quantifier::AnyValue,
-        }),
-        operator: from.operator.to_owned(),
-        if_exists: from.if_exists,
-        key: from.key,
-        values: from.values,
+impl Compiled {
+    /// As [`compile`] makes it for [`Use::Resource`].
+    pub fn of_resource(&self, name: &str, text: &str) -> Arc<Policy> {
+        let key = (name.to_owned(), text.to_owned());
+        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(known);
+        }
+        let policy = compile(name, text, Use::Resource);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(key, Arc::clone(&policy));
+        policy
     }
 }

@@ -5,13 +5,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use policy::{Caller, Policy, Principal};
+use policy::{Caller, Context, Policies, Policy, Principal};
 use state_store::{Revision, View};
-use vocabulary::Scope;
+use vocabulary::{AccountId, Region, Scope, Timestamp};
 
-use super::documents::compile;
+use super::{
+    circumstances,
+    documents::{Compiled, compile},
+};
 use crate::{
-    gateway::Call,
+    gateway::{self, Call, Origin},
     services::{
         ec2::records::global,
         iam::{
@@ -19,6 +22,7 @@ use crate::{
             names, policies,
             policy_document::Use,
             records::{Group, Permissions, Policy as Managed, Role, User},
+            sessions::{self, CannotAssume, TaskSession},
         },
     },
 };
@@ -27,12 +31,18 @@ use crate::{
 #[derive(Debug)]
 pub struct Holder {
     pub principal: Principal,
+    /// `aws:userid`
+    pub user_id: String,
     pub identity: Vec<Arc<Policy>>,
     pub boundary: Option<Vec<Arc<Policy>>>,
     pub session: Option<Vec<Arc<Policy>>>,
     /// Tags of the user, or of the role and its session.
     pub tags: BTreeMap<String, String>,
     pub source_identity: Option<String>,
+    /// Who vouched for whoever began the session: the ARN of an identity provider.
+    pub federated_provider: Option<String>,
+    /// When its temporary credentials were issued; none for those that last.
+    pub issued_at: Option<Timestamp>,
 }
 
 impl Holder {
@@ -40,20 +50,64 @@ impl Holder {
         self.principal.caller == Caller::Root
     }
 
-    pub fn borrowed(policies: &[Arc<Policy>]) -> Vec<&Policy> {
-        policies.iter().map(Arc::as_ref).collect()
+    /// The policies, as the core takes them.
+    pub fn held(&self) -> Held<'_> {
+        Held {
+            identity: borrowed(&self.identity),
+            boundary: self.boundary.as_deref().map(borrowed),
+            session: self.session.as_deref().map(borrowed),
+        }
     }
 
-    fn bare(principal: Principal) -> Holder {
+    /// What holds of everything that it asks for in a region at a time. For what the platform asks in a holder's name; what a
+    /// client asks has an origin besides.
+    pub fn context(&self, region: &Region, now: Timestamp) -> Context {
+        circumstances::of_holder(self, region, now, &Origin::default())
+    }
+
+    /// The same for what a client asks for.
+    pub fn context_from(&self, region: &Region, now: Timestamp, origin: &Origin) -> Context {
+        circumstances::of_holder(self, region, now, origin)
+    }
+
+    /// Somebody without policies of their own: a service, or whom an identity provider vouches for.
+    pub fn bare(principal: Principal, user_id: &str) -> Holder {
         Holder {
             principal,
+            user_id: user_id.to_owned(),
             identity: Vec::new(),
             boundary: None,
             session: None,
             tags: BTreeMap::new(),
             source_identity: None,
+            federated_provider: None,
+            issued_at: None,
         }
     }
+}
+
+/// The policies of a [`Holder`].
+#[derive(Debug)]
+pub struct Held<'a> {
+    identity: Vec<&'a Policy>,
+    boundary: Option<Vec<&'a Policy>>,
+    session: Option<Vec<&'a Policy>>,
+}
+
+impl Held<'_> {
+    /// Without any of a resource.
+    pub fn policies(&self) -> Policies<'_> {
+        Policies {
+            identity: &self.identity,
+            boundary: self.boundary.as_deref(),
+            session: self.session.as_deref(),
+            ..Policies::default()
+        }
+    }
+}
+
+fn borrowed(policies: &[Arc<Policy>]) -> Vec<&Policy> {
+    policies.iter().map(Arc::as_ref).collect()
 }
 
 /// Callers that are remembered; more are looked up anew.
@@ -63,6 +117,7 @@ const MOST: usize = 4096;
 #[derive(Default)]
 pub struct Holders {
     known: Mutex<HashMap<String, (Stamp, Arc<Holder>)>>,
+    pub(super) compiled: Compiled,
 }
 
 /// When the tables that a holder is made of changed last.
@@ -77,9 +132,57 @@ impl std::fmt::Debug for Holders {
 impl Holders {
     /// The caller, as the tables show it.
     pub fn find(&self, view: &View, call: &Call) -> Arc<Holder> {
-        let principal = &call.principal;
+        self.of_principal(view, &call.principal)
+    }
+
+    /// A role that the platform acts in for a task, an instance or a service: the execution role that pulls an image, the role of an
+    /// instance. `service` (`ecs-tasks.amazonaws.com`) has to be trusted by the role; `source_arn` is what it is used for, a task or
+    /// a service: its last part names the session, and its account has to be the role's.
+    ///
+    /// # Errors
+    /// [`CannotAssume`] when the role is not there, is another account's, or does not trust the service.
+    pub fn of_role(
+        &self,
+        view: &View,
+        role_arn: &str,
+        service: &str,
+        source_arn: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Holder>, CannotAssume> {
+        let cannot = || CannotAssume { role_arn: role_arn.to_owned() };
+        let source: vocabulary::Arn = source_arn.parse().map_err(|_| cannot())?;
+        let account: AccountId = source.account().parse().map_err(|_| cannot())?;
+        let session = TaskSession {
+            role_arn,
+            session_name: names::last_segment(source_arn),
+            account: &account,
+            source_arn,
+            duration: sessions::TASK_SESSION,
+            now,
+        };
+        let role = sessions::role_in_view(view, role_arn).filter(|(owner, _)| *owner == account);
+        let (_, role) = role.ok_or_else(cannot)?;
+        if !sessions::trusts_service(&role, service, &session) {
+            return Err(cannot());
+        }
+        let (arn, user_id) = sessions::principal(&account, &role, session.session_name);
+        let caller = Caller::RoleSession { arn, role_arn: role.arn(&account) };
+        let principal = Principal { account: Some(account.clone()), caller };
+        let mut holder = Holder::bare(principal, &user_id);
+        holder.issued_at = Some(now);
+        of_role(view, &names::global(&account), &role, &mut holder);
+        Ok(Arc::new(holder))
+    }
+
+    /// Somebody by name, as the tables show them.
+    pub fn of_principal(&self, view: &View, principal: &gateway::Principal) -> Arc<Holder> {
+        if principal.is_nobody() {
+            let nobody = Principal { account: None, caller: Caller::Anonymous };
+            return Arc::new(Holder::bare(nobody, &principal.user_id));
+        }
         if principal.arn.ends_with(":root") {
-            return Arc::new(Holder::bare(Principal::root(principal.account.clone())));
+            let account = &principal.account;
+            return Arc::new(Holder::bare(Principal::root(account.clone()), account.as_str()));
         }
         let stamp = [
             view.changed::<User>(),
@@ -94,7 +197,7 @@ impl Holders {
         {
             return Arc::clone(holder);
         }
-        let holder = Arc::new(look_up(view, call));
+        let holder = Arc::new(look_up(view, principal));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
@@ -105,14 +208,17 @@ impl Holders {
 }
 
 /// Who is no longer there has no policies, and so may do nothing.
-fn look_up(view: &View, call: &Call) -> Holder {
-    let caller = &call.principal;
+fn look_up(view: &View, caller: &gateway::Principal) -> Holder {
     let (arn, scope) = (caller.arn.clone(), names::global(&caller.account));
     let key = view.get::<AccessKey>(&global(), &caller.access_key);
     let session = key.as_ref().map(|key| key.session.clone()).unwrap_or_default();
-    let principal = |caller_kind| Principal { account: Some(caller.account.clone()), caller: caller_kind };
+    let issued_at = key.filter(|key| key.is_temporary()).map(|key| key.created_at);
+    let bare = |kind| {
+        let principal = Principal { account: Some(caller.account.clone()), caller: kind };
+        Holder { issued_at, ..Holder::bare(principal, &caller.user_id) }
+    };
     if let Some((_, name)) = arn.split_once(":user/") {
-        let mut holder = Holder::bare(principal(Caller::User { arn: arn.clone() }));
+        let mut holder = bare(Caller::User { arn: arn.clone() });
         let user = view.get::<User>(&scope, &names::key(names::last_segment(name)));
         if let Some(user) = user.filter(|user| user.id == caller.user_id) {
             of_user(view, &scope, &user, &mut holder);
@@ -125,16 +231,14 @@ fn look_up(view: &View, call: &Call) -> Holder {
         let role = view.get::<Role>(&scope, &names::key(role_name));
         let role = role.filter(|role| caller.user_id.split(':').next() == Some(&role.id));
         let role_arn = role.as_ref().map(|role| role.arn(&caller.account)).unwrap_or_default();
-        let mut holder = Holder::bare(principal(Caller::RoleSession { arn: arn.clone(), role_arn }));
+        let mut holder = bare(Caller::RoleSession { arn: arn.clone(), role_arn });
         if let Some(role) = role {
-            holder.identity = permissions(view, &scope, &role.name, &role.permissions);
-            holder.boundary = boundary(view, &scope, role.boundary.as_ref());
-            holder.tags.extend(role.tags.iter().map(|(name, value)| (name.clone(), value.clone())));
+            of_role(view, &scope, &role, &mut holder);
         }
         limit_to_session(view, &scope, &session, &mut holder);
         return holder;
     }
-    let mut holder = Holder::bare(principal(Caller::Federated { arn }));
+    let mut holder = bare(Caller::Federated { arn });
     let issuer = session.issuer.clone();
     limit_to_session(view, &scope, &session, &mut holder);
     match issuer {
@@ -150,6 +254,12 @@ fn look_up(view: &View, call: &Call) -> Holder {
         }
     }
     holder
+}
+
+fn of_role(view: &View, scope: &Scope, role: &Role, holder: &mut Holder) {
+    holder.identity = permissions(view, scope, &role.name, &role.permissions);
+    holder.boundary = boundary(view, scope, role.boundary.as_ref());
+    holder.tags.extend(role.tags.iter().map(|(name, value)| (name.clone(), value.clone())));
 }
 
 fn of_user(view: &View, scope: &Scope, user: &User, holder: &mut Holder) {
@@ -192,4 +302,5 @@ fn limit_to_session(view: &View, scope: &Scope, session: &Session, holder: &mut 
     }
     holder.tags.extend(session.tags.iter().map(|(name, value)| (name.clone(), value.clone())));
     holder.source_identity.clone_from(&session.source_identity);
+    holder.federated_provider.clone_from(&session.provider);
 }

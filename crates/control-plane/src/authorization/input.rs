@@ -17,6 +17,35 @@ pub fn texts<'a>(table: &StructureTable, value: &'a Value, path: &str) -> Vec<&'
     }
 }
 
+/// The values of a member as conditions compare them: texts, numbers and truth values; `a.b` reaches into each of a list of structures.
+pub fn scalars(table: &StructureTable, value: &Value, path: &str) -> Vec<String> {
+    let (name, rest) = match path.split_once('.') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (path, None),
+    };
+    let Some((kind, value)) = member(table, value, name) else { return Vec::new() };
+    match (rest, kind, value) {
+        (Some(rest), Kind::Structure(inner), value) => scalars(inner, value, rest),
+        (Some(rest), Kind::List(list), Value::List(items)) => match &list.item {
+            Kind::Structure(inner) => items.iter().flat_map(|item| scalars(inner, item, rest)).collect(),
+            _ => Vec::new(),
+        },
+        (None, _, Value::List(items)) => items.iter().filter_map(scalar).collect(),
+        (None, _, value) => scalar(value).into_iter().collect(),
+        (Some(_), ..) => Vec::new(),
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 pub fn text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
@@ -41,6 +70,10 @@ pub fn tags(table: &StructureTable, value: &Value) -> Vec<(String, Option<String
         let Some((kind, Value::List(items))) = member(table, value, name) else { continue };
         let Kind::List(list) = kind else { continue };
         let Kind::Structure(pair) = list.item else { continue };
+        // EC2 has lists of tags by the kind of what they are for.
+        if pair.members.iter().any(|member| member.name == "Tags") {
+            return items.iter().flat_map(|item| tags(pair, item)).collect();
+        }
         let one = |item: &Value, names: [&str; 3]| {
             names.into_iter().find_map(|name| {
                 member(pair, item, name).and_then(|(_, value)| text(value).map(str::to_owned))

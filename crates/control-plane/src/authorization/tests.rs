@@ -1,4 +1,7 @@
-use std::fmt::Write;
+mod resources;
+mod roles;
+
+use std::{fmt::Write, sync::Arc};
 
 use aws_schema::{Operation, Shape};
 use aws_shapes_ec2 as ec2;
@@ -22,8 +25,10 @@ fn may<O: Operation>(
     service: &'static ServiceTable,
     input: O::Input,
 ) -> Result<(), ApiError> {
-    let origin = Origin { address: Some([192, 0, 2, 7].into()), user_agent: None };
-    authorize(&fixture.call_as(principal.clone()), origin, service, O::TABLE, &input.into_value())
+    let mut call = fixture.call_as(principal.clone());
+    let context = Arc::get_mut(&mut call.context).unwrap();
+    context.origin.address = Some([192, 0, 2, 7].into());
+    authorize(&call, service, O::TABLE, &input.into_value())
 }
 
 fn run(definition: &str) -> ecs::RunTaskRequest {

@@ -1,6 +1,6 @@
 //! What a handler knows about the call it answers, beside the input.
 
-use std::{ops::Deref, sync::Arc};
+use std::{net::IpAddr, ops::Deref, sync::Arc};
 
 use vocabulary::{AccountId, Scope, Timestamp};
 
@@ -25,6 +25,17 @@ pub struct Context {
     pub now: Timestamp,
     /// `host:port` as the client wrote it, for answers that name an address the client can reach.
     pub host: String,
+    pub origin: Origin,
+}
+
+/// Where a request came from, as far as it bears on whether it is allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// None where no socket is behind the call.
+    pub address: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    /// Whether it came over TLS.
+    pub secure: bool,
 }
 
 /// Who signed the request.
@@ -47,6 +58,22 @@ impl Principal {
             user_id: account.to_string(),
             access_key: access_key.to_owned(),
         }
+    }
+}
+
+impl Principal {
+    /// Who has not signed: nobody's account, and no policy but those of resources.
+    pub fn nobody() -> Principal {
+        Principal {
+            account: AccountId::local(),
+            arn: "anonymous".to_owned(),
+            user_id: "anonymous".to_owned(),
+            access_key: String::new(),
+        }
+    }
+
+    pub fn is_nobody(&self) -> bool {
+        self.arn == "anonymous"
     }
 }
 

@@ -14,8 +14,8 @@ mod operations;
 mod origin;
 mod server;
 
-pub use call::{Call, Context, Principal};
+pub use call::{Call, Context, Origin, Principal};
 pub use credentials::Trust;
 pub use error::ApiError;
-pub use operations::{Answer, Operations, ServiceOperations};
-pub use server::{Gateway, Listening};
+pub use operations::{Answer, Operations, ServiceOperations, Streamed};
+pub use server::{Gateway, Listening, OverTls};

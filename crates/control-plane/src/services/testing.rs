@@ -18,6 +18,7 @@ use crate::{
         catalog::Catalog,
         token::{Access, TokenKey},
     },
+    secret::SealingKey,
 };
 
 pub const HOUR: i64 = 3_600_000;
@@ -59,8 +60,8 @@ pub fn fill_seeded(bytes: &mut [u8]) -> bool {
 struct Nobody;
 
 impl Authorize for Nobody {
-    fn may(&self, _: &Access, _: &str, _: &str) -> bool {
-        false
+    fn may(&self, _: &Access, _: &str, _: &str, _: &crate::gateway::Origin, _: Timestamp) -> Result<(), String> {
+        Err("nobody asks here".to_owned())
     }
 }
 
@@ -79,7 +80,7 @@ impl Fixture {
     /// Over a store that may hold something already: a process that takes up where another has ended.
     pub async fn over(store: Arc<SqliteStore>) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(store, super::tables()).await.unwrap();
+        let state = State::open(store, super::tables().sealed_with(Arc::new(SealingKey::new([4; 32])))).await.unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
@@ -87,6 +88,12 @@ impl Fixture {
         let services = Arc::new(Services {
             logs: Logs::new(state.clone(), telemetry, tokens.clone()),
             registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
+            trail: super::cloudtrail::Trail::start(
+                TelemetryStore::ephemeral(Options::default()).unwrap(),
+                state.clone(),
+            ),
+            objects: super::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false).unwrap(),
+            metrics: telemetry_store::MetricStore::ephemeral().unwrap(),
             holders: Default::default(),
             state,
             page_tokens: tokens,
@@ -96,12 +103,17 @@ impl Fixture {
                 listen: ([127, 0, 0, 1], 4566).into(),
                 public_name: "localhost:4566".to_owned(),
                 public_pool: "198.18.0.0/16".parse().unwrap(),
+                secure: false,
+                task_endpoint: None,
             },
             host_ranges: Vec::new(),
             target_health: Default::default(),
-            certificate_keys: crate::secret::SealingKey::new([3; 32]),
+            certificate_keys: SealingKey::new([3; 32]),
+            authorization_messages: SealingKey::new([4; 32]),
+            identity_keys: Default::default(),
             agents: Default::default(),
             placing: Default::default(),
+            sessions: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         });
         Fixture { services, now: NOW.into(), _folder: folder }
@@ -128,6 +140,7 @@ impl Fixture {
             request_id: "request".to_owned(),
             now: self.now(),
             host: "localhost:4566".to_owned(),
+            origin: Default::default(),
         };
         Call { services: self.services.clone(), context: Arc::new(context) }
     }

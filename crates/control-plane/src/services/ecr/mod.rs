@@ -8,14 +8,14 @@ mod errors;
 mod images;
 mod layers;
 pub mod lifecycle;
-mod policies;
+pub mod policies;
 mod previews;
 mod public;
 mod pull_exclusions;
 pub mod records;
 mod registry_settings;
 mod replication;
-mod repositories;
+pub mod repositories;
 mod scanning;
 mod tags;
 mod templates;
@@ -23,7 +23,6 @@ mod templates;
 use std::time::Duration;
 
 use aws_shapes_ecr as ecr;
-use aws_shapes_ecr::errors as codes;
 use state_store::Tables;
 use vocabulary::{Scope, Timestamp};
 
@@ -120,19 +119,10 @@ struct Target {
 }
 
 impl Target {
-    /// Of another account's registry nothing is visible: no policy grants anything across accounts yet.
+    /// In another account's registry too: whether its policies let the caller in was asked before the handler.
     fn of(call: &Call, registry: Option<&String>, name: Option<String>) -> Result<Self, ApiError> {
-        let name = name.unwrap_or_default();
-        let scope = call.scope().clone();
-        match registry {
-            Some(registry) if registry != scope.account.as_str() => {
-                let message = format!(
-                    "The repository with name '{name}' does not exist in the registry with id '{registry}'"
-                );
-                Err(ApiError::new(&codes::REPOSITORY_NOT_FOUND_EXCEPTION, message))
-            }
-            _ => Ok(Self { registry: scope.account.to_string(), scope, name }),
-        }
+        let scope = registry_scope(call, registry)?;
+        Ok(Self { registry: scope.account.to_string(), scope, name: name.unwrap_or_default() })
     }
 
     /// The same, and the repository is there.
@@ -145,6 +135,17 @@ impl Target {
     fn in_registry(&self) -> String {
         format!("in the repository with name '{}' in the registry with id '{}'", self.name, self.registry)
     }
+}
+
+/// The registry that a call names, the caller's own when it names none.
+fn registry_scope(call: &Call, registry: Option<&String>) -> Result<Scope, ApiError> {
+    let scope = call.scope();
+    let Some(registry) = registry else { return Ok(scope.clone()) };
+    let account = registry.parse().map_err(|_| {
+        let constraint = "Member must satisfy regular expression pattern: [0-9]{12}";
+        errors::invalid(format!("Invalid parameter at 'registryId' failed to satisfy constraint: '{constraint}'"))
+    })?;
+    Ok(Scope::new(account, scope.region.clone()))
 }
 
 fn catalog(call: &Call) -> &Catalog {

@@ -2,12 +2,14 @@
 
 mod agents;
 mod attributes;
-mod clusters;
+pub mod clusters;
+pub mod daemons;
 pub mod definitions;
+pub mod express;
 mod instances;
 pub mod names;
 pub mod placing;
-mod providers;
+pub mod providers;
 pub mod records;
 pub mod services;
 mod settings;
@@ -21,7 +23,7 @@ use aws_shapes_ecs as ecs;
 use super::paging::Page;
 use crate::gateway::{ApiError, Call, Operations};
 use names::invalid;
-use tasks::{describe, protection, run, stop};
+use tasks::{describe, exec, protection, run, stop};
 
 /// Registers the handlers.
 pub fn register(operations: &mut Operations) {
@@ -30,7 +32,10 @@ pub fn register(operations: &mut Operations) {
         .on::<ecs::CreateCluster, _, _>(clusters::create)
         .on::<ecs::DeleteCluster, _, _>(clusters::delete)
         .on::<ecs::DescribeClusters, _, _>(clusters::describe)
+        .on::<ecs::CreateCapacityProvider, _, _>(providers::create)
+        .on::<ecs::DeleteCapacityProvider, _, _>(providers::delete)
         .on::<ecs::DescribeCapacityProviders, _, _>(providers::describe)
+        .on::<ecs::UpdateCapacityProvider, _, _>(providers::update)
         .on::<ecs::ListClusters, _, _>(clusters::list)
         .on::<ecs::PutClusterCapacityProviders, _, _>(clusters::put_capacity_providers)
         .on::<ecs::UpdateCluster, _, _>(clusters::update)
@@ -46,6 +51,7 @@ pub fn register(operations: &mut Operations) {
         .on::<ecs::RunTask, _, _>(run::run)
         .on::<ecs::StartTask, _, _>(run::start)
         .on::<ecs::StopTask, _, _>(stop::stop)
+        .on::<ecs::ExecuteCommand, _, _>(exec::execute)
         .on::<ecs::GetTaskProtection, _, _>(protection::get)
         .on::<ecs::UpdateTaskProtection, _, _>(protection::update)
         .on::<ecs::ListTagsForResource, _, _>(tags::list)
@@ -65,6 +71,8 @@ pub fn register(operations: &mut Operations) {
         .on::<ecs::UpdateContainerAgent, _, _>(instances::update_agent)
         .on::<ecs::UpdateContainerInstancesState, _, _>(instances::update_state);
     agents::register(operations);
+    daemons::register(operations);
+    express::register(operations);
     services::register(operations);
 }
 
@@ -95,7 +103,7 @@ fn page<T>(
 
 /// Declares the service's records.
 pub fn tables(tables: state_store::Tables) -> state_store::Tables {
-    services::tables(tables)
+    daemons::tables(express::tables(services::tables(tables)))
         .with::<records::Cluster>()
         .with::<records::Family>()
         .with::<records::TaskDefinition>()
@@ -106,4 +114,5 @@ pub fn tables(tables: state_store::Tables) -> state_store::Tables {
         .with::<records::Attribute>()
         .with::<records::ContainerInstance>()
         .with::<records::InstanceLoad>()
+        .with::<providers::CapacityProvider>()
 }

@@ -4,26 +4,27 @@
 //! and says back what [`targets`] takes in. What no data plane does is refused: gateway load balancers, IPv6, authentication, mutual TLS.
 
 mod actions;
-mod arns;
+pub mod arns;
 mod attribute_calls;
 mod attributes;
-mod balancers;
+pub mod balancers;
 mod certificates;
 mod checks;
 mod conditions;
 pub mod configuration;
 mod errors;
 mod forwarding;
-mod groups;
+pub mod groups;
 pub mod health;
 pub mod instances;
 mod limits;
-mod listeners;
+pub mod listeners;
 pub mod names;
 pub mod nodes;
 pub mod policies;
 pub mod records;
-mod rules;
+mod reports;
+pub mod rules;
 mod tags;
 mod target_calls;
 pub mod targets;

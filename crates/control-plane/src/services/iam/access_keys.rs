@@ -55,6 +55,9 @@ pub struct Session {
     /// Of a federated user's session: the unique id of the user who handed it out; none for the account's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
+    /// Of a session that an identity provider vouched for: the provider's ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 impl Session {
@@ -78,6 +81,7 @@ impl Record for AccessKey {
     const SERVICE: &'static str = "iam";
     const KIND: &'static str = "access-key";
     const SCHEMA_VERSION: u32 = 1;
+    const SEALED: bool = true;
 
     fn indexes(&self) -> Vec<(&'static str, String)> {
         vec![("principal", self.principal_arn.clone()), ("owner", self.owner().to_owned())]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::gateway::{ApiError, Call};
 
-fn collect(document: &PolicyDocument, keys: &mut BTreeSet<String>) {
+pub fn collect(document: &PolicyDocument, keys: &mut BTreeSet<String>) {
     for statement in &document.statements {
         keys.extend(statement.conditions.iter().map(|condition| condition.key.clone()));
         let values = statement.conditions.iter().flat_map(|condition| &condition.values);

@@ -3,8 +3,8 @@
 use aws_schema::Unit;
 use aws_shapes_iam as iam;
 use aws_shapes_iam::{
-    CreateLoginProfileRequest, CreateLoginProfileResponse, DeleteLoginProfileRequest, GetLoginProfileRequest,
-    GetLoginProfileResponse, UpdateLoginProfileRequest, errors::PASSWORD_POLICY_VIOLATION_EXCEPTION,
+    ChangePasswordRequest, CreateLoginProfileRequest, CreateLoginProfileResponse, DeleteLoginProfileRequest, GetLoginProfileRequest,
+    GetLoginProfileResponse, UpdateLoginProfileRequest, errors::{INVALID_USER_TYPE_EXCEPTION, PASSWORD_POLICY_VIOLATION_EXCEPTION},
 };
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -160,6 +160,45 @@ pub async fn update(call: Call, input: UpdateLoginProfileRequest) -> Result<Unit
             }
             login.reset_required = input.password_reset_required.unwrap_or(login.reset_required);
             tx.put(&scope, &names::key(&name), User { login: Some(login), ..(*user).clone() });
+            Ok(Unit)
+        })
+        .await
+}
+
+/// A user's own password.
+pub async fn change(call: Call, input: ChangePasswordRequest) -> Result<Unit, ApiError> {
+    let scope = names::of(&call);
+    let name = match call.principal.arn.split_once(":user/") {
+        Some((_, path)) => names::last_segment(path).to_owned(),
+        None => {
+            let message = "Only IAM Users can change their own password";
+            return Err(ApiError::new(&INVALID_USER_TYPE_EXCEPTION, message));
+        }
+    };
+    let user = call.services.state.read(|view| records::see::<User>(view, &scope, &name))?;
+    let login = user.login.clone().ok_or_else(|| missing(&name))?;
+    let (old, salt) = (input.old_password.unwrap_or_default(), login.salt.clone());
+    let digested = tokio::task::spawn_blocking(move || digest(&old, &salt)).await;
+    if digested.map_err(ApiError::internal)? != login.digest {
+        return Err(ApiError::undeclared("AccessDenied", 403, "The old password was incorrect."));
+    }
+    let new = input.new_password.unwrap_or_default();
+    check(&new, &policy(&call))?;
+    let (salt, digest) = stretched(&call, new).await?;
+    call.services
+        .state
+        .transact(|tx| {
+            let user = records::get::<User>(tx, &scope, &name)?;
+            if user.login.as_ref().is_none_or(|now| now.digest != login.digest) {
+                return Err(missing(&name));
+            }
+            let renewed = Login {
+                created_at: call.now(),
+                reset_required: false,
+                salt: salt.clone(),
+                digest: digest.clone(),
+            };
+            tx.put(&scope, &names::key(&name), User { login: Some(renewed), ..(*user).clone() });
             Ok(Unit)
         })
         .await

@@ -4,7 +4,7 @@
 mod absent;
 pub mod access_keys;
 mod account;
-mod attachments;
+pub mod attachments;
 pub mod aws_managed;
 mod boundaries;
 mod context_keys;
@@ -13,17 +13,19 @@ mod errors;
 mod groups;
 pub mod inline;
 mod instance_profiles;
-mod keys;
+pub mod instance_roles;
+pub mod keys;
 mod logins;
 pub mod names;
-mod oidc;
+pub mod oidc;
 pub mod policies;
 pub mod policy_document;
 pub mod records;
-mod roles;
+mod report;
+pub mod roles;
 mod service_linked;
 pub mod sessions;
-pub mod trust;
+mod simulate;
 mod users;
 mod versions;
 
@@ -85,6 +87,7 @@ pub fn register(operations: &mut Operations) {
         .on::<iam::GetLoginProfile, _, _>(logins::get)
         .on::<iam::UpdateLoginProfile, _, _>(logins::update)
         .on::<iam::DeleteLoginProfile, _, _>(logins::delete)
+        .on::<iam::ChangePassword, _, _>(logins::change)
         // roles
         .on::<iam::CreateRole, _, _>(roles::create)
         .on::<iam::GetRole, _, _>(roles::get)
@@ -139,6 +142,8 @@ pub fn register(operations: &mut Operations) {
         .on::<iam::DeleteRolePolicy, _, _>(inline::delete_role)
         .on::<iam::GetContextKeysForCustomPolicy, _, _>(context_keys::custom)
         .on::<iam::GetContextKeysForPrincipalPolicy, _, _>(context_keys::principal)
+        .on::<iam::SimulateCustomPolicy, _, _>(simulate::custom)
+        .on::<iam::SimulatePrincipalPolicy, _, _>(simulate::principal)
         // instance profiles
         .on::<iam::CreateInstanceProfile, _, _>(instance_profiles::create)
         .on::<iam::GetInstanceProfile, _, _>(instance_profiles::get)
@@ -170,6 +175,8 @@ pub fn register(operations: &mut Operations) {
         .on::<iam::GetServerCertificate, _, _>(absent::get_server_certificate)
         .on::<iam::DeleteServerCertificate, _, _>(absent::delete_server_certificate)
         // the account
+        .on::<iam::GenerateCredentialReport, _, _>(report::generate)
+        .on::<iam::GetCredentialReport, _, _>(report::get)
         .on::<iam::GetAccountAuthorizationDetails, _, _>(details::get)
         .on::<iam::CreateAccountAlias, _, _>(account::create_alias)
         .on::<iam::ListAccountAliases, _, _>(account::list_aliases)

@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+pub use policy::{Clause, Condition, Effect, LanguageVersion, NamedPrincipal, Quantifier, Statement};
 use serde_json::{Map, Value};
 
 /// What a document is for.
@@ -23,6 +24,9 @@ pub enum Use {
     Inline,
     /// Who may assume a role: with principals, without resources.
     Trust,
+    /// The policy of a resource, such as a key or a repository: with principals; where resources are not named, it is about the
+    /// resource that has it.
+    Resource,
 }
 
 /// A document that keeps the grammar.
@@ -32,70 +36,6 @@ pub struct PolicyDocument {
     pub id: Option<String>,
     /// At least one.
     pub statements: Vec<Statement>,
-}
-
-/// In the older language `${…}` is not a variable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LanguageVersion {
-    V2008,
-    V2012,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    Allow,
-    Deny,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
-    pub sid: Option<String>,
-    pub effect: Effect,
-    /// In trust policies only.
-    pub principals: Option<Clause<Principal>>,
-    pub actions: Clause<String>,
-    /// Not in trust policies.
-    pub resources: Option<Clause<String>>,
-    pub conditions: Vec<Condition>,
-}
-
-/// `Action` and `NotAction`, `Resource` and `NotResource`, `Principal` and `NotPrincipal`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clause<T> {
-    pub negated: bool,
-    pub members: Vec<T>,
-}
-
-/// Who a trust policy speaks of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Principal {
-    /// `"*"`
-    Anyone,
-    /// `{"AWS": …}`: an ARN, an account or `*`.
-    Aws(String),
-    /// `{"Service": …}`
-    Service(String),
-    /// `{"Federated": …}`
-    Federated(String),
-    /// `{"CanonicalUser": …}`
-    CanonicalUser(String),
-}
-
-/// One operator applied to one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    pub quantifier: Option<Quantifier>,
-    /// `StringEquals`; without quantifier and `IfExists`.
-    pub operator: &'static str,
-    pub if_exists: bool,
-    pub key: String,
-    pub values: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quantifier {
-    AllValues,
-    AnyValue,
 }
 
 /// Why a text is not a policy document, in IAM's words.
@@ -110,7 +50,7 @@ pub struct Malformed(pub String);
 pub fn parse(text: &str, kind: Use) -> Result<PolicyDocument, Malformed> {
     let json: Value = serde_json::from_str(text).map_err(|_| match kind {
         Use::Trust => malformed("This policy contains invalid Json"),
-        Use::Managed | Use::Inline => syntax(),
+        Use::Managed | Use::Inline | Use::Resource => syntax(),
     })?;
     let document = json.as_object().ok_or_else(syntax)?;
     known_members(document, &["Version", "Id", "Statement"])?;
@@ -142,7 +82,7 @@ struct Raw {
     sid: Option<String>,
     /// As written: only `Allow` and `Deny` pass in the end.
     effect: String,
-    principals: Option<Clause<Principal>>,
+    principals: Option<Clause<NamedPrincipal>>,
     actions: Option<Clause<String>>,
     resources: Option<Clause<String>>,
     conditions: Vec<Condition>,
@@ -207,19 +147,19 @@ fn clause<T>(
     }
 }
 
-fn principals(json: &Value) -> Result<Vec<Principal>, Malformed> {
+fn principals(json: &Value) -> Result<Vec<NamedPrincipal>, Malformed> {
     let kinds = match json {
-        Value::String(text) if text == "*" => return Ok(vec![Principal::Anyone]),
+        Value::String(text) if text == "*" => return Ok(vec![NamedPrincipal::Anyone]),
         Value::Object(kinds) if !kinds.is_empty() => kinds,
         _ => return Err(syntax()),
     };
     let mut principals = Vec::new();
     for (kind, names) in kinds {
         let make = match kind.as_str() {
-            "AWS" => Principal::Aws,
-            "Service" => Principal::Service,
-            "Federated" => Principal::Federated,
-            "CanonicalUser" => Principal::CanonicalUser,
+            "AWS" => NamedPrincipal::Aws,
+            "Service" => NamedPrincipal::Service,
+            "Federated" => NamedPrincipal::Federated,
+            "CanonicalUser" => NamedPrincipal::CanonicalUser,
             _ => return Err(syntax()),
         };
         principals.extend(texts(names)?.into_iter().map(make));
@@ -276,6 +216,11 @@ impl Raw {
                 }
                 if !actions.members.iter().all(|action| action.to_ascii_lowercase().starts_with("sts:")) {
                     return Err(malformed("AssumeRole policy may only specify STS AssumeRole actions."));
+                }
+            }
+            Use::Resource => {
+                if self.principals.as_ref().is_none_or(|principals| principals.members.is_empty()) {
+                    return Err(malformed("Missing required field Principal"));
                 }
             }
             Use::Managed | Use::Inline => {

@@ -222,6 +222,9 @@ record!(OidcProvider, "oidc-provider", |_provider| Vec::new());
 pub struct Account {
     pub alias: Option<String>,
     pub password_policy: Option<PasswordPolicy>,
+    /// When the credential report was asked for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_asked_at: Option<Timestamp>,
 }
 
 impl Account {

@@ -18,7 +18,7 @@ use super::{
     access_keys, boundaries, errors,
     names::{self, Wanted, page, time},
     policies::characters,
-    policy_document::{self, Principal, Use},
+    policy_document::{self, NamedPrincipal as Principal, Use},
     records::{self, Holder, InstanceProfile, LastUse, Permissions, Role, User},
 };
 use crate::gateway::{ApiError, Call};

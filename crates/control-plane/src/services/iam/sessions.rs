@@ -2,16 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use state_store::Tx;
+use policy::{Context, Principal};
+use state_store::{Tx, View};
 use vocabulary::{AccountId, Arn, Ids, Timestamp};
 
 use super::{
     access_keys::{Session, SessionCredentials, begin_session},
     names,
-    policy_document::{self, Use},
     records::Role,
-    trust::{self, Assumer, Question},
 };
+use crate::authorization::{self, Holder};
 
 /// How long the credentials of a task hold, whatever the role says of sessions that users begin.
 pub const TASK_SESSION: Duration = Duration::from_secs(6 * 60 * 60);
@@ -39,18 +39,40 @@ pub struct TaskSession<'a> {
     pub now: Timestamp,
 }
 
-/// The role that an ARN names, whatever account it is in.
-pub fn role(tx: &mut Tx, role_arn: &str) -> Option<(AccountId, Arc<Role>)> {
+/// Where the role that an ARN names would be.
+fn place(role_arn: &str) -> Option<(AccountId, String)> {
     let arn: Arn = role_arn.parse().ok()?;
     let path = arn.resource_of_kind("role").filter(|_| arn.service() == "iam")?;
-    let account: AccountId = arn.account().parse().ok()?;
-    let role = tx.get::<Role>(&names::global(&account), &names::key(names::last_segment(path)))?;
+    Some((arn.account().parse().ok()?, names::key(names::last_segment(path))))
+}
+
+/// The role that an ARN names, whatever account it is in.
+pub fn role(tx: &mut Tx, role_arn: &str) -> Option<(AccountId, Arc<Role>)> {
+    let (account, id) = place(role_arn)?;
+    let role = tx.get::<Role>(&names::global(&account), &id)?;
     (role.arn(&account) == role_arn).then_some((account, role))
 }
 
-/// Whether the role's trust policy allows what is asked.
-pub fn trusts(role: &Role, question: &Question<'_>) -> bool {
-    policy_document::parse(&role.trust, Use::Trust).is_ok_and(|document| trust::allows(&document, question))
+/// As [`role`], for who only looks.
+pub fn role_in_view(view: &View, role_arn: &str) -> Option<(AccountId, Arc<Role>)> {
+    let (account, id) = place(role_arn)?;
+    let role = view.get::<Role>(&names::global(&account), &id)?;
+    (role.arn(&account) == role_arn).then_some((account, role))
+}
+
+/// Whether the role lets a service begin the session.
+pub fn trusts_service(role: &Role, service: &str, session: &TaskSession<'_>) -> bool {
+    let holder = Holder::bare(Principal::service(service), service);
+    let context = Context::new()
+        .with("aws:SourceAccount", session.account.as_str())
+        .with("aws:SourceArn", session.source_arn)
+        .with("aws:PrincipalServiceName", service)
+        .with("aws:PrincipalIsAWSService", "true")
+        .with("aws:SecureTransport", "true")
+        .with("aws:CurrentTime", session.now.as_millis().div_euclid(1000).to_string())
+        .with("aws:EpochTime", session.now.as_millis().div_euclid(1000).to_string())
+        .with("sts:RoleSessionName", session.session_name);
+    authorization::may_assume(&holder, &context, session.account, role, "sts:AssumeRole").is_allowed()
 }
 
 /// ARN and unique id of a session.
@@ -64,22 +86,9 @@ pub fn principal(account: &AccountId, role: &Role, session_name: &str) -> (Strin
 /// # Errors
 /// [`CannotAssume`], in ECS's words.
 pub fn task_role(tx: &mut Tx, session: &TaskSession<'_>) -> Result<Arc<Role>, CannotAssume> {
-    let context = [
-        ("aws:SourceAccount", session.account.as_str()),
-        ("aws:SourceArn", session.source_arn),
-        ("aws:PrincipalServiceName", "ecs-tasks.amazonaws.com"),
-        ("aws:PrincipalIsAWSService", "true"),
-        ("aws:SecureTransport", "true"),
-        ("sts:RoleSessionName", session.session_name),
-    ];
-    let question = Question {
-        action: "sts:AssumeRole",
-        assumer: Assumer::Service("ecs-tasks.amazonaws.com"),
-        context: &context,
-    };
     let found = role(tx, session.role_arn).filter(|(account, _)| account == session.account);
     found
-        .filter(|(_, role)| trusts(role, &question))
+        .filter(|(_, role)| trusts_service(role, "ecs-tasks.amazonaws.com", session))
         .map(|(_, role)| role)
         .ok_or_else(|| CannotAssume { role_arn: session.role_arn.to_owned() })
 }

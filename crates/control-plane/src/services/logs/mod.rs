@@ -15,7 +15,7 @@ mod names;
 pub mod pattern;
 mod policies;
 mod read;
-mod records;
+pub mod records;
 pub mod retention;
 mod streams;
 mod tags;

@@ -7,20 +7,19 @@ use aws_shapes_sts::{
     AssumeRoleRequest, AssumeRoleResponse, GetAccessKeyInfoRequest, GetAccessKeyInfoResponse,
     GetCallerIdentityRequest, GetCallerIdentityResponse, errors,
 };
+use policy::Context;
 use state_store::View;
-use vocabulary::AccountId;
 
 use crate::{
+    authorization::{self, Holder},
     gateway::{ApiError, Call},
     services::{
         ec2::records::global,
         iam::{
             access_keys::{AccessKey, Session, SessionCredentials, begin_session},
-            names::{self, time},
+            names::time,
             policy_document::{self, Use},
-            records::Role,
             sessions,
-            trust::{Assumer, Question},
         },
         tagging,
     },
@@ -100,15 +99,6 @@ pub fn passed_tags(tags: Option<Vec<sts::Tag>>) -> Result<tagging::Tags, ApiErro
     tagging::checked(pairs).map_err(|error| invalid(error.to_string()))
 }
 
-/// The ARN of the role whose session the caller is, as its policies name it.
-fn caller_role(view: &View, call: &Call) -> Option<String> {
-    let (_, rest) = call.principal.arn.split_once(":assumed-role/")?;
-    let (name, _) = rest.split_once('/')?;
-    let account: &AccountId = &call.principal.account;
-    let role = view.get::<Role>(&names::global(account), &names::key(name))?;
-    Some(role.arn(account))
-}
-
 /// The session with what the caller's own session hands on: its transitive tags and its source identity.
 fn inherited(view: &View, call: &Call, session: &Session) -> Result<Session, ApiError> {
     let mut session = session.clone();
@@ -134,6 +124,21 @@ fn inherited(view: &View, call: &Call, session: &Session) -> Result<Session, Api
     Ok(session)
 }
 
+/// What a trust policy may ask about a session that is to begin.
+pub fn circumstances(call: &Call, holder: &Holder, session: &Session, name: &str) -> Context {
+    let mut context = authorization::context_of(call, holder);
+    context.set("sts:RoleSessionName", name);
+    context.set_all("aws:TagKeys", session.tags.keys().cloned());
+    for (key, value) in &session.tags {
+        context.set(&format!("aws:RequestTag/{key}"), value.as_str());
+    }
+    context.set_all("sts:TransitiveTagKeys", session.transitive_tags.iter().cloned());
+    if let Some(identity) = &session.source_identity {
+        context.set("sts:SourceIdentity", identity.as_str());
+    }
+    context
+}
+
 pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeRoleResponse, ApiError> {
     let role_arn = input.role_arn.unwrap_or_default();
     let session_name = input.role_session_name.unwrap_or_default();
@@ -146,9 +151,10 @@ pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeR
         tags: passed_tags(input.tags)?,
         transitive_tags: input.transitive_tag_keys.unwrap_or_default(),
         source_identity: input.source_identity,
-        issuer: None,
+        ..Session::default()
     };
     let (mut ids, caller) = (call.services.ids(), &call.principal);
+    let chained = caller.arn.contains(":assumed-role/");
     let (credentials, source_identity) = call
         .services
         .state
@@ -161,28 +167,15 @@ pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeR
             };
             let (account, role) = sessions::role(tx, &role_arn).ok_or_else(|| refused("sts:AssumeRole"))?;
             let session = inherited(tx.view(), &call, &session)?;
-            let own_role = caller_role(tx.view(), &call);
-            let mut context = vec![
-                ("aws:PrincipalArn", own_role.as_deref().unwrap_or(&caller.arn)),
-                ("aws:PrincipalAccount", caller.account.as_str()),
-                ("aws:userid", &caller.user_id),
-                ("sts:RoleSessionName", &session_name),
-            ];
-            if let Some((_, path)) = caller.arn.split_once(":user/") {
-                context.push(("aws:username", names::last_segment(path)));
+            let holder = call.services.holders.find(tx.view(), &call);
+            let mut context = circumstances(&call, &holder, &session, &session_name);
+            if let Some(id) = &input.external_id {
+                context.set("sts:ExternalId", id.as_str());
             }
-            context.extend(input.external_id.as_deref().map(|id| ("sts:ExternalId", id)));
-            context.extend(session.source_identity.as_deref().map(|name| ("sts:SourceIdentity", name)));
-            let assumer = Assumer::Aws {
-                account: caller.account.as_str(),
-                arn: &caller.arn,
-                role_arn: own_role.as_deref(),
-            };
             let tagged = (!session.tags.is_empty()).then_some("sts:TagSession");
             let identified = session.source_identity.as_ref().map(|_| "sts:SetSourceIdentity");
             for action in [Some("sts:AssumeRole"), tagged, identified].into_iter().flatten() {
-                let question = Question { action, assumer: assumer.clone(), context: &context };
-                if !sessions::trusts(&role, &question) {
+                if !authorization::may_assume(&holder, &context, &account, &role, action).is_allowed() {
                     return Err(refused(action));
                 }
             }
@@ -191,7 +184,7 @@ pub async fn assume_role(call: Call, input: AssumeRoleRequest) -> Result<AssumeR
                     "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
                 ));
             }
-            if own_role.is_some() && seconds > CHAINED_SECONDS {
+            if chained && seconds > CHAINED_SECONDS {
                 return Err(invalid(
                     "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
                 ));

@@ -2,6 +2,11 @@
 
 pub mod calls;
 pub mod federation;
+pub mod messages;
+pub mod web_identity;
+
+#[cfg(test)]
+mod tests;
 
 use aws_shapes_sts as sts;
 
@@ -14,6 +19,8 @@ pub fn register(operations: &mut Operations) {
         .on::<sts::GetCallerIdentity, _, _>(calls::get_caller_identity)
         .on::<sts::GetAccessKeyInfo, _, _>(calls::get_access_key_info)
         .on::<sts::AssumeRole, _, _>(calls::assume_role)
+        .on::<sts::AssumeRoleWithWebIdentity, _, _>(web_identity::assume_role)
+        .on::<sts::DecodeAuthorizationMessage, _, _>(messages::decode)
         .on::<sts::GetSessionToken, _, _>(federation::get_session_token)
         .on::<sts::GetFederationToken, _, _>(federation::get_federation_token);
 }

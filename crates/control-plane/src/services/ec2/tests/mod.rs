@@ -37,8 +37,8 @@ fn scope_of(account: &str) -> Scope {
 struct Nobody;
 
 impl Authorize for Nobody {
-    fn may(&self, _: &Access, _: &str, _: &str) -> bool {
-        false
+    fn may(&self, _: &Access, _: &str, _: &str, _: &crate::gateway::Origin, _: Timestamp) -> Result<(), String> {
+        Err("nobody asks here".to_owned())
     }
 }
 
@@ -54,11 +54,16 @@ impl Fixture {
     pub async fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let state = State::open(store, services::tables()).await.unwrap();
+        let state = State::open(store, services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32])))).await.unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
         let services = Arc::new(Services {
+            trail: services::cloudtrail::Trail::start(
+                TelemetryStore::ephemeral(Options::default()).unwrap(),
+                state.clone(),
+            ),
+            metrics: telemetry_store::MetricStore::ephemeral().unwrap(),
             holders: Default::default(),
             logs: Logs::new(state.clone(), telemetry, tokens.clone()),
             registry: Registry::new(
@@ -75,12 +80,16 @@ impl Fixture {
                 listen: ([127, 0, 0, 1], 4566).into(),
                 public_name: "localhost:4566".to_owned(),
                 public_pool: "198.18.0.0/29".parse().unwrap(),
+                secure: false,
+                task_endpoint: None,
             },
             host_ranges: vec!["192.168.7.0/24".parse().unwrap()],
             target_health: Default::default(),
             agents: Default::default(),
             placing: Default::default(),
             certificate_keys: crate::secret::SealingKey::new([3; 32]),
+            authorization_messages: crate::secret::SealingKey::new([4; 32]),
+            identity_keys: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         });
         let operations = services::operations();
@@ -104,11 +113,12 @@ impl Fixture {
             request_id: "request".to_owned(),
             now: Timestamp::from_millis(1_700_000_000_000),
             host: "localhost:4566".to_owned(),
+            origin: Default::default(),
         };
         let call = Call { services: Arc::clone(&self.services), context: Arc::new(context) };
         match self.operations.answer(api::SERVICE, O::TABLE, call, input.into_value()).await? {
             Answer::Value(value) => Ok(O::Output::from_value(value).unwrap()),
-            Answer::Events(_) => panic!("events"),
+            Answer::Events(_) | Answer::Content { .. } => panic!("no value"),
         }
     }
 

@@ -38,6 +38,7 @@ pub fn of_public_registry(call: &Call) -> Call {
         request_id: call.request_id.clone(),
         now: call.now(),
         host: call.host.clone(),
+        origin: call.origin.clone(),
     };
     Call { services: Arc::clone(&call.services), context: Arc::new(context) }
 }

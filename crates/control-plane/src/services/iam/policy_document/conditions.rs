@@ -55,7 +55,7 @@ pub(super) fn parse(json: &Value) -> Result<Vec<Condition>, Malformed> {
         for (key, values) in keys {
             conditions.push(Condition {
                 quantifier,
-                operator,
+                operator: operator.to_owned(),
                 if_exists,
                 key: key.clone(),
                 values: scalars(values)?,

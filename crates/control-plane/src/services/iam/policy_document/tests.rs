@@ -1,4 +1,4 @@
-use super::{Clause, Condition, Effect, LanguageVersion, Principal, Quantifier, Use, parse};
+use super::{Clause, Condition, Effect, LanguageVersion, NamedPrincipal as Principal, Quantifier, Use, parse};
 
 #[track_caller]
 fn refused(text: &str, kind: Use, message: &str) {
@@ -36,14 +36,14 @@ fn a_document_is_taken_apart() {
         [
             Condition {
                 quantifier: Some(Quantifier::AnyValue),
-                operator: "StringLike",
+                operator: "StringLike".to_owned(),
                 if_exists: true,
                 key: "aws:TagKeys".to_owned(),
                 values: vec!["a".to_owned(), "b".to_owned()],
             },
             Condition {
                 quantifier: None,
-                operator: "Bool",
+                operator: "Bool".to_owned(),
                 if_exists: false,
                 key: "aws:SecureTransport".to_owned(),
                 values: vec!["false".to_owned()],
@@ -67,6 +67,17 @@ fn trust_policies_have_principals() {
             Principal::Service("ecs-tasks.amazonaws.com".to_owned()),
         ]
     );
+}
+
+#[test]
+fn policies_of_resources_have_principals_and_may_name_resources() {
+    let statement = |rest: &str| document(&format!(r#"{{"Effect":"Allow","Action":"ecr:BatchGetImage"{rest}}}"#));
+    refused(&statement(r#","Resource":"*""#), Use::Resource, "Missing required field Principal");
+    for rest in ["", r#","Resource":"*""#] {
+        let text = statement(&format!(r#","Principal":{{"AWS":"111122223333"}}{rest}"#));
+        let parsed = parse(&text, Use::Resource).unwrap();
+        assert_eq!(parsed.statements[0].resources.is_some(), !rest.is_empty());
+    }
 }
 
 #[test]
@@ -190,7 +201,7 @@ proptest::proptest! {
     /// Whatever a document is, the parser comes to an end, and what it takes has statements.
     #[test]
     fn no_text_is_too_much(text in r#"[\{\}\[\]":,a-zA-Z*0-9]{0,200}"#) {
-        for kind in [Use::Managed, Use::Inline, Use::Trust] {
+        for kind in [Use::Managed, Use::Inline, Use::Trust, Use::Resource] {
             if let Ok(document) = parse(&text, kind) {
                 proptest::prop_assert!(!document.statements.is_empty());
             }

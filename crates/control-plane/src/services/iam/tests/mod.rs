@@ -1,6 +1,7 @@
 //! The service through its handlers, and through the front door where signatures count.
 
 mod door;
+mod instances;
 mod people;
 mod policies;
 mod roles;
@@ -34,8 +35,8 @@ const TASKS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","P
 struct Nobody;
 
 impl Authorize for Nobody {
-    fn may(&self, _: &Access, _: &str, _: &str) -> bool {
-        false
+    fn may(&self, _: &Access, _: &str, _: &str, _: &crate::gateway::Origin, _: Timestamp) -> Result<(), String> {
+        Err("nobody asks here".to_owned())
     }
 }
 
@@ -49,12 +50,17 @@ impl Fixture {
     async fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let state = State::open(store, services::tables()).await.unwrap();
+        let state = State::open(store, services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32])))).await.unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
         let catalog = Catalog::new(state.clone());
         let services = Arc::new(Services {
+            trail: services::cloudtrail::Trail::start(
+                TelemetryStore::ephemeral(Options::default()).unwrap(),
+                state.clone(),
+            ),
+            metrics: telemetry_store::MetricStore::ephemeral().unwrap(),
             holders: Default::default(),
             logs: Logs::new(state.clone(), telemetry, tokens.clone()),
             registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
@@ -66,12 +72,16 @@ impl Fixture {
                 listen: ([127, 0, 0, 1], 4566).into(),
                 public_name: "localhost:4566".to_owned(),
                 public_pool: "198.18.0.0/16".parse().unwrap(),
+                secure: false,
+                task_endpoint: None,
             },
             host_ranges: Vec::new(),
             target_health: Default::default(),
             agents: Default::default(),
             placing: Default::default(),
             certificate_keys: crate::secret::SealingKey::new([3; 32]),
+            authorization_messages: crate::secret::SealingKey::new([4; 32]),
+            identity_keys: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         });
         Fixture { services, _folder: folder }
@@ -89,6 +99,7 @@ impl Fixture {
             request_id: "request".to_owned(),
             now: Timestamp::from_millis(now),
             host: "localhost:4566".to_owned(),
+            origin: Default::default(),
         };
         Call { services: self.services.clone(), context: Arc::new(context) }
     }

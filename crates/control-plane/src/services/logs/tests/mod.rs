@@ -38,8 +38,8 @@ fn scope() -> Scope {
 struct Nobody;
 
 impl Authorize for Nobody {
-    fn may(&self, _: &Access, _: &str, _: &str) -> bool {
-        false
+    fn may(&self, _: &Access, _: &str, _: &str, _: &crate::gateway::Origin, _: Timestamp) -> Result<(), String> {
+        Err("nobody asks here".to_owned())
     }
 }
 
@@ -55,7 +55,7 @@ impl Fixture {
     pub async fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let state = State::open(store, services::tables()).await.unwrap();
+        let state = State::open(store, services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32])))).await.unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let services = Fixture::services(&folder, state, telemetry);
         Fixture { services, folder, now: NOW, calls: 0.into() }
@@ -66,6 +66,11 @@ impl Fixture {
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
         let catalog = Catalog::new(state.clone());
         Arc::new(Services {
+            trail: services::cloudtrail::Trail::start(
+                TelemetryStore::ephemeral(Options::default()).unwrap(),
+                state.clone(),
+            ),
+            metrics: telemetry_store::MetricStore::ephemeral().unwrap(),
             holders: Default::default(),
             logs: Logs::new(state.clone(), telemetry, tokens.clone()),
             registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
@@ -77,12 +82,16 @@ impl Fixture {
                 listen: ([127, 0, 0, 1], 4566).into(),
                 public_name: "localhost:4566".to_owned(),
                 public_pool: "198.18.0.0/16".parse().unwrap(),
+                secure: false,
+                task_endpoint: None,
             },
             host_ranges: Vec::new(),
             target_health: Default::default(),
             agents: Default::default(),
             placing: Default::default(),
             certificate_keys: crate::secret::SealingKey::new([3; 32]),
+            authorization_messages: crate::secret::SealingKey::new([4; 32]),
+            identity_keys: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         })
     }
@@ -105,6 +114,7 @@ impl Fixture {
             request_id: format!("request-{}", self.calls.get()),
             now: Timestamp::from_millis(self.now),
             host: "localhost:4566".to_owned(),
+            origin: Default::default(),
         };
         Call { services: self.services.clone(), context: Arc::new(context) }
     }
