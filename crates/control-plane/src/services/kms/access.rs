@@ -93,8 +93,7 @@ fn statements(grant: &Grant, with_variables: bool) -> Vec<Json> {
         (!actions.is_empty()).then_some(statement)
     };
     // A constraint is a text, not a pattern with variables.
-    let literal =
-        |text: &str| if with_variables { text.replace("${", "${$}{") } else { text.to_owned() };
+    let literal = |text: &str| if with_variables { text.replace("${", "${$}{") } else { text.to_owned() };
     let (with, without): (Vec<&String>, Vec<&String>) =
         grant.operations.iter().partition(|operation| WITH_CONTEXT.contains(&operation.as_str()));
     let condition = grant.context_equals.as_ref().or(grant.context_subset.as_ref()).map(|pairs| {
@@ -147,9 +146,8 @@ pub fn asked(
         }
         "ReEncrypt" => {
             let source = text("SourceKeyId").map(key).or_else(|| blob_key(operation, given));
-            let from = |resource| {
-                side("ReEncryptFrom", resource, "SourceEncryptionContext", text("SourceKeyId"))
-            };
+            let from =
+                |resource| side("ReEncryptFrom", resource, "SourceEncryptionContext", text("SourceKeyId"));
             let to = |resource| {
                 side("ReEncryptTo", resource, "DestinationEncryptionContext", text("DestinationKeyId"))
             };

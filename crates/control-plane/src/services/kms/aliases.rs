@@ -89,11 +89,8 @@ pub async fn update(call: Call, input: UpdateAliasRequest) -> Result<Unit, ApiEr
                     "The present and the new key of an alias must be of the same type and usage.",
                 ));
             }
-            let updated = Alias {
-                key_id: found.key.id.clone(),
-                created_at: alias.created_at,
-                updated_at: call.now(),
-            };
+            let updated =
+                Alias { key_id: found.key.id.clone(), created_at: alias.created_at, updated_at: call.now() };
             tx.put(scope, &name, updated);
             Ok(Unit)
         })
@@ -120,7 +117,8 @@ pub async fn list(call: Call, input: ListAliasesRequest) -> Result<ListAliasesRe
     let aliases = view.scan::<Alias>(scope);
     let aliases = aliases.filter(|(_, alias)| of.as_ref().is_none_or(|key| *key == alias.key_id));
     let list = format!("aliases {}", of.as_deref().unwrap_or_default());
-    let page = page(&call, &list, aliases, |(name, _)| (*name).to_owned(), Wanted::new(input.marker, input.limit))?;
+    let page =
+        page(&call, &list, aliases, |(name, _)| (*name).to_owned(), Wanted::new(input.marker, input.limit))?;
     let entries = page.items.into_iter().map(|(name, alias)| AliasListEntry {
         alias_arn: Some(alias_arn(scope, name)),
         alias_name: Some(format!("alias/{name}")),

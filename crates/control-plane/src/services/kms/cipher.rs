@@ -1,12 +1,12 @@
 //! Encrypting and decrypting for clients.
 
+use aws_shapes_kms::{DataKeySpec, RecipientInfo};
 use aws_shapes_kms::{
     DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, EncryptionAlgorithmSpec,
     GenerateDataKeyRequest, GenerateDataKeyResponse, GenerateDataKeyWithoutPlaintextRequest,
-    GenerateDataKeyWithoutPlaintextResponse, GenerateRandomRequest, GenerateRandomResponse,
-    ReEncryptRequest, ReEncryptResponse,
+    GenerateDataKeyWithoutPlaintextResponse, GenerateRandomRequest, GenerateRandomResponse, ReEncryptRequest,
+    ReEncryptResponse,
 };
-use aws_shapes_kms::{DataKeySpec, RecipientInfo};
 use state_store::View;
 use vocabulary::Ids;
 
@@ -22,7 +22,11 @@ use super::{
 use crate::gateway::{ApiError, Call};
 
 /// What stands before each of these operations.
-pub fn ready(call: &Call, tokens: Option<&[String]>, recipient: Option<&RecipientInfo>) -> Result<(), ApiError> {
+pub fn ready(
+    call: &Call,
+    tokens: Option<&[String]>,
+    recipient: Option<&RecipientInfo>,
+) -> Result<(), ApiError> {
     if recipient.is_some() {
         return Err(unsupported("Recipient is for enclaves, which this platform does not have."));
     }
@@ -65,7 +69,7 @@ pub fn decrypting_key(
         return Err(invalid_ciphertext());
     }
     let key = view.get::<Key>(&header.scope, &header.key_id).ok_or_else(invalid_ciphertext)?;
-    let found = Found { scope: header.scope.clone(), key, alias: None };
+    let found = Found { scope: header.scope.clone(), key };
     if let Some(named) = named {
         let named = names::see(view, call.scope(), named)?;
         if named.arn() != found.arn() {
@@ -101,8 +105,7 @@ pub async fn decrypt(call: Call, input: DecryptRequest) -> Result<DecryptRespons
     let view = call.services.state.view();
     let (found, header) = decrypting_key(&view, &call, &blob, input.key_id.as_deref())?;
     let context = input.encryption_context.unwrap_or_default();
-    let plaintext =
-        crypto::decrypt(&found.key, &header, &blob, &context).ok_or_else(invalid_ciphertext)?;
+    let plaintext = crypto::decrypt(&found.key, &header, &blob, &context).ok_or_else(invalid_ciphertext)?;
     if input.dry_run == Some(true) {
         return Err(dry_run());
     }

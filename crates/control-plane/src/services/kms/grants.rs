@@ -61,7 +61,9 @@ pub fn check_tokens(call: &Call, tokens: Option<&[String]>) -> Result<(), ApiErr
 pub async fn create(call: Call, input: CreateGrantRequest) -> Result<CreateGrantResponse, ApiError> {
     check_tokens(&call, input.grant_tokens.as_deref())?;
     if input.grantee_service_principal.is_some() || input.retiring_service_principal.is_some() {
-        return Err(unsupported("Grants for services of AWS are not supported; name a principal by its ARN."));
+        return Err(unsupported(
+            "Grants for services of AWS are not supported; name a principal by its ARN.",
+        ));
     }
     let grantee = principal(input.grantee_principal)?.ok_or_else(|| {
         validation("Value at 'granteePrincipal' failed to satisfy constraint: Member must not be null")
@@ -143,7 +145,11 @@ fn principal(given: Option<String>) -> Result<Option<String>, ApiError> {
 }
 
 /// Refuses operations that the key does not have, and constraints that say two things.
-fn fitting(kind: Kind, operations: &[GrantOperation], constraints: &GrantConstraints) -> Result<(), ApiError> {
+fn fitting(
+    kind: Kind,
+    operations: &[GrantOperation],
+    constraints: &GrantConstraints,
+) -> Result<(), ApiError> {
     use GrantOperation as Of;
     let known = |operation: &Of| match operation {
         Of::CreateGrant | Of::RetireGrant | Of::DescribeKey => true,
@@ -174,13 +180,12 @@ fn fitting(kind: Kind, operations: &[GrantOperation], constraints: &GrantConstra
 
 fn entry(scope: &Scope, grant: &Grant) -> GrantListEntry {
     let operations = grant.operations.iter().filter_map(|name| GrantOperation::parse(name));
-    let constraints = (grant.context_equals.is_some() || grant.context_subset.is_some()).then(|| {
-        GrantConstraints {
+    let constraints =
+        (grant.context_equals.is_some() || grant.context_subset.is_some()).then(|| GrantConstraints {
             encryption_context_equals: grant.context_equals.clone(),
             encryption_context_subset: grant.context_subset.clone(),
             source_arn: None,
-        }
-    });
+        });
     GrantListEntry {
         constraints,
         creation_date: Some(time(grant.created_at)),
@@ -225,8 +230,7 @@ pub async fn list_retirable(
     let Some(retiring) = retiring.filter(|_| input.retiring_service_principal.is_none()) else {
         return Err(validation("RetiringPrincipal is required."));
     };
-    let grants =
-        view.scan::<Grant>(scope).filter(|(_, grant)| grant.retiring.as_deref() == Some(&retiring));
+    let grants = view.scan::<Grant>(scope).filter(|(_, grant)| grant.retiring.as_deref() == Some(&retiring));
     let wanted = Wanted::new(input.marker, input.limit);
     let page = page(&call, &format!("retirable {retiring}"), grants, |(id, _)| (*id).to_owned(), wanted)?;
     Ok(ListGrantsResponse {

@@ -116,13 +116,16 @@ pub async fn list(call: Call, input: ListKeysRequest) -> Result<ListKeysResponse
     let view = call.services.state.view();
     let scope = call.scope();
     // Nothing is shared between accounts but by policies, which make no list.
-    let own = input.resource_owners.as_ref().is_none_or(|owners| {
-        owners.is_empty() || owners.contains(&ResourceOwnerType::Self_)
-    });
+    let own = input
+        .resource_owners
+        .as_ref()
+        .is_none_or(|owners| owners.is_empty() || owners.contains(&ResourceOwnerType::Self_));
     let keys = view.scan::<Key>(scope).filter(|_| own);
     let page = page(&call, "keys", keys, |(id, _)| (*id).to_owned(), Wanted::new(input.marker, input.limit))?;
-    let entry =
-        |(id, key): (&str, Arc<Key>)| KeyListEntry { key_id: Some(id.to_owned()), key_arn: Some(key.arn(scope)) };
+    let entry = |(id, key): (&str, Arc<Key>)| KeyListEntry {
+        key_id: Some(id.to_owned()),
+        key_arn: Some(key.arn(scope)),
+    };
     Ok(ListKeysResponse {
         truncated: Some(page.next_token.is_some()),
         next_marker: page.next_token,

@@ -42,11 +42,7 @@ pub async fn generate(call: Call, input: GenerateMacRequest) -> Result<GenerateM
         return Err(dry_run());
     }
     let mac = crypto::mac(found.key.current(), bits, &input.message.unwrap_or_default());
-    Ok(GenerateMacResponse {
-        key_id: Some(found.arn()),
-        mac: Some(mac),
-        mac_algorithm: input.mac_algorithm,
-    })
+    Ok(GenerateMacResponse { key_id: Some(found.arn()), mac: Some(mac), mac_algorithm: input.mac_algorithm })
 }
 
 pub async fn verify(call: Call, input: VerifyMacRequest) -> Result<VerifyMacResponse, ApiError> {

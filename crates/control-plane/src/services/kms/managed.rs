@@ -72,7 +72,7 @@ pub fn get_or_make(
         });
         tx.put::<Key>(scope, &key.id, Arc::clone(&key));
         tx.put(scope, &name, Alias { key_id: key.id.clone(), created_at: now, updated_at: now });
-        return Ok(Found { scope: scope.clone(), key, alias: Some(format!("alias/{name}")) });
+        return Ok(Found { scope: scope.clone(), key });
     }
     names::get(tx, scope, text)
 }

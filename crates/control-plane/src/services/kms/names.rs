@@ -16,8 +16,6 @@ use crate::gateway::ApiError;
 pub struct Found {
     pub scope: Scope,
     pub key: Arc<Key>,
-    /// The alias that the request named it by: `alias/NAME`.
-    pub alias: Option<String>,
 }
 
 impl Found {
@@ -89,15 +87,15 @@ impl Named {
         key: impl FnOnce(&Scope, &str) -> Option<Arc<Key>>,
         alias: impl FnOnce(&Scope, &str) -> Option<Arc<Alias>>,
     ) -> Result<Found, ApiError> {
-        let (scope, id, named) = match self {
-            Named::Key(scope, id) => (scope, id.to_ascii_lowercase(), None),
+        let (scope, id) = match self {
+            Named::Key(scope, id) => (scope, id.to_ascii_lowercase()),
             Named::Alias(scope, name) => {
                 let found = alias(scope, name).ok_or_else(|| self.missing())?;
-                (scope, found.key_id.clone(), Some(format!("alias/{name}")))
+                (scope, found.key_id.clone())
             }
         };
         let key = key(scope, &id).ok_or_else(|| self.missing())?;
-        Ok(Found { scope: scope.clone(), key, alias: named })
+        Ok(Found { scope: scope.clone(), key })
     }
 }
 

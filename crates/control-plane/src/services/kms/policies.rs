@@ -77,10 +77,7 @@ pub async fn get(call: Call, input: GetKeyPolicyRequest) -> Result<GetKeyPolicyR
     let view = call.services.state.view();
     let found = names::see_key(&view, call.scope(), &input.key_id.unwrap_or_default())?;
     named(input.policy_name.as_deref())?;
-    Ok(GetKeyPolicyResponse {
-        policy: Some(found.key.policy.clone()),
-        policy_name: Some(NAME.to_owned()),
-    })
+    Ok(GetKeyPolicyResponse { policy: Some(found.key.policy.clone()), policy_name: Some(NAME.to_owned()) })
 }
 
 pub async fn put(call: Call, input: PutKeyPolicyRequest) -> Result<Unit, ApiError> {

@@ -148,7 +148,8 @@ pub async fn list(call: Call, input: ListKeyRotationsRequest) -> Result<ListKeyR
 /// Those of the store.
 pub async fn rotate_due(services: &Services, now: Timestamp) -> Result<(), ApiError> {
     let due = |key: &Key| {
-        key.state == super::records::State::Enabled && key.rotation.is_some_and(|rotation| rotation.next <= now)
+        key.state == super::records::State::Enabled
+            && key.rotation.is_some_and(|rotation| rotation.next <= now)
     };
     let keys: Vec<(Scope, String)> = services.state.read(|view| {
         let keys = view.scan_all::<Key>().filter(|found| due(&found.value));
@@ -162,8 +163,9 @@ pub async fn rotate_due(services: &Services, now: Timestamp) -> Result<(), ApiEr
                 let Some(key) = tx.get::<Key>(&scope, &id).filter(|key| due(key)) else { return Ok(()) };
                 let mut key = Key::clone(&key);
                 key.materials.push(fresh.clone());
-                key.rotation =
-                    key.rotation.map(|rotation| Rotation { next: now + days(rotation.period_days), ..rotation });
+                key.rotation = key
+                    .rotation
+                    .map(|rotation| Rotation { next: now + days(rotation.period_days), ..rotation });
                 tx.put(&scope, &id, key);
                 Ok::<_, ApiError>(())
             })

@@ -69,7 +69,7 @@ pub fn decrypt(
 ) -> Result<Vec<u8>, ApiError> {
     let header = crypto::header(blob).ok_or_else(invalid_ciphertext)?;
     let key = view.get::<Key>(&header.scope, &header.key_id).ok_or_else(invalid_ciphertext)?;
-    let found = Found { scope: header.scope.clone(), key, alias: None };
+    let found = Found { scope: header.scope.clone(), key };
     check_user(services, user, &found, "kms:Decrypt", context)?;
     let found = usable(found)?;
     crypto::decrypt(&found.key, &header, blob, context).ok_or_else(invalid_ciphertext)

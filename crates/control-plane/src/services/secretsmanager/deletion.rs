@@ -87,8 +87,12 @@ fn deletable(found: &Found, force: bool) -> Result<(), ApiError> {
     if secret.replica_of.is_some() {
         return Err(of_a_replica());
     }
-    let regions: Vec<&str> =
-        secret.replicas.iter().filter(|(_, one)| one.failure.is_none()).map(|(region, _)| region.as_str()).collect();
+    let regions: Vec<&str> = secret
+        .replicas
+        .iter()
+        .filter(|(_, one)| one.failure.is_none())
+        .map(|(region, _)| region.as_str())
+        .collect();
     if regions.is_empty() {
         return Ok(());
     }

@@ -5,10 +5,7 @@ use aws_shapes_secretsmanager::errors;
 use crate::gateway::ApiError;
 
 pub fn not_found() -> ApiError {
-    ApiError::new(
-        &errors::RESOURCE_NOT_FOUND_EXCEPTION,
-        "Secrets Manager can't find the specified secret.",
-    )
+    ApiError::new(&errors::RESOURCE_NOT_FOUND_EXCEPTION, "Secrets Manager can't find the specified secret.")
 }
 
 /// There is a secret, but not such a value of it.
@@ -26,9 +23,7 @@ pub fn invalid_parameter(message: impl Into<String>) -> ApiError {
 }
 
 pub fn marked_for_deletion() -> ApiError {
-    invalid_request(
-        "You can't perform this operation on the secret because it was marked for deletion.",
-    )
+    invalid_request("You can't perform this operation on the secret because it was marked for deletion.")
 }
 
 pub fn exists(message: impl Into<String>) -> ApiError {
@@ -58,7 +53,8 @@ pub fn cannot_decrypt(cause: ApiError) -> ApiError {
 fn kms(table: &'static aws_schema::ErrorTable, verb: &str, cause: ApiError) -> ApiError {
     match cause.code.as_ref() {
         "AccessDeniedException" => {
-            ApiError::undeclared("AccessDeniedException", 400, "Access to KMS is not allowed").caused_by(cause)
+            ApiError::undeclared("AccessDeniedException", 400, "Access to KMS is not allowed")
+                .caused_by(cause)
         }
         "InternalFailure" => cause,
         _ => {

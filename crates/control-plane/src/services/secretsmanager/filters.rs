@@ -92,15 +92,14 @@ pub fn page(
     let tokens = &call.services.page_tokens;
     if let Some(token) = token {
         let last = tokens.open(&list, token);
-        let last = last
-            .map_err(|_| ApiError::new(&errors::INVALID_NEXT_TOKEN_EXCEPTION, "Invalid NextToken."))?;
+        let last =
+            last.map_err(|_| ApiError::new(&errors::INVALID_NEXT_TOKEN_EXCEPTION, "Invalid NextToken."))?;
         let behind = secrets.iter().position(|secret| secret.name == last).map_or(0, |at| at + 1);
         secrets.drain(..behind);
     }
     let more = secrets.len() > size;
     secrets.truncate(size);
-    let next_token =
-        secrets.last().filter(|_| more).map(|secret| tokens.seal(&list, &secret.name));
+    let next_token = secrets.last().filter(|_| more).map(|secret| tokens.seal(&list, &secret.name));
     Ok(Page { items: secrets, next_token })
 }
 

@@ -25,7 +25,8 @@ fn candidates(scope: &Scope, text: &str) -> Option<Candidates> {
         false => return Some(Candidates { scope: scope.clone(), names: vec![(text.to_owned(), None)] }),
         true => {
             let arn: Arn = text.parse().ok()?;
-            let resource = arn.resource().strip_prefix("secret:").filter(|_| arn.service() == "secretsmanager")?;
+            let resource =
+                arn.resource().strip_prefix("secret:").filter(|_| arn.service() == "secretsmanager")?;
             let scope = Scope::new(arn.account().parse().ok()?, arn.region().parse().ok()?);
             (scope, resource.to_owned())
         }
@@ -60,7 +61,8 @@ fn find(
 ) -> Result<Found, ApiError> {
     let Candidates { scope, names } = candidates(scope, text).ok_or_else(not_found)?;
     for (name, suffix) in names {
-        let found = get(&scope, &name).filter(|secret| suffix.as_ref().is_none_or(|own| *own == secret.suffix));
+        let found =
+            get(&scope, &name).filter(|secret| suffix.as_ref().is_none_or(|own| *own == secret.suffix));
         if let Some(secret) = found {
             return Ok(Found { scope, secret });
         }

@@ -186,9 +186,10 @@ pub async fn list_versions(
         page.map_err(|_| ApiError::new(&errors::INVALID_NEXT_TOKEN_EXCEPTION, "Invalid NextToken."))?;
     let shown = page.items.into_iter().map(|(id, version)| SecretVersionsListEntry {
         created_date: Some(time(version.created_at)),
-        kms_key_ids: version.key_arn.as_ref().map(|_| {
-            vec![found.secret.kms_key.clone().unwrap_or_else(|| "DefaultEncryptionKey".to_owned())]
-        }),
+        kms_key_ids: version
+            .key_arn
+            .as_ref()
+            .map(|_| vec![found.secret.kms_key.clone().unwrap_or_else(|| "DefaultEncryptionKey".to_owned())]),
         last_accessed_date: version.accessed_on.map(time),
         version_id: Some(id.clone()),
         version_stages: (!version.stages.is_empty()).then(|| stages(version)),

@@ -30,7 +30,8 @@ const MOST: usize = 10;
 type Known<'a> = Option<(&'a str, &'a Plain)>;
 
 fn scope_in(scope: &Scope, region: &str) -> Result<Scope, ApiError> {
-    let region: Region = region.parse().map_err(|_| invalid_parameter(format!("Invalid Region: {region}")))?;
+    let region: Region =
+        region.parse().map_err(|_| invalid_parameter(format!("Invalid Region: {region}")))?;
     Ok(Scope::new(scope.account.clone(), region))
 }
 

@@ -73,9 +73,9 @@ fn rules(given: Option<RotationRulesType>) -> Result<Option<Rules>, ApiError> {
         window: given.duration,
     };
     match (&rules.after_days, &rules.schedule) {
-        (Some(_), Some(_)) => Err(invalid_parameter(
-            "You can't specify both AutomaticallyAfterDays and ScheduleExpression.",
-        )),
+        (Some(_), Some(_)) => {
+            Err(invalid_parameter("You can't specify both AutomaticallyAfterDays and ScheduleExpression."))
+        }
         (None, None) => Err(invalid_parameter("Give AutomaticallyAfterDays or ScheduleExpression.")),
         (None, Some(expression)) if rate(expression).is_none() => Err(invalid_parameter(format!(
             "The schedule {expression} is not supported: give rate(NUMBER hours) or rate(NUMBER days), four hours at least."
@@ -114,7 +114,8 @@ fn check_hook(call: &Call, hook: &str) -> Result<(), ApiError> {
 }
 
 pub async fn rotate(call: Call, input: RotateSecretRequest) -> Result<RotateSecretResponse, ApiError> {
-    if input.external_secret_rotation_metadata.is_some() || input.external_secret_rotation_role_arn.is_some() {
+    if input.external_secret_rotation_metadata.is_some() || input.external_secret_rotation_role_arn.is_some()
+    {
         return Err(invalid_parameter("Managed external secrets are not supported."));
     }
     let rules = rules(input.rotation_rules)?;
@@ -126,8 +127,8 @@ pub async fn rotate(call: Call, input: RotateSecretRequest) -> Result<RotateSecr
             found.secret.rotation.as_ref().map(|rotation| rotation.hook.clone())
         }
     };
-    let hook =
-        hook.ok_or_else(|| invalid_request("No Lambda rotation function ARN is associated with this secret."))?;
+    let hook = hook
+        .ok_or_else(|| invalid_request("No Lambda rotation function ARN is associated with this secret."))?;
     check_hook(&call, &hook)?;
     let at_once = input.rotate_immediately != Some(false);
     let version_id = input.client_request_token.unwrap_or_else(|| call.services.ids().uuid());
@@ -149,8 +150,7 @@ pub async fn rotate(call: Call, input: RotateSecretRequest) -> Result<RotateSecr
             let kept = earlier.map(|earlier| earlier.rules).unwrap_or_default();
             let rules = rules.clone().unwrap_or(kept);
             let next = rules.period().map(|period| now + period);
-            let rotation =
-                Rotation { enabled: true, hook: hook.clone(), rules, next, pending: under_way };
+            let rotation = Rotation { enabled: true, hook: hook.clone(), rules, next, pending: under_way };
             secret.rotation = Some(rotation);
             if at_once {
                 begin(&mut secret, &version_id, now);
@@ -179,8 +179,7 @@ fn begin(secret: &mut Secret, version_id: &str, now: Timestamp) {
     });
     secret.attach(PENDING, version_id);
     if let Some(rotation) = &mut secret.rotation {
-        rotation.pending =
-            Some(Pending { version_id: version_id.to_owned(), begun_at: now, task_arn: None });
+        rotation.pending = Some(Pending { version_id: version_id.to_owned(), begun_at: now, task_arn: None });
     }
 }
 
@@ -230,8 +229,8 @@ async fn try_run_task(services: &Arc<Services>, found: &Found, now: Timestamp) -
     networks::ensure_default(services, scope).await?;
     let view = services.state.view();
     let definition = DefinitionName::parse(scope, &rotation.hook)?.find(&view, scope);
-    let definition =
-        definition.ok_or_else(|| invalid_request(format!("The task definition {} is gone.", rotation.hook)))?;
+    let definition = definition
+        .ok_or_else(|| invalid_request(format!("The task definition {} is gone.", rotation.hook)))?;
     let variable =
         |name: &str, value: String| ecs::KeyValuePair { name: Some(name.to_owned()), value: Some(value) };
     let containers = definition.definition.0.container_definitions.iter().flatten();
@@ -368,9 +367,9 @@ pub async fn run_due(services: &Arc<Services>, now: Timestamp) -> Result<(), Api
                 Ok::<_, ApiError>(Some(Found { scope: scope.clone(), secret: Arc::new(secret) }))
             })
             .await?;
-        if let Some(found) = found.filter(|found| {
-            found.secret.rotation.as_ref().is_some_and(|rotation| rotation.pending.is_some())
-        }) {
+        if let Some(found) = found
+            .filter(|found| found.secret.rotation.as_ref().is_some_and(|rotation| rotation.pending.is_some()))
+        {
             run_task(services, &found, now).await;
         }
     }

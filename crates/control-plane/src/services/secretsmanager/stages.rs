@@ -35,10 +35,7 @@ pub async fn update(
             Ok::<_, ApiError>(found)
         })
         .await?;
-    Ok(UpdateSecretVersionStageResponse {
-        arn: Some(found.arn()),
-        name: Some(found.secret.name.clone()),
-    })
+    Ok(UpdateSecretVersionStageResponse { arn: Some(found.arn()), name: Some(found.secret.name.clone()) })
 }
 
 /// Takes `stage` from one version and gives it to another. Where it is now has to be named, so that nobody moves what has been moved

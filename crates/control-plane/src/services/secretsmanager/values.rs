@@ -90,8 +90,7 @@ pub fn put(
     let with = kms::With { key, action: "kms:GenerateDataKey", context: &context };
     let made = kms::encrypt(services, tx, scope, &with, plain.bytes(), &asker.user());
     let made = made.map_err(cannot_encrypt)?;
-    let value =
-        SecretValue { blob: STANDARD.encode(made.blob), binary: matches!(plain, Plain::Binary(_)) };
+    let value = SecretValue { blob: STANDARD.encode(made.blob), binary: matches!(plain, Plain::Binary(_)) };
     tx.put(scope, &value_id(secret, version_id), value);
     Ok(made.key_arn)
 }
@@ -255,9 +254,8 @@ pub fn value(
         Plain::Binary(bytes) => STANDARD.encode(bytes),
     };
     let Some(key) = json_key else { return Ok(text) };
-    let missing = || {
-        invalid_request(format!("retrieved secret from Secrets Manager did not contain json key {key}"))
-    };
+    let missing =
+        || invalid_request(format!("retrieved secret from Secrets Manager did not contain json key {key}"));
     // The parser's error would quote the value.
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|_| missing())?;
     match json.get(key).ok_or_else(missing)? {

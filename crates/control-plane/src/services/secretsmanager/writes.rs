@@ -170,7 +170,10 @@ pub async fn create(call: Call, input: CreateSecretRequest) -> Result<CreateSecr
             let known = fresh.as_ref().map(|fresh| (fresh.id, fresh.plain));
             replication::begin(&call, tx, scope, &mut secret, &regions, overwrite, known, &asker)?;
             tx.put(scope, &name, secret.clone());
-            Ok((Found { scope: scope.clone(), secret: secret.into() }, fresh.map(|fresh| fresh.id.to_owned())))
+            Ok((
+                Found { scope: scope.clone(), secret: secret.into() },
+                fresh.map(|fresh| fresh.id.to_owned()),
+            ))
         })
         .await?;
     Ok(CreateSecretResponse {
@@ -214,7 +217,10 @@ pub async fn put(call: Call, input: PutSecretValueRequest) -> Result<PutSecretVa
         return Err(limit(format!("A version can have at most {MOST_STAGES} staging labels.")));
     }
     let secret_id = input.secret_id.unwrap_or_default();
-    let found = store(&call, &secret_id, &Fresh { id: &id, plain: &plain, stages: &stages, now: call.now() }, |_| Ok(()))
+    let found =
+        store(&call, &secret_id, &Fresh { id: &id, plain: &plain, stages: &stages, now: call.now() }, |_| {
+            Ok(())
+        })
         .await?;
     let held = found.secret.versions.get(&id).map(|version| version.stages.iter().cloned().collect());
     Ok(PutSecretValueResponse {
