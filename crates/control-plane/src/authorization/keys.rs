@@ -57,6 +57,7 @@ const KEYS: &[(&str, &str, &str, As)] = &[
     ("iam", "iam:PolicyARN", "PolicyArn", As::Given),
     ("iam", "iam:PermissionsBoundary", "PermissionsBoundary", As::Given),
     ("iam", "iam:AWSServiceName", "AWSServiceName", As::Given),
+    ("cloudwatch", "cloudwatch:namespace", "Namespace", As::Given),
     ("secretsmanager", "secretsmanager:VersionId", "VersionId", As::Given),
     ("secretsmanager", "secretsmanager:VersionStage", "VersionStage", As::Given),
     ("secretsmanager", "secretsmanager:Name", "Name", As::Given),
