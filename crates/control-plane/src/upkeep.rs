@@ -10,7 +10,7 @@ use crate::{
     services::{
         Services, ecr,
         ecs::{
-            definitions,
+            daemons, definitions, express,
             records::{ClientToken, Task},
             services::records::{Revision, Service, ServiceDeployment, ServiceEvents, ServiceStatus},
             tasks::roles,
@@ -46,6 +46,9 @@ pub async fn run(services: Arc<Services>) {
         report("renewing the credentials of tasks", roles::renew(&services, now()).await);
         report("forgetting ended sessions", access_keys::forget_expired(&services, now()).await);
         report("deleting task definitions", definitions::purge(&services).await);
+        report("deleting daemons", daemons::sweep(&services).await);
+        report("deleting daemon task definitions", daemons::purge(&services).await);
+        report("removing what express services stood on", express::sweep(&services, now()).await);
         if tokio::time::Instant::now() >= next_retention {
             next_retention = tokio::time::Instant::now() + RETENTION_INTERVAL;
             report("registry upkeep", ecr::upkeep(&services.registry, now()).await);

@@ -33,6 +33,15 @@ pub fn deregistered_targets(service: &str, count: usize, target_group_arn: &str)
     format!("(service {service}) deregistered {count} targets in (target-group {target_group_arn})")
 }
 
+/// `load_balancer`: the name of a classic one.
+pub fn registered_instances(service: &str, count: usize, load_balancer: &str) -> String {
+    format!("(service {service}) registered {count} instances in (elb {load_balancer})")
+}
+
+pub fn deregistered_instances(service: &str, count: usize, load_balancer: &str) -> String {
+    format!("(service {service}) deregistered {count} instances in (elb {load_balancer})")
+}
+
 pub fn draining(service: &str, count: usize) -> String {
     format!("(service {service}) has begun draining connections on {count} tasks.")
 }
@@ -98,6 +107,20 @@ pub fn unhealthy_target(
     )
 }
 
+/// As [`unhealthy_target`], of an instance of a classic load balancer.
+pub fn unhealthy_instance(
+    service: &str,
+    instance: &str,
+    port: u16,
+    load_balancer: &str,
+    reason: &str,
+) -> String {
+    format!(
+        "(service {service}) (instance {instance}) (port {port}) is unhealthy in (elb {load_balancer}) due to (reason \
+         {reason})"
+    )
+}
+
 pub fn out_of_balance(service: &str, zones: &BTreeMap<String, u32>) -> String {
     format!("(service {service}) is not AZ balanced with {}. AZ Rebalancing in progress.", by_zone(zones))
 }
@@ -117,6 +140,11 @@ pub const FAILED_CONTAINER_CHECKS: &str = "Task failed container health checks";
 /// `stoppedReason` of a task whose target is unhealthy.
 pub fn failed_target_checks(target_group_arn: &str) -> String {
     format!("Task failed ELB health checks in (target-group {target_group_arn})")
+}
+
+/// The same of an instance of a classic load balancer.
+pub fn failed_classic_checks(load_balancer: &str) -> String {
+    format!("Task failed ELB health checks in (elb {load_balancer})")
 }
 
 fn listed(tasks: &[String]) -> String {

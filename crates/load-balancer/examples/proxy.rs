@@ -93,6 +93,7 @@ fn configuration(port: u16, target_port: u16, certificate: Option<Certificate>) 
                 port: target_port,
                 zone: None,
                 draining: false,
+                registration: 0,
             }],
         }],
     }

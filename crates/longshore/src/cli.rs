@@ -105,6 +105,9 @@ pub struct AgentArgs {
     /// An attribute of the instance, for placement constraints. May be given several times.
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_attribute)]
     pub attributes: Vec<(String, String)>,
+    /// The capacity provider of the cluster that the machine belongs to.
+    #[arg(long, value_name = "NAME")]
+    pub capacity_provider: Option<String>,
     /// The availability zone that the machine counts to. `REGIONa` when not given.
     #[arg(long, value_name = "ZONE")]
     pub availability_zone: Option<String>,

@@ -9,6 +9,8 @@ pub struct TargetReport {
     /// The target's id as registered.
     pub target_id: String,
     pub port: u16,
+    /// As the configuration has it: which registration was measured.
+    pub registration: u64,
     pub health: Health,
     /// Of a draining target: no request and no connection of it is left.
     pub drained: bool,

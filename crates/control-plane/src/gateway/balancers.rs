@@ -27,15 +27,21 @@ use vocabulary::Scope;
 use super::body::{Body, full};
 use crate::services::{
     ec2::records::NetworkInterface,
+    ecs::express,
     elb::records as elb,
     elbv2::records::{Listener, LoadBalancer, Node, Protocol},
 };
 
-/// The domain of all load balancers' names.
-pub(super) const DOMAIN: &str = ".elb.localhost";
+/// The domains of load balancers' names, and of the endpoints of express services, which are rules of a load balancer.
+const DOMAINS: [&str; 2] = [".elb.localhost", express::DOMAIN];
 /// A balancer is on this machine: it answers at once, or its security groups keep us out.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Whether a host's name, in lower case, belongs to a load balancer.
+pub(super) fn is_name(host: &str) -> bool {
+    DOMAINS.iter().any(|domain| host.ends_with(domain))
+}
 
 /// The balancer's name that a request is for, in lower case, without its port.
 pub(super) fn name_of<B>(request: &Request<B>) -> Option<String> {
@@ -43,7 +49,7 @@ pub(super) fn name_of<B>(request: &Request<B>) -> Option<String> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).or(authority)?;
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_end_matches('.');
     let host = host.to_ascii_lowercase();
-    host.ends_with(DOMAIN).then_some(host)
+    is_name(&host).then_some(host)
 }
 
 /// Where a balancer's name leads.
@@ -77,13 +83,19 @@ fn listeners_of(view: &View, name: &str) -> Option<(Vec<u16>, Option<Ipv4Addr>)>
         let interface = view.get::<NetworkInterface>(scope, &nodes.first()?.interface_id)?;
         Some(interface.private_address)
     };
-    if let Some(found) =
-        view.scan_all::<LoadBalancer>().find(|found| found.value.dns_name.eq_ignore_ascii_case(name))
-    {
+    let named = view.scan_all::<LoadBalancer>().find(|found| found.value.dns_name.eq_ignore_ascii_case(name));
+    let named = named.map(|found| (found.scope, found.value));
+    let of_express = || {
+        let mut all = view.scan_all::<express::Express>();
+        let found = all.find(|found| found.value.host(&found.scope) == name)?;
+        let balancer = express::balancer_of(view, &found.scope, &found.value)?;
+        Some((found.scope, balancer))
+    };
+    if let Some((scope, balancer)) = named.or_else(of_express) {
         let plain = [Protocol::Http, Protocol::Tcp, Protocol::TcpUdp];
-        let listeners = view.scan_prefix::<Listener>(&found.scope, &format!("{}/", found.value.key()));
+        let listeners = view.scan_prefix::<Listener>(&scope, &format!("{}/", balancer.key()));
         let ports = listeners.filter(|(_, one)| plain.contains(&one.protocol)).map(|(_, one)| one.port);
-        return Some((ports.collect(), address(&found.scope, &found.value.nodes)));
+        return Some((ports.collect(), address(&scope, &balancer.nodes)));
     }
     let found =
         view.scan_all::<elb::LoadBalancer>().find(|found| found.value.dns_name.eq_ignore_ascii_case(name))?;

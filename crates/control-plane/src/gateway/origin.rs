@@ -69,7 +69,7 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 
 /// Whether what is behind the name is not this door but what a load balancer leads to.
 fn is_load_balancer(host: &str) -> bool {
-    host.trim_end_matches('.').to_ascii_lowercase().ends_with(super::balancers::DOMAIN)
+    super::balancers::is_name(&host.trim_end_matches('.').to_ascii_lowercase())
 }
 
 /// The host of `host:port`, brackets kept.

@@ -314,6 +314,9 @@ fn describe(args: &AgentArgs, data_dir: &Path, place: &Place) -> anyhow::Result<
     ] {
         attributes.insert(name.to_owned(), Some(value.to_owned()));
     }
+    if let Some(provider) = &args.capacity_provider {
+        attributes.insert("longshore.capacity-provider".to_owned(), Some(provider.clone()));
+    }
     for (name, value) in &args.attributes {
         attributes.insert(name.clone(), Some(value.clone()));
     }

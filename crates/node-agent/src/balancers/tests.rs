@@ -94,6 +94,7 @@ fn state(generation: u64, numbers: &[u8], target: SocketAddrV4) -> LoadBalancers
             port: target.port(),
             zone: None,
             draining: false,
+            registration: 0,
         }],
     };
     LoadBalancers {

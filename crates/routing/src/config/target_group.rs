@@ -52,6 +52,8 @@ pub struct Target {
     pub zone: Option<String>,
     /// Deregistered: gets nothing new; what it has may finish.
     pub draining: bool,
+    /// Tells registrations of one address apart: what was measured of one says nothing about the next. Any number that differs.
+    pub registration: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,11 +12,12 @@ use crate::{
     services::{
         Services,
         ecs::{
-            records::{Task, task_key},
+            records::{Registrar, Task, task_key},
             services::{
                 deploy,
                 events::tell,
                 records::{Revision, Service, ServiceStatus, TaskSet, revision_key},
+                registrars,
             },
             tasks::{launch::Launched, stop::request_stop},
         },
@@ -169,19 +170,19 @@ impl<'a> Attempt<'a> {
                 tx.put(self.scope, &found.key(), Task { noted: *noted, ..(*found).clone() });
             }
         }
-        let mut deregistered: BTreeMap<String, usize> = BTreeMap::new();
+        let mut deregistered: BTreeMap<Registrar, usize> = BTreeMap::new();
         for stop in &plan.stop {
             let Some(found) = fetch(tx, &stop.task) else { continue };
             let mut task = (*found).clone();
             for place in &task.targets {
-                *deregistered.entry(place.target_group_arn.clone()).or_default() += 1;
+                *deregistered.entry(place.at.clone()).or_default() += 1;
             }
             request_stop(tx, self.scope, &mut task, "ServiceSchedulerInitiated", &stop.reason, self.now);
             tx.put(self.scope, &task.key(), task);
         }
         let name = &self.service.name;
         let told =
-            deregistered.into_iter().map(|(group, count)| events::deregistered_targets(name, count, &group));
+            deregistered.into_iter().map(|(at, count)| registrars::told_deregistered(name, count, &at));
         self.events.extend(told);
     }
 

@@ -22,7 +22,7 @@ use crate::services::{
         services::{
             alarms, balancers, core,
             records::{Revision, Service, ServiceStatus},
-            traffic,
+            registrars,
         },
     },
     elbv2::health::State,
@@ -38,7 +38,13 @@ pub fn service(
     let settings = &record.settings.0;
     let given = settings.deployment_configuration.clone().unwrap_or_default();
     let daemon = record.is_daemon();
-    let configuration = core::configuration(&given, daemon);
+    let mut configuration = core::configuration(&given, daemon);
+    if let Some(eligible) = eligible.as_ref().filter(|_| record.runs_daemon()) {
+        // However few instances there are, a daemon's update goes on with one of them.
+        let but_one = 100 * eligible.len().saturating_sub(1) / eligible.len().max(1);
+        let but_one = u32::try_from(but_one).unwrap_or(0);
+        configuration.minimum_healthy_percent = configuration.minimum_healthy_percent.min(but_one);
+    }
     let primary = record.state.primary().and_then(|primary| revision_of(view, scope, record, &primary.id));
     let balanced = super::is_balanced(view, scope, record);
     let grace = settings.health_check_grace_period_seconds.unwrap_or(0).max(0);
@@ -171,18 +177,14 @@ impl<'a> Eyes<'a> {
         let mut worst = Check::None;
         for place in &record.targets {
             let board = &self.services.target_health;
-            let health = traffic::health(self.view, board, self.scope, place, self.now);
+            let health = registrars::health(self.view, board, self.scope, place, self.now);
             let check = match health.state {
                 State::Unused | State::Unavailable => Check::None,
                 State::Healthy => Check::Good,
                 State::Initial | State::Draining | State::Absent => Check::Waiting,
                 State::Unhealthy => {
                     let reason = health.description.or(health.reason).unwrap_or_default();
-                    let (name, arn) = (&self.service.name, &place.target_group_arn);
-                    return Check::Bad {
-                        stop_reason: events::failed_target_checks(arn),
-                        event: events::unhealthy_target(name, &record.id, place.port, arn, &reason),
-                    };
+                    return registrars::failed(&self.service.name, &record.id, place, &reason);
                 }
             };
             worst = match (worst, check) {

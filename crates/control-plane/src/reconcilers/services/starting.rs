@@ -149,8 +149,9 @@ impl Starting<'_> {
             Some(ecs::PropagateTags::Service) => Some(&service.tags),
             _ => None,
         };
-        let managed = (settings.enable_ecs_managed_tags == Some(true))
-            .then_some((service.cluster.as_str(), Some(service.name.as_str())));
+        let named = Some(service.name.as_str()).filter(|_| !service.runs_daemon());
+        let managed =
+            (settings.enable_ecs_managed_tags == Some(true)).then_some((service.cluster.as_str(), named));
         let set = tx.view().get::<TaskSet>(scope, &revision.key());
         let own = set.map(|set| set.tags.clone()).unwrap_or_default();
         let tags = launch::task_tags(propagated, &own, managed)?;

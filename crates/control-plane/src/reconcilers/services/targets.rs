@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use deployment::events;
 use state_store::{Fence, Tx};
 use vocabulary::{Scope, Timestamp};
 
@@ -13,11 +12,12 @@ use crate::{
     services::{
         Services,
         ecs::{
-            records::Task,
+            records::{Registrar, Task},
             services::{
                 balancers,
                 events::tell,
                 records::Service,
+                registrars,
                 traffic::{self, Unregistered},
             },
             tasks::stop::request_stop,
@@ -46,7 +46,7 @@ pub async fn keep_up(
                 .into_iter()
                 .filter(|task| task.state.awaits_traffic() || task.state.is_draining())
                 .collect();
-            let mut registered = BTreeMap::new();
+            let mut registered: BTreeMap<Registrar, usize> = BTreeMap::new();
             let mut left = BATCH;
             for seen in waiting {
                 if left == 0 {
@@ -66,9 +66,8 @@ pub async fn keep_up(
                 }
             }
             let name = &service.name;
-            let told = registered
-                .into_iter()
-                .map(|(group, count): (String, usize)| events::registered_targets(name, count, &group));
+            let told =
+                registered.into_iter().map(|(at, count)| registrars::told_registered(name, count, &at));
             let told: Vec<String> = told.chain(std::mem::take(&mut round.events)).collect();
             let wake_at = round.wake_at;
             tell(tx, scope, key, told, now, &mut services.ids());
@@ -88,7 +87,12 @@ struct Round<'a> {
 
 impl Round<'_> {
     /// Whether the task has changed. One that can never be registered is stopped as one that failed to start.
-    fn register(&mut self, tx: &mut Tx, task: &mut Task, registered: &mut BTreeMap<String, usize>) -> bool {
+    fn register(
+        &mut self,
+        tx: &mut Tx,
+        task: &mut Task,
+        registered: &mut BTreeMap<Registrar, usize>,
+    ) -> bool {
         let started_by = task.started_by.clone().unwrap_or_default();
         let revision = revision_of(tx.view(), self.scope, self.service, &started_by);
         let attachments =
@@ -96,13 +100,13 @@ impl Round<'_> {
         match traffic::open(tx, self.scope, task, &attachments, self.now) {
             Ok(()) => {
                 for attachment in attachments {
-                    *registered.entry(attachment.target_group_arn).or_default() += 1;
+                    *registered.entry(attachment.at).or_default() += 1;
                 }
                 true
             }
             Err(Unregistered::Waiting) => false,
-            Err(Unregistered::Refused { target_group_arn, message }) => {
-                let text = format!("failed to register targets in (target-group {target_group_arn})");
+            Err(Unregistered::Refused { at, message }) => {
+                let text = format!("failed to register targets in ({})", registrars::in_events(&at));
                 self.events.push(format!("(service {}) {text} with (error {message}).", self.service.name));
                 traffic::withdraw(tx, self.scope, task, self.now);
                 task.targets.clear();

@@ -26,7 +26,7 @@ pub fn shift(tx: &mut Tx, scope: &Scope, service: &Service) -> Vec<String> {
             let Some(attachment) = balancers::attachments(&revision.details.0).into_iter().nth(index) else {
                 continue;
             };
-            if let Some(share) = shares.get_mut(&attachment.target_group_arn) {
+            if let Some(share) = attachment.at.target_group().and_then(|arn| shares.get_mut(arn)) {
                 share.0 += deployment.production_weight;
                 share.1 += deployment.test_weight;
             }

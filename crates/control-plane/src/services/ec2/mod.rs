@@ -14,7 +14,7 @@ mod ranges;
 pub mod records;
 mod route_tables;
 mod routes;
-mod routing;
+pub mod routing;
 pub mod state;
 mod subnets;
 mod tags;

@@ -11,8 +11,8 @@ use state_store::{Tx, View};
 use vocabulary::Scope;
 
 use super::{
-    names::{cluster_name, cluster_not_found, invalid},
-    providers::{AWS_PROVIDERS, check_strategy},
+    names::{cluster_name, cluster_not_found, invalid, own_resource},
+    providers::{CapacityProvider, check_strategy, is_own},
     records::{Cluster, ContainerInstance, DesiredStatus, Task},
     services::{
         launch_type,
@@ -49,11 +49,20 @@ fn details(
     }))
 }
 
+/// Names of providers that are given by name or ARN.
+fn provider_names(scope: &Scope, given: Vec<String>) -> Result<Vec<String>, ApiError> {
+    let name = |text: String| Ok(own_resource(scope, &text, "capacity-provider")?.unwrap_or(text));
+    given.into_iter().map(name).collect()
+}
+
 fn check_providers(
+    view: &View,
+    scope: &Scope,
     providers: &[String],
     strategy: &[ecs::CapacityProviderStrategyItem],
 ) -> Result<(), ApiError> {
-    if let Some(unknown) = providers.iter().find(|provider| !AWS_PROVIDERS.contains(&provider.as_str())) {
+    let known = |name: &String| !is_own(name) || view.get::<CapacityProvider>(scope, name).is_some();
+    if let Some(unknown) = providers.iter().find(|name| !known(name)) {
         return Err(invalid(format!(
             "The specified capacity provider '{unknown}' was not found. Specify a valid capacity provider and try again."
         )));
@@ -66,7 +75,8 @@ pub async fn create(call: Call, input: CreateClusterRequest) -> Result<CreateClu
     let name = cluster_name(&scope, input.cluster_name.as_deref())?;
     let tags = tags::checked(input.tags)?;
     let providers = input.capacity_providers.unwrap_or_default();
-    check_providers(&providers, input.default_capacity_provider_strategy.as_deref().unwrap_or_default())?;
+    let providers = provider_names(&scope, providers)?;
+    let default = input.default_capacity_provider_strategy.clone().unwrap_or_default();
     let chosen = settings::cluster_settings(input.settings.as_deref().unwrap_or_default())?;
     let details = details(
         input.configuration,
@@ -77,6 +87,7 @@ pub async fn create(call: Call, input: CreateClusterRequest) -> Result<CreateClu
         .services
         .state
         .transact(|tx| {
+            check_providers(tx.view(), &scope, &providers, &default)?;
             // Creating what is there answers what is there, as AWS does.
             if let Some(existing) = tx.get::<Cluster>(&scope, &name).filter(|cluster| cluster.active) {
                 return Ok::<_, ApiError>((*existing).clone());
@@ -224,8 +235,9 @@ pub async fn put_capacity_providers(
     let name = cluster_name(call.scope(), input.cluster.as_deref())?;
     let providers = input.capacity_providers.unwrap_or_default();
     let strategy = input.default_capacity_provider_strategy.unwrap_or_default();
-    check_providers(&providers, &strategy)?;
-    let cluster = edit(&call, &name, |_, cluster| {
+    let providers = provider_names(call.scope(), providers)?;
+    let cluster = edit(&call, &name, |tx, cluster| {
+        check_providers(tx.view(), call.scope(), &providers, &strategy)?;
         cluster.capacity_providers.clone_from(&providers);
         cluster.default_strategy.0.default_capacity_provider_strategy = Some(strategy.clone());
         Ok(())
@@ -276,7 +288,9 @@ fn shape(view: &View, scope: &Scope, cluster: &Cluster, include: &[ClusterField]
     };
     let instances = view.scan_prefix::<ContainerInstance>(scope, &prefix).count();
     let services: Vec<_> = view.scan_prefix::<Service>(scope, &prefix).map(|(_, service)| service).collect();
-    let active_services = services.iter().filter(|service| service.status == ServiceStatus::Active).count();
+    let active_services =
+        services.iter().filter(|service| service.status == ServiceStatus::Active && !service.runs_daemon());
+    let active_services = active_services.count();
     let with = |field: ClusterField| include.contains(&field);
     let statistics = || {
         let pair =

@@ -84,8 +84,19 @@ pub fn definition_id(family: &str, revision: u32) -> String {
 
 impl TaskDefinition {
     pub fn arn(&self, scope: &Scope) -> String {
-        scope.arn("ecs", format_args!("task-definition/{}:{}", self.family, self.revision)).to_string()
+        definition_arn(scope, &self.family, self.revision)
     }
+
+    /// Whether it belongs to a daemon task definition: clients of task definitions do not see it.
+    pub fn is_of_daemon(&self) -> bool {
+        self.family.contains('/')
+    }
+}
+
+/// The ARN of a revision. The family of a daemon's begins with what its ARN begins with.
+pub fn definition_arn(scope: &Scope, family: &str, revision: u32) -> String {
+    let kind = if family.contains('/') { "" } else { "task-definition/" };
+    scope.arn("ecs", format_args!("{kind}{family}:{revision}")).to_string()
 }
 
 /// A task; its id is `CLUSTER/ID`.
@@ -138,10 +149,30 @@ pub struct Task {
     pub noted: deployment::Noted,
 }
 
-/// A place in a target group that a task was registered at.
+/// What a task is registered with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registrar {
+    TargetGroupArn(String),
+    /// Of a classic load balancer.
+    LoadBalancerName(String),
+}
+
+impl Registrar {
+    /// The ARN of the target group, if it is one.
+    pub fn target_group(&self) -> Option<&str> {
+        match self {
+            Registrar::TargetGroupArn(arn) => Some(arn),
+            Registrar::LoadBalancerName(_) => None,
+        }
+    }
+}
+
+/// A place in a target group, or an instance of a classic load balancer, that a task was registered at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskTarget {
-    pub target_group_arn: String,
+    #[serde(flatten)]
+    pub at: Registrar,
     /// An address, or the id of an instance.
     pub id: String,
     pub port: u16,
@@ -210,9 +241,10 @@ impl Record for Task {
 }
 
 impl Task {
-    /// The name of the service that it belongs to.
+    /// The name of the service that it belongs to. A daemon's is as the group of its tasks.
     pub fn service(&self) -> Option<&str> {
-        self.group.strip_prefix("service:")
+        let daemon = || Some(self.group.as_str()).filter(|group| group.starts_with("daemon:"));
+        self.group.strip_prefix("service:").or_else(daemon)
     }
 
     /// The key in the store.

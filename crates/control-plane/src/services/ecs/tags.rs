@@ -8,7 +8,9 @@ use state_store::{Record, Tx};
 use vocabulary::Scope;
 
 use super::{
+    daemons::{Daemon, Definition},
     names::{DefinitionName, invalid, own_resource},
+    providers::CapacityProvider,
     records::{Cluster, ContainerInstance, DefinitionStatus, Task, TaskDefinition, definition_id},
     services::records::{Service, ServiceStatus, TaskSet},
 };
@@ -39,6 +41,9 @@ enum Tagged {
     ContainerInstance(String),
     Service(String),
     TaskSet(String),
+    CapacityProvider(String),
+    Daemon(String),
+    DaemonDefinition(String),
 }
 
 fn resource(scope: &Scope, arn: &str) -> Result<Tagged, ApiError> {
@@ -53,6 +58,18 @@ fn resource(scope: &Scope, arn: &str) -> Result<Tagged, ApiError> {
         }
         Some("task-set") => own_resource(scope, arn, "task-set")
             .map(|key| Tagged::TaskSet(key.unwrap_or_default().replace("/ecs-svc/", "/"))),
+        Some("capacity-provider") => own_resource(scope, arn, "capacity-provider")
+            .map(|name| Tagged::CapacityProvider(name.unwrap_or_default())),
+        Some("daemon") => {
+            own_resource(scope, arn, "daemon").map(|key| Tagged::Daemon(key.unwrap_or_default()))
+        }
+        Some("daemon-task-definition") => {
+            let name = own_resource(scope, arn, "daemon-task-definition")?.unwrap_or_default();
+            let (family, revision) = name.split_once(':').unwrap_or_default();
+            let revision =
+                revision.parse().map_err(|_| invalid("The specified ARN must name a revision."))?;
+            Ok(Tagged::DaemonDefinition(definition_id(family, revision)))
+        }
         Some("container-instance") => own_resource(scope, arn, "container-instance")
             .map(|key| Tagged::ContainerInstance(key.unwrap_or_default())),
         Some("task-definition") => {
@@ -111,6 +128,13 @@ async fn change(
             Tagged::TaskSet(id) => {
                 edit::<TaskSet>(tx, scope, id, |_| true, |record| &mut record.tags, change)
             }
+            Tagged::CapacityProvider(id) => {
+                edit::<CapacityProvider>(tx, scope, id, |_| true, |record| &mut record.tags, change)
+            }
+            Tagged::Daemon(id) => edit::<Daemon>(tx, scope, id, |_| true, |record| &mut record.tags, change),
+            Tagged::DaemonDefinition(id) => {
+                edit::<Definition>(tx, scope, id, |_| true, |record| &mut record.tags, change)
+            }
             Tagged::TaskDefinition(id) => edit::<TaskDefinition>(
                 tx,
                 scope,
@@ -161,6 +185,11 @@ pub async fn list(
         }
         Tagged::TaskDefinition(id) => view.get::<TaskDefinition>(scope, id).map(|record| record.tags.clone()),
         Tagged::Service(id) => view.get::<Service>(scope, id).map(|record| record.tags.clone()),
+        Tagged::Daemon(id) => view.get::<Daemon>(scope, id).map(|record| record.tags.clone()),
+        Tagged::DaemonDefinition(id) => view.get::<Definition>(scope, id).map(|record| record.tags.clone()),
+        Tagged::CapacityProvider(id) => {
+            view.get::<CapacityProvider>(scope, id).map(|record| record.tags.clone())
+        }
         Tagged::TaskSet(id) => view.get::<TaskSet>(scope, id).map(|record| record.tags.clone()),
     });
     Ok(ListTagsForResourceResponse { tags: Some(shape(&tags.ok_or_else(not_found)?)) })

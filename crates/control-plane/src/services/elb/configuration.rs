@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use routing::config::{self, Configuration};
 use state_store::View;
-use vocabulary::Scope;
+use vocabulary::{Scope, Timestamp};
 
 use super::{
     policies,
@@ -18,6 +18,11 @@ use crate::services::{
 /// The made-up target group of a listener. Listeners with different stickiness have groups of their own.
 pub fn target_group_arn(scope: &Scope, balancer: &LoadBalancer, port: u16) -> String {
     format!("{}/listener/{port}", balancer.arn(scope))
+}
+
+/// By when it was made, a registration of an instance is told from others.
+pub fn registration(since: Timestamp) -> u64 {
+    u64::try_from(since.as_millis()).unwrap_or(0)
 }
 
 /// Adds all classic load balancers.
@@ -111,13 +116,13 @@ fn target_group(
     port: u16,
     listener: &Listener,
 ) -> config::TargetGroup {
-    let members: BTreeMap<&String, bool> = balancer
+    let members: BTreeMap<&String, Option<Timestamp>> = balancer
         .draining
         .keys()
-        .map(|id| (id, true))
-        .chain(balancer.instances.keys().map(|id| (id, false)))
+        .map(|id| (id, None))
+        .chain(balancer.instances.iter().map(|(id, since)| (id, Some(*since))))
         .collect();
-    let targets = members.into_iter().filter_map(|(id, draining)| {
+    let targets = members.into_iter().filter_map(|(id, since)| {
         let instance = instances::find(view, scope, id)?;
         let enabled = |zone: &String| balancer.nodes.iter().any(|node| node.zone == *zone);
         // An instance in a zone that is not enabled gets nothing.
@@ -126,7 +131,8 @@ fn target_group(
             address: IpAddr::V4(instance.address),
             port: listener.instance_port,
             zone: instance.zone,
-            draining,
+            draining: since.is_none(),
+            registration: since.map_or(0, registration),
         })
     });
     config::TargetGroup {

@@ -5,21 +5,24 @@ use aws_shapes_elb::{
     DeregisterEndPointsInput, DeregisterEndPointsOutput, DescribeEndPointStateInput,
     DescribeEndPointStateOutput, RegisterEndPointsInput, RegisterEndPointsOutput, errors,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use state_store::{Tx, View};
 use vocabulary::{Scope, Timestamp};
 
 use super::{
     balancers::{change, get, see},
-    configuration::target_group_arn,
+    configuration::{registration, target_group_arn},
     records::LoadBalancer,
 };
 use crate::{
     gateway::{ApiError, Call},
-    services::elbv2::{
-        health::{Board, Health, Place, State},
-        instances,
+    services::{
+        Services,
+        elbv2::{
+            health::{Board, Health, Place, State},
+            instances,
+        },
     },
 };
 
@@ -111,12 +114,13 @@ pub fn health(
     now: Timestamp,
 ) -> Health {
     match see(view, scope, name) {
-        Ok(balancer) => health_of(board, scope, &balancer, instance_id, now),
+        Ok(balancer) => health_of(view, board, scope, &balancer, instance_id, now),
         Err(_) => Health::absent(),
     }
 }
 
 fn health_of(
+    view: &View,
     board: &Board,
     scope: &Scope,
     balancer: &LoadBalancer,
@@ -130,13 +134,17 @@ fn health_of(
             "Instance deregistration currently in progress.",
         );
     }
-    if !balancer.instances.contains_key(instance_id) {
-        return Health::absent();
+    let Some(since) = balancer.instances.get(instance_id) else { return Health::absent() };
+    let zone = instances::find(view, scope, instance_id).and_then(|instance| instance.zone);
+    if zone.is_some_and(|zone| balancer.nodes.iter().all(|node| node.zone != zone)) {
+        let text = "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.";
+        return Health::new(State::Unused, "Target.NotInUse", text);
     }
     let place = |(port, listener): (&u16, &super::records::Listener)| Place {
         target_group_arn: target_group_arn(scope, balancer, *port),
         id: instance_id.to_owned(),
         port: listener.instance_port,
+        registration: registration(*since),
     };
     let measured = balancer.listeners.iter().find_map(|listener| board.of(&place(listener)));
     measured.unwrap_or_else(|| {
@@ -146,6 +154,44 @@ fn health_of(
             "Instance registration is still in progress.",
         )
     })
+}
+
+/// Takes out instances that drain and on which, by all their listeners, nothing is in flight any more.
+///
+/// `measured`: what a report says of the made-up target groups, as scope, load balancer, instance, and whether it is drained. Of an
+/// instance that was changed after the configuration of the report's `generation` it says nothing.
+///
+/// # Errors
+/// When the state cannot be changed; the next report says the same again.
+pub async fn end_drained(
+    services: &Services,
+    generation: u64,
+    measured: Vec<(Scope, String, String, bool)>,
+) -> Result<(), ApiError> {
+    let mut drained: BTreeMap<(Scope, String), BTreeMap<String, bool>> = BTreeMap::new();
+    for (scope, name, instance, over) in measured {
+        *drained.entry((scope, name)).or_default().entry(instance).or_insert(true) &= over;
+    }
+    drained.values_mut().for_each(|instances| instances.retain(|_, over| *over));
+    for ((scope, name), instances) in drained.iter().filter(|(_, instances)| !instances.is_empty()) {
+        services
+            .state
+            .transact(|tx| {
+                let changed = tx.view().revisions::<LoadBalancer>(scope, name).map(|(_, changed)| changed);
+                let known = changed.and_then(|at| u64::try_from(at).ok()).is_some_and(|at| at <= generation);
+                let Some(found) = tx.get::<LoadBalancer>(scope, name).filter(|_| known) else {
+                    return Ok::<_, ApiError>(());
+                };
+                let mut balancer = (*found).clone();
+                balancer.draining.retain(|id, _| !instances.contains_key(id));
+                if balancer != *found {
+                    tx.put(scope, name, balancer);
+                }
+                Ok(())
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 fn ids(given: Option<Vec<elb::Instance>>) -> Vec<String> {
@@ -201,7 +247,7 @@ pub async fn describe_health(
     }
     let mut states = Vec::new();
     for id in wanted {
-        let health = health_of(&call.services.target_health, scope, &balancer, &id, call.now());
+        let health = health_of(&view, &call.services.target_health, scope, &balancer, &id, call.now());
         let (state, reason, description) = match health.state {
             State::Absent => return Err(unknown(&id)),
             State::Healthy => ("InService", "N/A", None),

@@ -3,7 +3,7 @@
 //! A load balancer is one record with all that is its own. The data plane is told of it in the words of the newer kind: see [`configuration`].
 
 mod attributes;
-mod balancers;
+pub mod balancers;
 mod checks;
 pub mod configuration;
 mod describe;

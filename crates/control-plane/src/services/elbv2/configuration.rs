@@ -21,6 +21,7 @@ use super::{
 use crate::services::{
     Services, acm,
     ec2::{records::NetworkInterface, state::OPEN_GROUP},
+    ecs::express,
     elb,
 };
 
@@ -90,7 +91,11 @@ pub fn names(view: &View) -> Vec<(String, Vec<config::Interface>)> {
     let balancers = view.scan_all::<LoadBalancer>().map(|found| {
         (found.value.dns_name.clone(), interfaces(view, &found.scope, found.value.nodes.iter()))
     });
-    balancers.chain(elb::configuration::names(view)).collect()
+    let express = view.scan_all::<express::Express>().filter_map(|found| {
+        let balancer = express::balancer_of(view, &found.scope, &found.value)?;
+        Some((found.value.host(&found.scope), interfaces(view, &found.scope, balancer.nodes.iter())))
+    });
+    balancers.chain(elb::configuration::names(view)).chain(express).collect()
 }
 
 fn load_balancer(
@@ -313,6 +318,7 @@ fn target(
         port: target.port,
         zone,
         draining: target.draining.is_some(),
+        registration: target.registration,
     })
 }
 

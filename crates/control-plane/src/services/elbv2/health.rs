@@ -63,12 +63,16 @@ impl From<Measurement> for Health {
     }
 }
 
-/// Which target of which group: the group's ARN, id and port.
+/// Which target of which group: the group's ARN, id and port, and which registration of those.
+///
+/// A task's address is given to another soon after it is free, and a target may be registered again while it drains: what was measured
+/// under one registration is not said of the next.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     pub target_group_arn: String,
     pub id: String,
     pub port: u16,
+    pub registration: u64,
 }
 
 /// What was measured last, of every target, and which load balancers listen.

@@ -383,6 +383,9 @@ pub struct Target {
     /// As it was given: a zone, or `all`.
     pub zone: Option<String>,
     pub registered_at: Timestamp,
+    /// The revision that it was registered over: greater with each registration of the same address.
+    #[serde(default)]
+    pub registration: u64,
     pub draining: Option<Draining>,
 }
 

@@ -116,6 +116,7 @@ pub async fn health(
             port,
             zone: one.zone,
             registered_at: call.now(),
+            registration: 0,
             draining: None,
         });
         described.push(shape(&group, &target, health));

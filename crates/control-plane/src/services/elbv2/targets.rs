@@ -3,18 +3,11 @@
 //! A target that is deregistered from a group in use goes on as draining. It is gone when the data plane says that nothing of it is in flight,
 //! or when the deregistration delay is over, whichever is first; from a group that no listener uses it is gone at once.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    net::Ipv4Addr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use routing::report::TargetReport;
 use state_store::{Tx, View};
 use vocabulary::{Scope, Timestamp};
 
-pub use super::health::{Board, Health, Place, State};
 use super::{
     arns,
     errors::{
@@ -26,12 +19,13 @@ use super::{
         load_balancer_arn, target_key,
     },
 };
+pub use super::{
+    health::{Board, Health, Place, State},
+    reports::{Report, apply_report},
+};
 use crate::{
     gateway::ApiError,
-    services::{
-        Services,
-        ec2::records::{Subnet, Vpc},
-    },
+    services::ec2::records::{Subnet, Vpc},
 };
 
 /// Target groups have this many targets at most.
@@ -95,7 +89,8 @@ pub fn deregistration_delay(group: &TargetGroup) -> Duration {
     Duration::from_secs(given.and_then(|seconds| seconds.parse().ok()).unwrap_or(300))
 }
 
-/// Registers a target, or takes back that it was deregistered. One that is registered already stays as it is.
+/// Registers a target, or takes back that it was deregistered. One that is registered already stays as it is; of any other nothing is
+/// known any more, for it may be something else that has taken its address.
 ///
 /// # Errors
 /// `TargetGroupNotFound`, `InvalidTarget`, `TooManyTargets`.
@@ -122,8 +117,15 @@ pub fn register(
         }
         None => {}
     }
-    let zone = target.zone.clone();
-    tx.put(scope, &key, Target { id: target.id.clone(), port, zone, registered_at: now, draining: None });
+    let made = Target {
+        id: target.id.clone(),
+        port,
+        zone: target.zone.clone(),
+        registered_at: now,
+        registration: u64::try_from(tx.view().revision()).unwrap_or(0),
+        draining: None,
+    };
+    tx.put(scope, &key, made);
     Ok(())
 }
 
@@ -217,10 +219,19 @@ pub fn health_of(
         let text = "Target is in an Availability Zone that is not enabled for the load balancer";
         return Health::new(State::Unused, "Target.NotInUse", text);
     }
-    let place = Place { target_group_arn: arn, id: target.id.clone(), port: target.port };
-    board.of(&place).unwrap_or_else(|| {
+    board.of(&place(&arn, target)).unwrap_or_else(|| {
         Health::new(State::Initial, "Elb.RegistrationInProgress", "Target registration is in progress")
     })
+}
+
+/// By what the measurements of a registered target are known.
+pub fn place(target_group_arn: &str, target: &Target) -> Place {
+    Place {
+        target_group_arn: target_group_arn.to_owned(),
+        id: target.id.clone(),
+        port: target.port,
+        registration: target.registration,
+    }
 }
 
 /// The zones of the load balancers that forward to the group; empty: none does.
@@ -323,61 +334,6 @@ fn forwarding(tx: &mut Tx, scope: &Scope, arn: &str) -> Result<(Arc<Listener>, O
     }
     let priority = listener.rules.iter().find(|(_, rule)| rule.id == id).map(|(priority, _)| *priority);
     priority.map(|priority| (listener, Some(priority))).ok_or_else(|| rule_not_found(arn))
-}
-
-/// What a node's data plane says, all of it each time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Of the configuration that was acted on.
-    pub generation: u64,
-    pub targets: Vec<TargetReport>,
-    /// ARNs of the load balancers that take connections.
-    pub listening: HashSet<String>,
-}
-
-/// Takes a report in: health into memory, drained targets out of the tables.
-///
-/// A target that was changed after the configuration that the report speaks of stays: the report is about an earlier registration.
-///
-/// # Errors
-/// When the state cannot be changed; the next report says the same again.
-pub async fn apply_report(services: &Services, report: Report) -> Result<(), ApiError> {
-    let place = |target: &TargetReport| Place {
-        target_group_arn: target.target_group_arn.clone(),
-        id: target.target_id.clone(),
-        port: target.port,
-    };
-    let drained: Vec<Place> = report.targets.iter().filter(|target| target.drained).map(place).collect();
-    let measured: BTreeMap<Place, Health> =
-        report.targets.into_iter().map(|target| (place(&target), Health::from(target.health))).collect();
-    services.target_health.replace(measured, report.listening);
-    for batch in drained.chunks(BATCH) {
-        let keys: Vec<(Scope, String)> = batch.iter().filter_map(scope_and_key).collect();
-        services
-            .state
-            .transact(|tx| {
-                for (scope, key) in &keys {
-                    let changed = tx.view().revisions::<Target>(scope, key).map(|(_, changed)| changed);
-                    let known = changed.is_some_and(|changed| {
-                        u64::try_from(changed).is_ok_and(|changed| changed <= report.generation)
-                    });
-                    let draining = tx.get::<Target>(scope, key).is_some_and(|there| there.draining.is_some());
-                    if known && draining {
-                        tx.delete::<Target>(scope, key);
-                    }
-                }
-                Ok::<_, ApiError>(())
-            })
-            .await?;
-    }
-    Ok(())
-}
-
-fn scope_and_key(place: &Place) -> Option<(Scope, String)> {
-    let arn: vocabulary::Arn = place.target_group_arn.parse().ok()?;
-    let scope = Scope::new(arn.account().parse().ok()?, arn.region().parse().ok()?);
-    let group = arn.resource_of_kind("targetgroup")?;
-    Some((scope, target_key(group, &place.id, place.port)))
 }
 
 fn group(tx: &mut Tx, scope: &Scope, arn: &str) -> Result<Arc<TargetGroup>, ApiError> {

@@ -25,6 +25,7 @@ use vocabulary::{Ids, Scope};
 use super::{
     missing,
     names::{self, cluster_name, invalid},
+    providers::INSTANCE_ATTRIBUTE,
     records::{Attribute, ContainerInstance, InstanceLoad, InstanceStatus, Task},
     tags,
 };
@@ -62,11 +63,19 @@ pub async fn register(
         attributes: Some(input.attributes.unwrap_or_default()),
         ..ecs::ContainerInstance::default()
     });
+    let mut attributes = description.0.attributes.iter().flatten();
+    let provider = attributes.find(|one| one.name.as_deref() == Some(INSTANCE_ATTRIBUTE));
+    let provider = provider.and_then(|one| one.value.as_ref());
     let record = call
         .services
         .state
         .transact(|tx| {
-            names::active_cluster_in(tx, scope, &cluster)?;
+            let joined = names::active_cluster_in(tx, scope, &cluster)?;
+            if let Some(provider) = provider.filter(|provider| !joined.capacity_providers.contains(provider)) {
+                return Err(invalid(format!(
+                    "The capacity provider '{provider}' is not associated with the cluster. Associate the capacity provider with the cluster and try again."
+                )));
+            }
             let earlier = tx.get::<ContainerInstance>(scope, &key(&cluster, &id));
             if earlier.is_none() && input.container_instance_arn.is_some() {
                 return Err(invalid("The container instance of the given ARN is not registered."));

@@ -11,6 +11,7 @@ use crate::{
         Services,
         ecs::{
             placing,
+            providers::INSTANCE_ATTRIBUTE,
             records::{Attribute, ContainerInstance, InstanceStatus},
             tags,
         },
@@ -61,6 +62,10 @@ fn shape(
             scope.arn("ecs", format_args!("container-instance/{}/{}", record.cluster, record.id)).to_string(),
         ),
         ec2_instance_id: record.ec2_instance_id.clone(),
+        capacity_provider_name: attributes
+            .iter()
+            .find(|attribute| attribute.name.as_deref() == Some(INSTANCE_ATTRIBUTE))
+            .and_then(|attribute| attribute.value.clone()),
         status: Some(
             match record.status {
                 InstanceStatus::Active => "ACTIVE",

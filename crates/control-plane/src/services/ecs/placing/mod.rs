@@ -38,7 +38,16 @@ struct Around<'a, I> {
     ids: &'a mut I,
 }
 
-/// Places `count` tasks on container instances of a launch type, and adds what came of it to `launched`.
+/// How many tasks are to be placed, on which instances.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub launch_type: LaunchType,
+    /// On the instances of this capacity provider only.
+    pub provider: Option<&'a str>,
+    pub count: usize,
+}
+
+/// Places tasks on container instances, and adds what came of it to `launched`.
 ///
 /// # Errors
 /// `InvalidParameterException` when the cluster has no active container instance and the task is not a service's, and for
@@ -47,13 +56,16 @@ pub fn place(
     tx: &mut Tx,
     services: &Services,
     launch: &Launch<'_>,
-    (launch_type, count): (LaunchType, usize),
+    Wanted { launch_type, provider, count }: Wanted<'_>,
     now: Timestamp,
     ids: &mut impl Ids,
     launched: &mut Launched,
 ) -> Result<(), ApiError> {
     let needs = Needs::of(tx.view(), launch)?;
-    let rules = Rules::of(launch)?;
+    let mut rules = Rules::of(launch)?;
+    if let Some(provider) = provider {
+        rules.constraints.push(rules::of_provider(provider)?);
+    }
     let group = launch.group();
     let request = Request {
         group: &group,
@@ -69,7 +81,7 @@ pub fn place(
     let mut around = Around { services, launch, now, ids };
     let zones = zones(services, launch, &plan.chosen);
     for (instance, zone) in plan.chosen.iter().zip(zones) {
-        match write(tx, &mut around, &request, launch_type, instance, zone)? {
+        match write(tx, &mut around, &request, (launch_type, provider), instance, zone)? {
             Ok(task) => launched.tasks.push(task),
             Err(failure) => launched.failures.push(failure),
         }
@@ -124,7 +136,7 @@ pub fn place_on(
         match fleets::check(tx, services, launch, &request, instance) {
             Ok(()) => {
                 let mut around = Around { services, launch, now, ids: &mut *ids };
-                match write(tx, &mut around, &request, launch_type, instance, zone)? {
+                match write(tx, &mut around, &request, (launch_type, None), instance, zone)? {
                     Ok(task) => launched.tasks.push(task),
                     Err(failure) => launched.failures.push(failure),
                 }
@@ -207,7 +219,7 @@ fn write<I: Ids>(
     tx: &mut Tx,
     around: &mut Around<'_, I>,
     request: &Request<'_>,
-    launch_type: LaunchType,
+    (launch_type, provider): (LaunchType, Option<&str>),
     instance: &str,
     zone: String,
 ) -> Result<Result<Task, Failure>, ApiError> {
@@ -228,7 +240,7 @@ fn write<I: Ids>(
     let shape = &launch.definition.definition.0;
     let made = Made {
         launch_type,
-        capacity_provider: None,
+        capacity_provider: provider.map(str::to_owned),
         platform_version: None,
         container_instance: Some(instance.to_owned()),
         availability_zone: zone,

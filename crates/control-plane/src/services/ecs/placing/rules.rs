@@ -5,7 +5,7 @@ use placement::{Constraint, MOST_CONSTRAINTS, MOST_STRATEGIES, RuleError, Strate
 
 use crate::{
     gateway::ApiError,
-    services::ecs::{names::invalid, tasks::launch::Launch},
+    services::ecs::{names::invalid, providers, tasks::launch::Launch},
 };
 
 /// What binds and what is preferred.
@@ -64,6 +64,11 @@ impl Rules {
 /// `InvalidParameterException`, also for an expression that cannot be read.
 pub fn of_definition(given: &ecs::TaskDefinitionPlacementConstraint) -> Result<Constraint, ApiError> {
     Constraint::member_of(given.expression.as_deref()).map_err(|error| wrong(&error))
+}
+
+/// That an instance belongs to the capacity provider.
+pub(super) fn of_provider(name: &str) -> Result<Constraint, ApiError> {
+    Constraint::member_of(Some(&providers::constraint(name))).map_err(|error| wrong(&error))
 }
 
 fn constraint(given: &ecs::PlacementConstraint) -> Result<Constraint, ApiError> {

@@ -4,15 +4,20 @@
 //! has two, and each revision takes the one that its predecessor is not in; which one stands in the revision's
 //! `resolvedConfiguration`.
 
+mod classic;
+
 use aws_shapes_ecs as ecs;
 use state_store::View;
 use vocabulary::Scope;
 
-use super::{asked::Wanted, names::not_implemented, records::Revision};
+use super::{asked::Wanted, records::Revision};
 use crate::{
     gateway::ApiError,
     services::{
-        ecs::{names::invalid, records::TaskDefinition},
+        ecs::{
+            names::invalid,
+            records::{Registrar, TaskDefinition},
+        },
         elbv2::{records::TargetType, targets},
     },
 };
@@ -23,7 +28,7 @@ const MOST_TARGET_GROUPS: usize = 5;
 /// Where the tasks of a revision are registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    pub target_group_arn: String,
+    pub at: Registrar,
     pub container: String,
     pub port: u16,
 }
@@ -35,8 +40,12 @@ pub fn attachments(details: &ecs::ServiceRevision) -> Vec<Attachment> {
     given
         .filter_map(|(index, balancer)| {
             let chosen = resolved.and_then(|all| all.get(index)?.target_group_arn.clone());
+            let group = chosen.or_else(|| balancer.target_group_arn.clone());
             Some(Attachment {
-                target_group_arn: chosen.or_else(|| balancer.target_group_arn.clone())?,
+                at: match (group, &balancer.load_balancer_name) {
+                    (Some(arn), _) => Registrar::TargetGroupArn(arn),
+                    (None, name) => Registrar::LoadBalancerName(name.clone()?),
+                },
                 container: balancer.container_name.clone()?,
                 port: u16::try_from(balancer.container_port?).ok()?,
             })
@@ -70,8 +79,10 @@ pub fn check(
         )));
     }
     for balancer in balancers {
-        if balancer.load_balancer_name.is_some() {
-            return Err(not_implemented("services behind Classic Load Balancers"));
+        if let Some(name) = &balancer.load_balancer_name {
+            container(balancer, definition)?;
+            classic::check(view, scope, wanted, definition, balancer, name)?;
+            continue;
         }
         let Some(arn) = &balancer.target_group_arn else {
             return Err(invalid("targetGroupArn must be specified for each load balancer."));
@@ -188,7 +199,7 @@ fn advanced(
 /// Which of two target groups the next revision takes: the one that `source`, which traffic goes to now, is not in.
 pub fn resolve(details: &mut ecs::ServiceRevision, source: Option<&Revision>) {
     let before = source.map(|source| attachments(&source.details.0)).unwrap_or_default();
-    let taken = |arn: &String| before.iter().any(|attachment| attachment.target_group_arn == *arn);
+    let taken = |arn: &String| before.iter().any(|attachment| attachment.at.target_group() == Some(arn));
     let balancers = details.load_balancers.iter().flatten();
     let resolved: Vec<ecs::ServiceRevisionLoadBalancer> = balancers
         .map(|balancer| {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     gateway::{ApiError, Call},
     services::ecs::{
+        express::Express,
         missing,
         names::{self, cluster_name, invalid},
         page,
@@ -71,7 +72,11 @@ pub async fn list(call: Call, input: ListServicesRequest) -> Result<ListServices
                 || service.settings.0.scheduling_strategy == input.scheduling_strategy
         };
         Ok::<_, ApiError>(
-            all.filter(|service| service.status != ServiceStatus::Inactive && !managed)
+            all.filter(|service| service.status != ServiceStatus::Inactive && !service.runs_daemon())
+                .filter(|service| {
+                    let express = view.get::<Express>(scope, &service.key()).is_some();
+                    input.resource_management_type.is_none() || express == managed
+                })
                 .filter(|service| launch_type(service) && scheduling(service))
                 .collect(),
         )

@@ -3,7 +3,7 @@
 pub mod alarms;
 mod asked;
 pub mod balancers;
-mod check;
+pub mod check;
 pub mod core;
 pub mod create;
 pub mod delete;
@@ -13,7 +13,8 @@ pub mod describe;
 pub mod events;
 pub mod names;
 pub mod records;
-mod show;
+pub mod registrars;
+pub mod show;
 pub mod task_sets;
 pub mod traffic;
 pub mod update;

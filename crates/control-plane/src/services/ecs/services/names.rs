@@ -28,6 +28,10 @@ pub fn not_implemented(what: &str) -> ApiError {
 
 /// The name of a service, given as name or ARN, in `cluster`.
 pub fn service_name(scope: &Scope, cluster: &str, given: &str) -> Result<String, ApiError> {
+    // What runs a daemon is none of the services that clients see.
+    if given.rsplit('/').next().is_some_and(|name| name.starts_with("daemon:")) {
+        return Err(service_not_found());
+    }
     let Some(resource) = own_resource(scope, given, "service")? else { return Ok(given.to_owned()) };
     match resource.split_once('/') {
         Some((of, name)) if of == cluster => Ok(name.to_owned()),

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use state_store::Record;
 use vocabulary::{Scope, Timestamp};
 
-use crate::{convert::AwsJson, services::tagging::Tags};
+use crate::{
+    convert::AwsJson,
+    services::{ecs::records::definition_arn, tagging::Tags},
+};
 
 /// How many events are shown and kept.
 pub const MOST_EVENTS: usize = 100;
@@ -87,7 +90,12 @@ impl Service {
 
     /// The group of its tasks.
     pub fn group(&self) -> String {
-        format!("service:{}", self.name)
+        if self.runs_daemon() { self.name.clone() } else { format!("service:{}", self.name) }
+    }
+
+    /// Whether it runs a daemon, `daemon:NAME`: clients of services do not see it.
+    pub fn runs_daemon(&self) -> bool {
+        self.name.starts_with("daemon:")
     }
 
     pub fn is_daemon(&self) -> bool {
@@ -138,7 +146,7 @@ impl Revision {
     }
 
     pub fn definition_arn(&self, scope: &Scope) -> String {
-        scope.arn("ecs", format_args!("task-definition/{}:{}", self.family, self.revision)).to_string()
+        definition_arn(scope, &self.family, self.revision)
     }
 }
 

@@ -20,7 +20,9 @@ use crate::{
         missing,
         names::{self, cluster_name, invalid},
         page,
-        records::{DesiredStatus, InterfaceStatus, Task, TaskContainer, TaskInterface, task_key},
+        records::{
+            DesiredStatus, InterfaceStatus, Task, TaskContainer, TaskInterface, definition_arn, task_key,
+        },
         services::{names::service_not_found, records::Service},
         tags,
     },
@@ -180,9 +182,7 @@ pub fn shape(scope: &Scope, task: &Task, with_tags: bool) -> ecs::Task {
         stopped_reason: task.state.stopped_reason.clone(),
         stopping_at: task.state.stopping_at.map(time),
         tags: Some(if with_tags { tags::shape(&task.tags) } else { Vec::new() }),
-        task_definition_arn: Some(
-            scope.arn("ecs", format_args!("task-definition/{}:{}", task.family, task.revision)).to_string(),
-        ),
+        task_definition_arn: Some(definition_arn(scope, &task.family, task.revision)),
         version: Some(task.version),
         task_arn: Some(arn),
         ..ecs::Task::default()

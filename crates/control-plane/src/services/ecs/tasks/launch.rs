@@ -143,18 +143,21 @@ pub fn launch(
         placing::place_on(tx, services, launch, instances, now, ids, &mut launched)?;
         return Ok(launched);
     }
-    let mut on_instances: Option<(LaunchType, usize)> = None;
+    let mut on_instances: BTreeMap<Option<String>, (LaunchType, usize)> = BTreeMap::new();
     for target in targets(launch)? {
         match target {
             Target::Fargate(provider) => {
                 launched.tasks.push(on_fargate(tx, services, launch, provider, now, ids)?);
             }
-            Target::Ec2(launch_type) => on_instances.get_or_insert((launch_type, 0)).1 += 1,
+            Target::Ec2(launch_type, provider) => {
+                on_instances.entry(provider).or_insert((launch_type, 0)).1 += 1;
+            }
         }
     }
-    if let Some((launch_type, count)) = on_instances {
+    for (provider, (launch_type, count)) in on_instances {
         check(launch, launch_type)?;
-        placing::place(tx, services, launch, (launch_type, count), now, ids, &mut launched)?;
+        let wanted = placing::Wanted { launch_type, provider: provider.as_deref(), count };
+        placing::place(tx, services, launch, wanted, now, ids, &mut launched)?;
     }
     Ok(launched)
 }

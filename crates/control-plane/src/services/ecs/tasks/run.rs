@@ -210,7 +210,11 @@ impl Prepared {
                 "startedBy can hold letters, numbers, hyphens, underscores and forward slashes only.",
             ));
         }
-        if parts.group.as_deref().is_some_and(|group| group.starts_with("service:")) {
+        if parts
+            .group
+            .as_deref()
+            .is_some_and(|group| group.starts_with("service:") || group.starts_with("daemon:"))
+        {
             return Err(invalid("The group of a task cannot begin with service:, which is reserved."));
         }
         let overrides = AwsJson(parts.overrides.unwrap_or_default());

@@ -8,15 +8,18 @@ use aws_shapes_ecs as ecs;
 use placement::Provider;
 
 use super::launch::{Launch, Where};
-use crate::{gateway::ApiError, services::ecs::providers::check_strategy};
+use crate::{
+    gateway::ApiError,
+    services::ecs::providers::{check_strategy, is_own},
+};
 
 /// Where the tasks of a request shall run.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// On FARGATE, by this capacity provider when a strategy chose it.
     Fargate(Option<String>),
-    /// On a container instance that placement picks.
-    Ec2(LaunchType),
+    /// On a container instance that placement picks, of this capacity provider when a strategy chose it.
+    Ec2(LaunchType, Option<String>),
 }
 
 /// Where each of the tasks shall run.
@@ -24,12 +27,16 @@ pub fn targets(launch: &Launch<'_>) -> Result<Vec<Target>, ApiError> {
     let count = launch.count;
     match launch.place {
         Where::LaunchType(LaunchType::Fargate) => Ok(vec![Target::Fargate(None); count]),
-        Where::LaunchType(launch_type) => Ok(vec![Target::Ec2(launch_type); count]),
+        Where::LaunchType(launch_type) => Ok(vec![Target::Ec2(launch_type, None); count]),
         Where::Instances(_) => Ok(Vec::new()),
         Where::Strategy { items, running } => {
             check_strategy(&launch.cluster.capacity_providers, items)?;
             let providers = share(items, running, count).into_iter();
-            Ok(providers.map(|provider| Target::Fargate(Some(provider))).collect())
+            let target = |provider: String| match is_own(&provider) {
+                true => Target::Ec2(LaunchType::Ec2, Some(provider)),
+                false => Target::Fargate(Some(provider)),
+            };
+            Ok(providers.map(target).collect())
         }
     }
 }

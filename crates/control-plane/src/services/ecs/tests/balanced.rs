@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use aws_schema::{Operation, Shape};
 use aws_shapes_elbv2 as elbv2;
+use state_store::View;
 
 use super::{
     scheduling::{Node, SECOND, is_stable},
@@ -14,10 +15,13 @@ use super::{
 use crate::{
     gateway::Answer,
     services::{
-        ecs::{records::Task, services::deployments},
+        ecs::{
+            records::{Task, TaskTarget},
+            services::deployments,
+        },
         elbv2::{
             health::{Health, Place, State},
-            records::Target,
+            records::{Target, target_key},
             targets,
         },
     },
@@ -25,7 +29,7 @@ use crate::{
 
 impl Fixture {
     /// An operation as a client asks for it.
-    async fn ask<O: Operation>(
+    pub async fn ask<O: Operation>(
         &self,
         service: &'static aws_schema::ServiceTable,
         input: O::Input,
@@ -79,13 +83,9 @@ impl Fixture {
     /// The data plane says the same of all targets.
     fn targets_are(&self, state: &dyn Fn(&Place) -> State) {
         let mut all = BTreeMap::new();
+        let view = self.services.state.view();
         for task in self.tasks_of("web") {
-            for place in &task.targets {
-                let place = Place {
-                    target_group_arn: place.target_group_arn.clone(),
-                    id: place.id.clone(),
-                    port: place.port,
-                };
+            for place in task.targets.iter().filter_map(|place| measured(&view, place)) {
                 let health = match state(&place) {
                     State::Healthy => Health::healthy(),
                     other => Health::new(other, "Target.Timeout", "Request timed out"),
@@ -117,6 +117,14 @@ impl Fixture {
             view.scan::<Target>(&scope()).filter(|(_, target)| target.draining.is_none()).count()
         })
     }
+}
+
+/// By what the measurements of a task's target are known; none: it is not registered any more.
+pub fn measured(view: &View, place: &TaskTarget) -> Option<Place> {
+    let arn = place.at.target_group()?;
+    let (_, group) = arn.rsplit_once("targetgroup/")?;
+    let target = view.get::<Target>(&scope(), &target_key(group, &place.id, place.port))?;
+    Some(targets::place(arn, &target))
 }
 
 pub fn behind(group: &str) -> ecs::LoadBalancer {
@@ -400,7 +408,7 @@ async fn blue_green_shifts_all_traffic_and_pauses_where_it_was_asked_to() {
     let groups: HashSet<String> = fixture
         .tasks_of("web")
         .iter()
-        .flat_map(|task| task.targets.iter().map(|place| place.target_group_arn.clone()))
+        .flat_map(|task| task.targets.iter().filter_map(|place| place.at.target_group().map(str::to_owned)))
         .collect();
     assert_eq!(groups, HashSet::from([green]));
 }

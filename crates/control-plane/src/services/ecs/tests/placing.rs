@@ -37,12 +37,12 @@ pub fn machine(zone: &str) -> ecs::RegisterContainerInstanceRequest {
     }
 }
 
-fn attribute(name: &str, value: Option<&str>) -> ecs::Attribute {
+pub fn attribute(name: &str, value: Option<&str>) -> ecs::Attribute {
     ecs::Attribute { name: text(name), value: value.map(str::to_owned), ..Default::default() }
 }
 
 /// A definition for container instances, with one container.
-fn on_ec2(family: &str, app: ecs::ContainerDefinition) -> ecs::RegisterTaskDefinitionRequest {
+pub fn on_ec2(family: &str, app: ecs::ContainerDefinition) -> ecs::RegisterTaskDefinitionRequest {
     ecs::RegisterTaskDefinitionRequest {
         family: text(family),
         container_definitions: Some(vec![app]),
@@ -50,17 +50,17 @@ fn on_ec2(family: &str, app: ecs::ContainerDefinition) -> ecs::RegisterTaskDefin
     }
 }
 
-fn sized(cpu: i32, memory: i32) -> ecs::ContainerDefinition {
+pub fn sized(cpu: i32, memory: i32) -> ecs::ContainerDefinition {
     ecs::ContainerDefinition { cpu: Some(cpu), memory: Some(memory), ..container("app") }
 }
 
-fn publishing(host_port: i32) -> ecs::ContainerDefinition {
+pub fn publishing(host_port: i32) -> ecs::ContainerDefinition {
     let mapping =
         ecs::PortMapping { container_port: Some(80), host_port: Some(host_port), ..Default::default() };
     ecs::ContainerDefinition { port_mappings: Some(vec![mapping]), ..sized(64, 64) }
 }
 
-fn run_on_ec2(definition: &str, count: i32) -> ecs::RunTaskRequest {
+pub fn run_on_ec2(definition: &str, count: i32) -> ecs::RunTaskRequest {
     ecs::RunTaskRequest {
         task_definition: text(definition),
         launch_type: Some(ecs::LaunchType::Ec2),
@@ -97,7 +97,7 @@ impl Fixture {
         self.services.state.transact(write).await.unwrap();
     }
 
-    async fn place(&self, input: ecs::RunTaskRequest) -> (Vec<ecs::Task>, Vec<(String, String)>) {
+    pub async fn place(&self, input: ecs::RunTaskRequest) -> (Vec<ecs::Task>, Vec<(String, String)>) {
         let answer = tasks::run::run(self.call(), input).await.unwrap();
         (answer.tasks.unwrap(), reasons(answer.failures))
     }

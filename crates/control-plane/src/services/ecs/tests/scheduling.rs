@@ -61,7 +61,7 @@ impl Fixture {
     }
 
     /// Time passes, node and scheduler work, until `done`.
-    async fn until(
+    pub async fn until(
         &self,
         name: &str,
         node: impl Fn(&Task) -> Node,
@@ -79,7 +79,7 @@ impl Fixture {
         panic!("not settled: {:#?}", self.service(name).await);
     }
 
-    async fn stable(&self, name: &str) -> ecs::Service {
+    pub async fn stable(&self, name: &str) -> ecs::Service {
         self.until(name, |_| Node::Works, is_stable).await
     }
 

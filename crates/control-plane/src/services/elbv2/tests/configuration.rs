@@ -79,6 +79,7 @@ async fn the_node_is_told_everything_with_its_defaults() {
             port: 8080,
             zone: text(&subnet.availability_zone),
             draining: false,
+            registration: told_group.targets[0].registration,
         }]
     );
     assert_eq!(configuration::names(&view)[0].0, balancer.dns_name.unwrap());

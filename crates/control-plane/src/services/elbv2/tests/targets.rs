@@ -11,7 +11,9 @@ use crate::services::{
     ec2::records::Subnet,
     elbv2::{
         health::{Health, Place, State},
-        instances, target_calls,
+        instances,
+        records::{Target, target_key},
+        target_calls,
         targets::{self, Report, TargetId},
         upkeep,
     },
@@ -55,9 +57,16 @@ impl Lab {
     async fn report(&self, group: &str, id: &str, state: HealthState, generation: u64, drained: bool) {
         let health = Measured { state, reason: None, description: None };
         let (target_group_arn, target_id) = (group.to_owned(), id.to_owned());
-        let one = TargetReport { target_group_arn, target_id, port: 80, health, drained };
+        let registration = self.registration(group, id);
+        let one = TargetReport { target_group_arn, target_id, port: 80, registration, health, drained };
         let report = Report { generation, targets: vec![one], listening: HashSet::new() };
         targets::apply_report(&self.fixture.services, report).await.unwrap();
+    }
+
+    /// Of the target as it is registered now.
+    fn registration(&self, group: &str, id: &str) -> u64 {
+        let key = target_key(group.rsplit_once("targetgroup/").unwrap().1, id, 80);
+        self.state().view().get::<Target>(&scope(), &key).map_or(0, |target| target.registration)
     }
 
     fn generation(&self) -> u64 {
@@ -94,6 +103,29 @@ async fn a_target_is_unused_then_initial_then_as_measured_then_draining_then_gon
     let known = lab.generation();
     lab.report(&group, &id, HealthState::Draining, known, true).await;
     assert_eq!(lab.health(&group, &id).state, State::Absent);
+}
+
+#[tokio::test]
+async fn who_takes_a_targets_address_over_has_to_be_measured_anew() {
+    let lab = Lab::new().await;
+    let group = lab.group("group").await;
+    let balancer = lab.balancer("web").await;
+    lab.listener(&balancer, 80, &group).await;
+    let (id, _) = addresses(&lab);
+    lab.register(&group, &id).await;
+    lab.report(&group, &id, HealthState::Healthy, lab.generation(), false).await;
+    lab.register(&group, &id).await;
+    assert_eq!(lab.health(&group, &id), Health::healthy(), "registered already: nothing is new");
+    // While the first drains still, and after it is gone.
+    lab.deregister(&group, &id).await;
+    lab.register(&group, &id).await;
+    assert_eq!(lab.health(&group, &id).state, State::Initial);
+    lab.report(&group, &id, HealthState::Healthy, lab.generation(), false).await;
+    lab.deregister(&group, &id).await;
+    lab.fixture.pass(301_000);
+    upkeep::end_drained(&lab.fixture.services, lab.fixture.now()).await.unwrap();
+    lab.register(&group, &id).await;
+    assert_eq!(lab.health(&group, &id).state, State::Initial);
 }
 
 #[tokio::test]
@@ -229,8 +261,13 @@ fn a_measurement_keeps_its_reason() {
     assert_eq!(health.reason.as_deref(), Some("Target.ResponseCodeMismatch"));
     let board = crate::services::elbv2::health::Board::default();
     assert!(board.listens("arn"), "before any node has spoken");
-    let place = Place { target_group_arn: "group".into(), id: "1".into(), port: 80 };
+    let place = Place { target_group_arn: "group".into(), id: "1".into(), port: 80, registration: 1 };
     board.replace(BTreeMap::from([(place.clone(), health.clone())]), HashSet::new());
     assert_eq!(board.of(&place), Some(health));
+    assert_eq!(
+        board.of(&Place { registration: 2, ..place }),
+        None,
+        "of another registration nothing is known"
+    );
     assert!(!board.listens("arn"));
 }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::{
-    super::*,
+    super::{balanced::measured, *},
     world::{Happening, World},
 };
 use crate::services::elbv2::{
-    health::{Health, Place, State},
+    health::{Health, State},
     records::Target,
     targets, upkeep,
 };
@@ -29,13 +29,9 @@ pub fn registered(world: &World) -> Vec<Target> {
 /// Every target is checked; those that have drained are taken out.
 pub async fn measure(world: &mut World) {
     let mut all = BTreeMap::new();
+    let view = world.fixture.services.state.view();
     for task in world.tasks() {
-        for place in &task.targets {
-            let place = Place {
-                target_group_arn: place.target_group_arn.clone(),
-                id: place.id.clone(),
-                port: place.port,
-            };
+        for place in task.targets.iter().filter_map(|place| measured(&view, place)) {
             let health = match world.fleet.answers(&task.id, world.now()) {
                 None => Health::new(
                     State::Initial,
@@ -61,19 +57,12 @@ pub async fn measure(world: &mut World) {
 
 /// Whether every target of the task was found healthy.
 pub fn is_served(world: &World, task: &records::Task) -> bool {
+    let view = world.fixture.services.state.view();
+    let board = &world.fixture.services.target_health;
     !task.targets.is_empty()
         && task.targets.iter().all(|place| {
-            let place = Place {
-                target_group_arn: place.target_group_arn.clone(),
-                id: place.id.clone(),
-                port: place.port,
-            };
-            world
-                .fixture
-                .services
-                .target_health
-                .of(&place)
-                .is_some_and(|health| health.state == State::Healthy)
+            let health = measured(&view, place).and_then(|place| board.of(&place));
+            health.is_some_and(|health| health.state == State::Healthy)
         })
 }
 
@@ -89,5 +78,8 @@ pub fn busy_groups(world: &World) -> Vec<String> {
 pub fn serving(world: &World, groups: &[String]) -> usize {
     let tasks = world.tasks();
     let served = tasks.iter().filter(|task| is_served(world, task));
-    served.filter(|task| task.targets.iter().any(|place| groups.contains(&place.target_group_arn))).count()
+    let in_one = |place: &records::TaskTarget| {
+        place.at.target_group().is_some_and(|arn| groups.iter().any(|group| group == arn))
+    };
+    served.filter(|task| task.targets.iter().any(in_one)).count()
 }

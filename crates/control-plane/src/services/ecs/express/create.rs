@@ -1,0 +1,213 @@
+//! CreateExpressGatewayService.
+
+use aws_shapes_ecs as ecs;
+use aws_shapes_ecs::{CreateExpressGatewayServiceRequest, CreateExpressGatewayServiceResponse};
+use vocabulary::Ids;
+
+use super::{
+    definition::{self, Asked, MAIN},
+    delete::sweep_one,
+    infrastructure,
+    records::{Express, Made},
+    show,
+};
+use crate::{
+    convert::AwsJson,
+    gateway::{ApiError, Call},
+    services::ecs::{
+        clusters,
+        names::{self, cluster_name, invalid, is_valid},
+        services::{
+            self,
+            records::{Service, ServiceStatus, service_key},
+        },
+        tags,
+    },
+};
+
+pub async fn create(
+    call: Call,
+    input: CreateExpressGatewayServiceRequest,
+) -> Result<CreateExpressGatewayServiceResponse, ApiError> {
+    let scope = call.scope().clone();
+    let cluster = cluster_name(&scope, input.cluster.as_deref())?;
+    let name = match input.service_name.filter(|name| !name.is_empty()) {
+        Some(name) => name,
+        None => format!("express-{}", call.services.ids().hex(12)),
+    };
+    if !is_valid(&name) {
+        return Err(invalid("Service name must be 1 to 255 letters, numbers, hyphens and underscores."));
+    }
+    let role = input.infrastructure_role_arn.unwrap_or_default();
+    if role.is_empty() {
+        return Err(invalid("infrastructureRoleArn must be specified."));
+    }
+    let asked = Asked {
+        container: input.primary_container,
+        definition: input.task_definition_arn.filter(|given| !given.is_empty()),
+        execution_role: input.execution_role_arn,
+        task_role: input.task_role_arn,
+        cpu: input.cpu,
+        memory: input.memory,
+        architecture: input.cpu_architecture,
+        path: input.health_check_path,
+        network: input.network_configuration,
+        scaling: input.scaling_target,
+    };
+    let wanted = definition::wanted(ecs::ExpressGatewayServiceConfiguration::default(), asked)?;
+    let tags = tags::checked(input.tags)?;
+    if cluster == "default" {
+        let input = ecs::CreateClusterRequest { cluster_name: Some(cluster.clone()), ..Default::default() };
+        clusters::create(call.clone(), input).await?;
+    }
+    let key = service_key(&cluster, &name);
+    if let Some(left) = call.services.state.read(|view| view.get::<Express>(&scope, &key)) {
+        sweep_one(&call, &left).await?;
+    }
+    let subnets = wanted.network_configuration.as_ref().and_then(|network| network.subnets.as_deref());
+    let place = infrastructure::place(&call, subnets).await?;
+    let begun = call
+        .services
+        .state
+        .transact(|tx| {
+            names::active_cluster_in(tx, &scope, &cluster)?;
+            let service = tx.get::<Service>(&scope, &key);
+            if service.is_some_and(|service| service.status == ServiceStatus::Draining) {
+                return Err(invalid("Unable to Start a service that is still Draining."));
+            }
+            let earlier = tx.get::<Express>(&scope, &key);
+            let there = tx.get::<Service>(&scope, &key).is_some_and(|it| it.status == ServiceStatus::Active);
+            if there || earlier.as_ref().is_some_and(|earlier| earlier.complete || earlier.deleted) {
+                return Err(invalid("Creation of service was not idempotent."));
+            }
+            // One that was begun for the same place goes on where it was.
+            let same = |earlier: &&std::sync::Arc<Express>| earlier.made.subnets == place.subnets;
+            let (suffix, made) = match earlier.as_ref().filter(same) {
+                Some(earlier) => (earlier.suffix.clone(), earlier.made.clone()),
+                None => (call.services.ids().hex(8), place.clone()),
+            };
+            let express = Express {
+                name: name.clone(),
+                cluster: cluster.clone(),
+                suffix,
+                infrastructure_role_arn: role.clone(),
+                wanted: AwsJson(wanted.clone()),
+                definition: None,
+                made,
+                configurations: Default::default(),
+                tags: tags.clone(),
+                created_at: call.now(),
+                updated_at: call.now(),
+                complete: false,
+                deleted: false,
+            };
+            tx.put(&scope, &key, express.clone());
+            Ok::<_, ApiError>(express)
+        })
+        .await?;
+    let mut made = begun.made.clone();
+    match finish(&call, &begun, &mut made).await {
+        Ok(complete) => {
+            let view = call.services.state.view();
+            let shown = show::shape(&view, &call, &complete, true);
+            Ok(CreateExpressGatewayServiceResponse { service: Some(shown) })
+        }
+        Err(error) => {
+            // What was made goes again; what cannot go now goes with the next attempt or the deletion.
+            let failed = Express { made, deleted: true, ..begun };
+            keep(&call, failed.clone()).await?;
+            if let Err(left) = sweep_one(&call, &failed).await {
+                tracing::warn!(service = failed.name, error = %left, "parts of an express service that could not be made are left for now");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn keep(call: &Call, express: Express) -> Result<(), ApiError> {
+    let put = call.services.state.transact(|tx| {
+        tx.put(call.scope(), &express.key(), express.clone());
+        Ok::<_, ApiError>(())
+    });
+    put.await
+}
+
+async fn finish(call: &Call, begun: &Express, made: &mut Made) -> Result<Express, ApiError> {
+    let wanted = &begun.wanted.0;
+    let (definition, port) = definition::definition(call, &begun.cluster, &begun.name, wanted).await?;
+    let outcome = infrastructure::make(call, begun, port, made).await;
+    // However far it has come: what is made is known.
+    keep(call, Express { made: made.clone(), ..begun.clone() }).await?;
+    outcome?;
+    let scaling = wanted.scaling_target.as_ref();
+    let input = ecs::CreateServiceRequest {
+        cluster: Some(begun.cluster.clone()),
+        service_name: Some(begun.name.clone()),
+        task_definition: Some(definition.clone()),
+        desired_count: scaling.and_then(|scaling| scaling.min_task_count),
+        launch_type: Some(ecs::LaunchType::Fargate),
+        load_balancers: Some(vec![balancer(made, port)]),
+        network_configuration: Some(network(begun, made)),
+        deployment_configuration: Some(ecs::DeploymentConfiguration {
+            deployment_circuit_breaker: Some(ecs::DeploymentCircuitBreaker {
+                enable: Some(true),
+                rollback: Some(true),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        tags: Some(tags::shape(&begun.tags)),
+        ..Default::default()
+    };
+    services::create::create(call.clone(), input).await?;
+    let complete =
+        Express { made: made.clone(), definition: Some(definition), complete: true, ..begun.clone() };
+    note_revision(call, complete).await
+}
+
+/// Writes the service down with the configuration of its newest revision, and without those that no deployment has any more.
+pub async fn note_revision(call: &Call, express: Express) -> Result<Express, ApiError> {
+    let key = express.key();
+    call.services
+        .state
+        .transact(|tx| {
+            let mut express = express.clone();
+            if let Some(service) = tx.get::<Service>(call.scope(), &key) {
+                let current: Vec<&String> =
+                    service.state.deployments.iter().map(|deployment| &deployment.revision).collect();
+                express.configurations.retain(|revision, _| current.contains(&revision));
+                if let Some(primary) = service.state.primary() {
+                    express.configurations.insert(primary.revision.clone(), express.wanted.clone());
+                }
+            }
+            tx.put(call.scope(), &key, express.clone());
+            Ok::<_, ApiError>(express)
+        })
+        .await
+}
+
+/// Where the ECS service's tasks are registered.
+pub fn balancer(made: &Made, port: i32) -> ecs::LoadBalancer {
+    ecs::LoadBalancer {
+        target_group_arn: made.target_group.clone(),
+        container_name: Some(MAIN.to_owned()),
+        container_port: Some(port),
+        ..Default::default()
+    }
+}
+
+/// Its own security group admits the load balancer; those that were given come beside it.
+pub fn network(express: &Express, made: &Made) -> ecs::NetworkConfiguration {
+    let given = express.wanted.0.network_configuration.as_ref();
+    let given = given.and_then(|network| network.security_groups.clone()).unwrap_or_default();
+    ecs::NetworkConfiguration {
+        awsvpc_configuration: Some(ecs::AwsVpcConfiguration {
+            subnets: Some(made.subnets.clone()),
+            security_groups: Some(made.task_group.iter().cloned().chain(given).collect()),
+            assign_public_ip: Some(match made.public {
+                true => ecs::AssignPublicIp::Enabled,
+                false => ecs::AssignPublicIp::Disabled,
+            }),
+        }),
+    }
+}
