@@ -326,6 +326,27 @@ impl ExecConfig {
     }
 }
 
+/// A further process in a running container that somebody talks to; see [`crate::TaskHandle::attach`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachConfig {
+    pub args: Vec<String>,
+    /// Added to the container's environment.
+    pub env: Vec<String>,
+    /// The container's own user when not given.
+    pub user: Option<String>,
+    /// The container's own directory when not given.
+    pub cwd: Option<PathBuf>,
+    /// Gives it a terminal of this size: its output is then one stream.
+    pub terminal: Option<WindowSize>,
+}
+
+/// A terminal's size in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    pub rows: u16,
+    pub columns: u16,
+}
+
 /// The names that become files, cgroups and sockets: one path component, nothing that needs quoting.
 pub(crate) fn valid_name(name: &str, longest: usize) -> bool {
     !name.is_empty()

@@ -13,6 +13,9 @@ pub enum RuntimeError {
     /// The shim answered that it could not. `message` is fit for `stoppedReason`.
     #[error("{message}")]
     Failed { kind: FailureKind, message: String },
+    /// The program could not be executed, or was not found: the outcome says it as a shell does, with 126 or 127.
+    #[error("{}", .0.output)]
+    NotExecuted(Box<crate::status::ExecOutcome>),
     #[error("invalid configuration: {0}")]
     Invalid(String),
     /// The connection broke and whether the request took effect is not known; statuses tell.

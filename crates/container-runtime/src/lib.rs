@@ -18,8 +18,10 @@
 
 mod cgroup;
 mod client;
+mod clock;
 mod config;
 mod error;
+mod mount_points;
 mod output;
 mod protocol;
 mod seccomp;
@@ -28,10 +30,11 @@ mod spec;
 mod status;
 
 pub use cgroup::stats::{BlkioEntry, ContainerStats, CpuStats, MemoryStats, PidsStats};
-pub use client::{Adopted, DeadTask, EventStream, Runtime, SweepReport, TaskHandle};
+pub use client::{Adopted, AttachControl, Attached, DeadTask, EventStream, Runtime, SweepReport, TaskHandle};
+pub use clock::{ClockState, clock_state};
 pub use config::{
-    ContainerConfig, Device, EtcFiles, ExecConfig, Mount, MountKind, Network, OutputLimits, Resources,
-    Rlimit, RuntimeConfig, Seccomp, TaskLimits, TaskSandbox,
+    AttachConfig, ContainerConfig, Device, EtcFiles, ExecConfig, Mount, MountKind, Network, OutputLimits,
+    Resources, Rlimit, RuntimeConfig, Seccomp, TaskLimits, TaskSandbox, WindowSize,
 };
 pub use error::{FailureKind, RuntimeError};
 pub use output::{LogPosition, LogRecord, LogStream, LogTail};

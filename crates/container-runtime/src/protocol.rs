@@ -3,7 +3,7 @@
 //! A client sends [`Request`]s, each with a number of its own; the shim answers each once, in any order, and sends notices between
 //! them. State, not deltas, is what is sent: a client that was away learns everything from the answer to [`Op::Hello`].
 
-use crate::config::{ContainerConfig, ExecConfig, TaskSandbox};
+use crate::config::{AttachConfig, ContainerConfig, ExecConfig, TaskSandbox};
 use crate::error::FailureKind;
 use crate::output::LogPosition;
 use crate::status::{ContainerStatus, ExecOutcome, Statuses};
@@ -41,6 +41,16 @@ pub(crate) enum Op {
         name: String,
         config: Box<ExecConfig>,
     },
+    /// Answered twice: with [`Answer::Attached`], which carries the descriptors, and with [`Answer::Exec`] when the process has ended.
+    /// The process ends with the connection.
+    Attach {
+        name: String,
+        config: Box<AttachConfig>,
+    },
+    /// For what the same connection attached to.
+    SignalAttached {
+        signal: i32,
+    },
     Remove {
         name: String,
     },
@@ -64,6 +74,8 @@ impl Op {
             Op::Signal { .. } => "signal",
             Op::KillAll { .. } => "kill",
             Op::Exec { .. } => "exec",
+            Op::Attach { .. } => "attach",
+            Op::SignalAttached { .. } => "signal",
             Op::Remove { .. } => "remove",
             Op::Acknowledge { .. } => "acknowledge",
             Op::Shutdown => "shutdown",
@@ -92,9 +104,14 @@ pub(crate) enum Message {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
     Done,
-    Hello { statuses: Statuses },
+    Hello {
+        statuses: Statuses,
+    },
     Status(Box<ContainerStatus>),
     Exec(Box<ExecOutcome>),
+    /// The process is made. Beside this frame's first byte come the ends of its streams: its terminal alone, or what its standard
+    /// input is written to and its two outputs are read from.
+    Attached,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

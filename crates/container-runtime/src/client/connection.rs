@@ -93,7 +93,7 @@ impl Shared {
         self.picture.send_modify(|picture| change(Arc::make_mut(picture)));
     }
 
-    fn socket_path(&self) -> PathBuf {
+    pub(super) fn socket_path(&self) -> PathBuf {
         adopt::socket_path(&self.sandbox.run_dir, &self.sandbox.task_id)
     }
 }

@@ -1,6 +1,7 @@
 //! The agent's side: starts shims, finds them again, cleans up after them.
 
 mod adopt;
+mod attach;
 mod connection;
 mod events;
 mod pool;
@@ -9,6 +10,7 @@ mod task;
 
 pub use adopt::{Adopted, DeadTask};
 pub(crate) use adopt::{index_path, socket_path};
+pub use attach::{AttachControl, Attached};
 pub use events::EventStream;
 pub use sweep::SweepReport;
 pub use task::TaskHandle;
@@ -16,6 +18,7 @@ pub use task::TaskHandle;
 use crate::cgroup;
 use crate::config::{RuntimeConfig, TaskSandbox, valid_name};
 use crate::error::RuntimeError;
+use crate::mount_points;
 use crate::protocol::Op;
 use pool::{IdleShim, Pool};
 use std::io::ErrorKind;
@@ -55,6 +58,7 @@ impl Runtime {
             .mode(0o700)
             .create(&config.run_dir)
             .map_err(RuntimeError::io("make", &config.run_dir))?;
+        mount_points::make(&config.run_dir)?;
         Ok(Runtime { inner: Arc::new(Inner { config, pool: Pool::default() }) })
     }
 

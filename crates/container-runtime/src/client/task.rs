@@ -1,9 +1,10 @@
 //! A running task, as the agent holds it.
 
+use super::attach::{self, Attached};
 use super::connection::{self, Call, Picture, Shared};
 use super::events::EventStream;
 use crate::cgroup::stats::{self, ContainerStats};
-use crate::config::{ContainerConfig, ExecConfig, TaskSandbox};
+use crate::config::{AttachConfig, ContainerConfig, ExecConfig, TaskSandbox};
 use crate::error::RuntimeError;
 use crate::output::{LogPosition, LogTail};
 use crate::protocol::{Answer, Op};
@@ -102,6 +103,15 @@ impl TaskHandle {
             Answer::Exec(outcome) => Ok(*outcome),
             other => Err(RuntimeError::Protocol(format!("{other:?} for exec"))),
         }
+    }
+
+    /// Runs a further process in a running container and hands over its streams. It has the container's user, capabilities, filter,
+    /// namespaces, cgroup, limits and environment, and ends when what is handed over is dropped.
+    ///
+    /// # Errors
+    /// As those of [`TaskHandle::exec`], and [`RuntimeError::NotExecuted`] when the program is not there or may not be executed.
+    pub async fn attach(&self, name: &str, config: AttachConfig) -> Result<Attached, RuntimeError> {
+        attach::attach(&self.shared.socket_path(), self.task_id(), name, config).await
     }
 
     /// Removes a created or exited container with its files, output included; a running one is refused.

@@ -3,7 +3,7 @@
 use crate::protocol::{self, FrameBuffer, Message, Request};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// A client that lets this much pile up does not listen: it is cut off and learns everything when it comes back.
@@ -11,11 +11,16 @@ const MOST_UNSENT_BYTES: usize = 16 << 20;
 /// An agent has one connection for a task; tools and a successor may have others.
 const MOST_CLIENTS: usize = 64;
 
+/// Beside one frame: a process's three streams.
+pub(crate) const MOST_DESCRIPTORS: usize = 3;
+
 #[derive(Debug)]
 struct Client {
     stream: UnixStream,
     incoming: FrameBuffer,
     outgoing: Vec<u8>,
+    /// Descriptors that go with a byte of `outgoing`, by its place there.
+    descriptors: Vec<(usize, Vec<OwnedFd>)>,
 }
 
 /// All connections by number.
@@ -36,13 +41,17 @@ impl Clients {
     pub(super) fn add(&mut self, stream: UnixStream) {
         if self.clients.len() < MOST_CLIENTS && stream.set_nonblocking(true).is_ok() {
             self.last += 1;
-            self.clients
-                .insert(self.last, Client { stream, incoming: FrameBuffer::default(), outgoing: Vec::new() });
+            let (incoming, outgoing, descriptors) = Default::default();
+            self.clients.insert(self.last, Client { stream, incoming, outgoing, descriptors });
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.clients.is_empty()
+    }
+
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.clients.contains_key(&number)
     }
 
     /// Number, descriptor, and whether there is something to send.
@@ -89,6 +98,14 @@ impl Clients {
         }
     }
 
+    /// The same, with descriptors beside the frame's first byte. They are closed here once they are sent.
+    pub(super) fn hand_over(&mut self, number: u64, message: &Message, descriptors: Vec<OwnedFd>) {
+        if let Some(client) = self.clients.get_mut(&number) {
+            client.descriptors.push((client.outgoing.len(), descriptors));
+        }
+        self.send(number, message);
+    }
+
     pub(super) fn broadcast(&mut self, message: &Message) {
         let frame = protocol::frame(message);
         for number in self.clients.keys().copied().collect::<Vec<_>>() {
@@ -105,8 +122,21 @@ impl Clients {
         let mut sent = 0;
         let mut broken = false;
         while sent < client.outgoing.len() {
-            match client.stream.write(&client.outgoing[sent..]) {
-                Ok(count) => sent += count,
+            let with = client.descriptors.first().is_some_and(|(at, _)| *at == sent);
+            // Descriptors of a later frame go with its own bytes.
+            let next = client.descriptors.get(usize::from(with));
+            let part = &client.outgoing[sent..next.map_or(client.outgoing.len(), |(at, _)| *at)];
+            let written = match client.descriptors.first().filter(|_| with) {
+                Some((_, descriptors)) => send_with(&client.stream, part, descriptors),
+                None => client.stream.write(part),
+            };
+            match written {
+                Ok(count) => {
+                    sent += count;
+                    if with {
+                        client.descriptors.remove(0);
+                    }
+                }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
                     broken = e.kind() != ErrorKind::WouldBlock;
@@ -115,6 +145,7 @@ impl Clients {
             }
         }
         client.outgoing.drain(..sent);
+        client.descriptors.iter_mut().for_each(|(at, _)| *at -= sent);
         if broken || client.outgoing.len() > MOST_UNSENT_BYTES {
             self.clients.remove(&number);
         }
@@ -131,4 +162,15 @@ impl Clients {
             }
         }
     }
+}
+
+fn send_with(stream: &UnixStream, bytes: &[u8], descriptors: &[OwnedFd]) -> std::io::Result<usize> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+        return Err(std::io::Error::other("too many descriptors for one message"));
+    }
+    Ok(sendmsg(stream, &[std::io::IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }

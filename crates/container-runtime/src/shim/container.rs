@@ -8,7 +8,7 @@ use super::helper::{self, Helper, Kind, Order, Streams};
 use super::{cgroups, files, overlay, prepare, volumes};
 use crate::cgroup;
 use crate::cgroup::devices::Allowed;
-use crate::config::{ContainerConfig, ExecConfig, valid_name};
+use crate::config::{ContainerConfig, valid_name};
 use crate::error::FailureKind;
 use crate::output::writer::OutputWriter;
 use crate::protocol::Refusal;
@@ -47,7 +47,7 @@ pub(super) enum Phase {
 pub(super) struct Container {
     pub(super) config: ContainerConfig,
     pub(super) dir: PathBuf,
-    bundle: PathBuf,
+    pub(super) bundle: PathBuf,
     pub(super) cgroup: String,
     pub(super) status: ContainerStatus,
     pub(super) phase: Phase,
@@ -71,6 +71,15 @@ pub(super) struct Container {
     _stdin: Option<OwnedFd>,
     /// The status on disk is not the present one.
     pub(super) unsaved: bool,
+}
+
+/// What a further process has of its own.
+#[derive(Debug)]
+pub(super) struct Further<'a> {
+    pub(super) args: &'a [String],
+    pub(super) env: &'a [String],
+    pub(super) user: Option<&'a String>,
+    pub(super) cwd: Option<&'a PathBuf>,
 }
 
 fn refuse(kind: FailureKind, message: impl Into<String>) -> Refusal {
@@ -127,7 +136,8 @@ impl Container {
             fs::create_dir(path).map_err(cannot("making the container's directory"))?;
         }
         let rootfs = bundle.join("rootfs");
-        overlay::mount(&rootfs, dir, &config).map_err(cannot("mounting the root file system"))?;
+        let layers = [config.lower_dirs.clone(), places.mount_points().into_iter().collect()].concat();
+        overlay::mount(&rootfs, dir, &layers).map_err(cannot("mounting the root file system"))?;
         if !config.cwd.as_os_str().is_empty() {
             overlay::make_directory(&rootfs, &config.cwd).map_err(cannot("making the working directory"))?;
         }
@@ -345,18 +355,18 @@ impl Container {
         [self.deadline, self.capture.deadline()].into_iter().flatten().min()
     }
 
-    /// Another program as the container's own would run, but for what `exec` says.
-    pub(super) fn further_program(&self, exec: &ExecConfig, report: RawFd) -> Result<Program, String> {
+    /// Another program as the container's own would run, but for what is said of it.
+    pub(super) fn further_program(&self, further: &Further<'_>, report: RawFd) -> Result<Program, String> {
         let mut program = Program { under_init: false, ..self.program.clone() };
         program.report = report;
-        program.args.clone_from(&exec.args);
-        for variable in &exec.env {
+        program.args = further.args.to_vec();
+        for variable in further.env {
             prepare::set_variable(&mut program.env, variable);
         }
-        if let Some(cwd) = &exec.cwd {
+        if let Some(cwd) = further.cwd {
             program.cwd.clone_from(cwd);
         }
-        if let Some(user) = &exec.user {
+        if let Some(user) = further.user {
             let identity = users::resolve(&self.bundle.join("rootfs"), user, &self.config.additional_gids)?;
             (program.uid, program.gid, program.groups) = (identity.uid, identity.gid, identity.groups);
         }

@@ -1,11 +1,13 @@
-//! Further processes in running containers: health checks and the like.
+//! Further processes in running containers: health checks and the like, whose output is kept for the answer, and those that a client talks
+//! to ([`super::attachment`]).
 
+use super::attachment::{self, Attachment};
 use super::clients::Asker;
-use super::container::{Container, Phase};
+use super::container::{Container, Further, Phase};
 use super::executor::ABOUT_TO_EXEC;
 use super::files::Places;
 use super::helper::{self, Helper, Kind, Order, Streams};
-use crate::config::ExecConfig;
+use crate::config::{AttachConfig, ExecConfig};
 use crate::error::FailureKind;
 use crate::protocol::{Answer, Refusal};
 use crate::status::ExecOutcome;
@@ -14,13 +16,15 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// After the process's end, how long what it started may still hold its output.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 /// For the set-up, when the caller gives no limit for the whole.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between hanging up on a process whose client has gone, and killing it: for a shell to write its history.
+const HANG_UP_GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Execution {
@@ -40,6 +44,22 @@ pub(super) struct Execution {
     truncated: bool,
     end: Option<WaitStatus>,
     failure: Option<String>,
+    attachment: Option<Attachment>,
+}
+
+fn internal(e: std::io::Error) -> Refusal {
+    Refusal::new(FailureKind::Internal, format!("starting a process: {e}"))
+}
+
+fn check(container: &Container, args: &[String]) -> Result<(), Refusal> {
+    if container.phase != Phase::Running {
+        let message = format!("container {} is not running", container.status.name);
+        return Err(Refusal::new(FailureKind::WrongState, message));
+    }
+    match args.is_empty() {
+        true => Err(Refusal::new(FailureKind::Invalid, "no command specified")),
+        false => Ok(()),
+    }
 }
 
 impl Execution {
@@ -50,19 +70,13 @@ impl Execution {
         keep: &[RawFd],
         asker: Asker,
     ) -> Result<Execution, Refusal> {
-        let internal =
-            |e: std::io::Error| Refusal::new(FailureKind::Internal, format!("starting a process: {e}"));
-        if container.phase != Phase::Running {
-            let message = format!("container {} is not running", container.status.name);
-            return Err(Refusal::new(FailureKind::WrongState, message));
-        }
-        if exec.args.is_empty() {
-            return Err(Refusal::new(FailureKind::Invalid, "no command specified"));
-        }
+        check(container, &exec.args)?;
         let (report, reporter) = helper::pipe().map_err(internal)?;
         let (pipe, writer) = helper::pipe().map_err(internal)?;
+        let further =
+            Further { args: &exec.args, env: &exec.env, user: exec.user.as_ref(), cwd: exec.cwd.as_ref() };
         let program = container
-            .further_program(exec, reporter.as_raw_fd())
+            .further_program(&further, reporter.as_raw_fd())
             .map_err(|message| Refusal::new(FailureKind::Invalid, message))?;
         let (report, pipe) = (File::from(report), File::from(pipe));
         for file in [&report, &pipe] {
@@ -82,7 +96,7 @@ impl Execution {
             keep: keep.to_vec(),
             console: None,
             fills: Vec::new(),
-            kind: Kind::Tenant,
+            kind: Kind::Tenant { process: None },
         })
         .map_err(internal)?;
         drop(reporter);
@@ -104,16 +118,100 @@ impl Execution {
             truncated: false,
             end: None,
             failure: None,
+            attachment: None,
         })
+    }
+
+    /// One that a client talks to. `number` is the execution's own.
+    pub(super) fn attach(
+        places: &Places,
+        container: &Container,
+        config: &AttachConfig,
+        keep: &[RawFd],
+        asker: Asker,
+        number: u64,
+    ) -> Result<Execution, Refusal> {
+        check(container, &config.args)?;
+        let (report, reporter) = helper::pipe().map_err(internal)?;
+        let further = Further {
+            args: &config.args,
+            env: &config.env,
+            user: config.user.as_ref(),
+            cwd: config.cwd.as_ref(),
+        };
+        let program = container
+            .further_program(&further, reporter.as_raw_fd())
+            .map_err(|message| Refusal::new(FailureKind::Invalid, message))?;
+        let report = File::from(report);
+        helper::nonblocking(&report).map_err(internal)?;
+        let (attachment, streams) = Attachment::prepare(container, config, number).map_err(internal)?;
+        let helper = Helper::start(Order {
+            state_root: places.state(),
+            name: container.status.name.clone(),
+            program,
+            streams,
+            keep: keep.to_vec(),
+            console: attachment.console(),
+            fills: Vec::new(),
+            kind: Kind::Tenant { process: Some(attachment.process_file()) },
+        })
+        .map_err(internal)?;
+        drop(reporter);
+        let began = Instant::now();
+        Ok(Execution {
+            asker,
+            helper: Some(helper),
+            pid: None,
+            began,
+            deadline: Some(began + SETUP_TIMEOUT),
+            limited: false,
+            timed_out: false,
+            report,
+            report_text: Vec::new(),
+            pipe: None,
+            output: Vec::new(),
+            limit: 0,
+            truncated: false,
+            end: None,
+            failure: None,
+            attachment: Some(attachment),
+        })
+    }
+
+    /// Whether a client talks to it, so that it ends with that client's connection.
+    pub(super) fn is_attached(&self) -> bool {
+        self.attachment.is_some()
+    }
+
+    /// Its client has gone.
+    pub(super) fn leave(&mut self) {
+        let Some(attachment) = self.attachment.as_mut().filter(|attachment| !attachment.left) else { return };
+        attachment.left = true;
+        match self.pid {
+            Some(pid) => {
+                attachment::hang_up(pid);
+                self.deadline = Some(Instant::now() + HANG_UP_GRACE);
+            }
+            // Nobody would get the streams: it ends before it begins.
+            None => self.deadline = Some(Instant::now()),
+        }
+    }
+
+    pub(super) fn signal(&self, signal: i32) -> std::io::Result<()> {
+        match self.pid.filter(|_| self.end.is_none()) {
+            // The whole group, as a terminal does it.
+            Some(pid) => super::process::send_signal(Pid::from_raw(-pid.as_raw()), signal),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn wanted(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// The set-up has ended.
-    pub(super) fn created(&mut self) {
-        let Some(helper) = self.helper.take() else { return };
+    /// The set-up has ended. Answers what is to be handed to the client.
+    pub(super) fn created(&mut self) -> Option<Vec<OwnedFd>> {
+        let helper = self.helper.take()?;
         if !self.limited {
             self.deadline = None;
         }
@@ -123,6 +221,15 @@ impl Execution {
                 // The report says it better, when there is one.
                 self.failure = Some(message);
                 self.pipe = None;
+                return None;
+            }
+        }
+        match self.attachment.as_mut()?.take_ends() {
+            Ok(ends) => Some(ends),
+            Err(e) => {
+                self.kill();
+                self.failure = Some(format!("receiving the terminal: {e}"));
+                None
             }
         }
     }
@@ -158,6 +265,9 @@ impl Execution {
             return Some(self.failed());
         }
         if self.end.is_some() {
+            if let (Some(pid), true) = (self.pid, self.attachment.as_ref().is_some_and(|a| a.left)) {
+                attachment::kill(pid);
+            }
             return (self.pipe.is_none() || due).then(|| Ok(self.outcome()));
         }
         if due {
@@ -177,6 +287,9 @@ impl Execution {
         if let Some(pid) = self.pid {
             let _ = kill(Pid::from_raw(-pid.as_raw()), Signal::SIGKILL);
             let _ = kill(pid, Signal::SIGKILL);
+            if self.attachment.is_some() {
+                attachment::kill(pid);
+            }
         }
     }
 

@@ -70,8 +70,8 @@ pub(super) struct Order {
 pub(super) enum Kind {
     /// The first process, from this bundle; it waits to be started.
     Init { bundle: PathBuf },
-    /// A further one in a running container; it runs at once.
-    Tenant,
+    /// A further one in a running container; it runs at once. `process`: a file that says how, rather than libcontainer's defaults.
+    Tenant { process: Option<PathBuf> },
 }
 
 impl Helper {
@@ -128,8 +128,9 @@ fn make(order: Order) -> Result<Pid, LibcontainerError> {
                 builder.as_init(bundle).with_systemd(false).with_detach(true).as_sibling(true).build()?;
             container.pid().ok_or_else(|| LibcontainerError::Other("no process id".to_owned()))
         }
-        Kind::Tenant => builder
+        Kind::Tenant { process } => builder
             .as_tenant()
+            .with_process(process)
             .with_container_args(vec!["exec".to_owned()])
             .with_cwd(Some("/"))
             .with_detach(true)

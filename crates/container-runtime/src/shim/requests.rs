@@ -17,7 +17,9 @@ use std::os::fd::AsRawFd;
 /// Everything that needs the task and nothing else. `None`: the answer comes later.
 pub(super) fn answer(task: &mut Task, asker: Asker, op: Op) -> Result<Option<Answer>, Refusal> {
     let unknown = |name: &str| Refusal::new(FailureKind::NotFound, format!("no container {name}"));
-    if !task.shutting_down.is_empty() && matches!(op, Op::Create(_) | Op::Start { .. } | Op::Exec { .. }) {
+    if !task.shutting_down.is_empty()
+        && matches!(op, Op::Create(_) | Op::Start { .. } | Op::Exec { .. } | Op::Attach { .. })
+    {
         return Err(Refusal::new(FailureKind::WrongState, "the task is being shut down"));
     }
     match op {
@@ -69,6 +71,29 @@ pub(super) fn answer(task: &mut Task, asker: Asker, op: Op) -> Result<Option<Ans
             task.last_execution += 1;
             task.executions.insert(task.last_execution, execution);
             Ok(None)
+        }
+        Op::Attach { name, config } => {
+            let container = task.containers.get(&name).ok_or_else(|| unknown(&name))?;
+            let number = task.last_execution + 1;
+            let execution = Execution::attach(&task.places, container, &config, &task.kept(), asker, number)?;
+            task.last_execution = number;
+            task.executions.insert(number, execution);
+            Ok(None)
+        }
+        Op::SignalAttached { signal } => {
+            let invalid = |_| Refusal::new(FailureKind::Invalid, format!("signal {signal}"));
+            let signal = valid_signal(signal).map_err(invalid)?;
+            let own =
+                |execution: &&Execution| execution.is_attached() && execution.asker.client == asker.client;
+            if let Some(execution) = task.executions.values().find(own) {
+                match execution.signal(signal) {
+                    Err(e) if e.raw_os_error() != Some(libc::ESRCH) => {
+                        return Err(Refusal::new(FailureKind::Internal, format!("signalling: {e}")));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(Some(Answer::Done))
         }
         Op::Remove { name } => {
             let container = task.containers.get_mut(&name).ok_or_else(|| unknown(&name))?;

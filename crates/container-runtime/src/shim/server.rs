@@ -273,9 +273,13 @@ impl Shim {
         if let Some(execution) =
             task.executions.values_mut().find(|e| e.helper.as_ref().is_some_and(|h| h.pid == pid))
         {
-            execution.created();
+            let handed = execution.created();
             if let Some(end) = execution.pid.and_then(|pid| task.early_ends.remove(&pid)) {
                 execution.ended(end);
+            }
+            if let (Some(ends), asker) = (handed, execution.asker) {
+                let message = Message::Answer { id: asker.request, result: Ok(Answer::Attached) };
+                self.clients.hand_over(asker.client, &message, ends);
             }
             return self.forget_early_ends();
         }
@@ -358,6 +362,11 @@ impl Shim {
             }
         }
         let mut answers = Vec::new();
+        for execution in task.executions.values_mut() {
+            if execution.is_attached() && !self.clients.has(execution.asker.client) {
+                execution.leave();
+            }
+        }
         task.executions.retain(|_, execution| match execution.finish(now) {
             Some(result) => {
                 answers.push((execution.asker, result));

@@ -108,6 +108,17 @@ pub(crate) fn specification(
     Ok(specification)
 }
 
+/// The process of a specification, for a further one like it with or without a terminal.
+///
+/// # Errors
+/// When the text is no specification.
+pub(crate) fn process_like(specification: &[u8], terminal: bool) -> std::io::Result<Vec<u8>> {
+    let mut specification: Value = serde_json::from_slice(specification)?;
+    let mut process = specification["process"].take();
+    process["terminal"] = json!(terminal);
+    Ok(serde_json::to_vec(&process)?)
+}
+
 fn namespaces(config: &ContainerConfig, around: &Surroundings) -> Vec<Value> {
     let mut namespaces = vec![];
     for (kind, isolation) in [("pid", &around.pid), ("ipc", &around.ipc)] {
