@@ -1,13 +1,16 @@
-//! Starts shim processes, some of them ahead of need.
+//! Has shims made, some of them ahead of need.
 //!
-//! A waiting shim has done everything that does not depend on its task: exec, dynamic linking, session, cgroup, signal set-up. It holds one
-//! end of a socket pair as its standard input and ends when the other end closes, so that none outlives the agent unassigned.
+//! A process started once, the fork server, has done everything that does not depend on a task: exec, dynamic linking, cgroup, signal
+//! set-up. Shims are copies of it. It holds one end of a socket pair as its standard input, each shim one end of another, and each ends
+//! when the other end closes, so that none outlives the agent unassigned.
 
 use crate::config::RuntimeConfig;
 use crate::error::RuntimeError;
 use crate::protocol::{self, Op, Request};
-use std::io::Write;
-use std::os::fd::OwnedFd;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::io::{self, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +35,7 @@ impl IdleShim {
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     state: Arc<Mutex<State>>,
+    server: ForkServer,
 }
 
 #[derive(Debug, Default)]
@@ -83,13 +87,14 @@ impl Pool {
                 self.refill(config);
                 Ok(shim)
             }
-            None => spawn(config),
+            None => spawn(&self.server, config),
         }
     }
 
-    /// In the background: starting a process takes a millisecond or two that no caller should wait for.
+    /// In the background: starting the fork server takes milliseconds that no caller should wait for.
     fn refill(&self, config: &RuntimeConfig) {
         let state = Arc::clone(&self.state);
+        let server = Arc::clone(&self.server);
         let config = config.clone();
         tokio::task::spawn_blocking(move || {
             loop {
@@ -99,7 +104,7 @@ impl Pool {
                         return;
                     }
                 }
-                match spawn(&config) {
+                match spawn(&server, &config) {
                     Ok(shim) => {
                         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                         // Fewer may be wanted by now; then this one ends at once.
@@ -118,9 +123,38 @@ impl Pool {
     }
 }
 
-fn spawn(config: &RuntimeConfig) -> Result<IdleShim, RuntimeError> {
+/// The agent's end of the fork server's connection.
+type ForkServer = Arc<Mutex<Option<UnixStream>>>;
+
+/// A shim, made by the fork server, which is started if there is none or somebody killed it.
+fn spawn(server: &ForkServer, config: &RuntimeConfig) -> Result<IdleShim, RuntimeError> {
     let failed = |source| RuntimeError::Spawn { exe: config.exe.clone(), source };
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(connection) = server.as_ref()
+        && hand_over(connection, &theirs).is_ok()
+    {
+        return Ok(IdleShim { stream: ours });
+    }
+    let connection = start(config).map_err(failed)?;
+    hand_over(&connection, &theirs).map_err(failed)?;
+    *server = Some(connection);
+    Ok(IdleShim { stream: ours })
+}
+
+fn hand_over(server: &UnixStream, descriptor: &UnixStream) -> io::Result<()> {
+    let descriptors = [descriptor.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    // A server that is stopped must not hold up whoever wants a shim: a full connection counts as a broken one.
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(server, &[IoSlice::new(&[0])], &mut ancillary, flags)?;
+    Ok(())
+}
+
+fn start(config: &RuntimeConfig) -> io::Result<UnixStream> {
+    let (ours, theirs) = UnixStream::pair()?;
     let mut child = Command::new(&config.exe)
         .args(&config.shim_args)
         .arg(&config.cgroup_root)
@@ -131,9 +165,8 @@ fn spawn(config: &RuntimeConfig) -> Result<IdleShim, RuntimeError> {
         // Until it has settled: why it cannot is worth seeing.
         .stderr(Stdio::inherit())
         .kill_on_drop(false)
-        .spawn()
-        .map_err(failed)?;
+        .spawn()?;
     // Somebody must collect the exit status for as long as this process is the parent.
     tokio::spawn(async move { child.wait().await });
-    Ok(IdleShim { stream: ours })
+    Ok(ours)
 }

@@ -3,6 +3,7 @@
 use super::adopt::{connect, index_path, socket_path};
 use crate::cgroup;
 use crate::error::RuntimeError;
+use crate::mount_points;
 use crate::protocol::{self, Op, Request};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,7 +33,7 @@ pub(super) async fn sweep(
     let entries = std::fs::read_dir(run_dir).map_err(RuntimeError::io("list", run_dir))?;
     for entry in entries {
         let name = entry.map_err(RuntimeError::io("list", run_dir))?.file_name();
-        if let Some(name) = name.to_str() {
+        if let Some(name) = name.to_str().filter(|name| *name != mount_points::NAME) {
             let task = name.strip_suffix(".sock").or_else(|| name.strip_suffix(".json")).unwrap_or(name);
             unknown.insert(task.to_owned());
         }

@@ -4,6 +4,7 @@
 //! these files describe does not outlive the machine's own crash, and a flush would stand in every container's way.
 
 use crate::config::TaskSandbox;
+use crate::mount_points;
 use crate::status::{ContainerStatus, Statuses};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
@@ -36,6 +37,11 @@ impl Places {
     /// The OCI bundle: its `config.json`, the mounted root, generated files.
     pub(crate) fn bundle(&self, name: &str) -> PathBuf {
         self.run.join("bundles").join(name)
+    }
+
+    /// The layer below the image's.
+    pub(crate) fn mount_points(&self) -> Option<PathBuf> {
+        self.run.parent().and_then(mount_points::layer)
     }
 
     /// libcontainer's own files.

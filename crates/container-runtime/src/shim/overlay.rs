@@ -2,7 +2,6 @@
 //!
 //! Mounted in the shim's private mount namespace: it ends with the shim at the latest.
 
-use crate::config::ContainerConfig;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs::{self, File};
@@ -10,26 +9,24 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// What one mount call takes as options; a page, less the final zero.
 const LONGEST_OPTIONS: usize = 4095;
 
-/// Mounts the root at `rootfs`, with what the container writes in `dir`.
-pub(super) fn mount(rootfs: &Path, dir: &Path, config: &ContainerConfig) -> io::Result<()> {
+/// Mounts the root at `rootfs`: `lower_dirs`, topmost first, under what the container writes, in `dir`.
+pub(super) fn mount(rootfs: &Path, dir: &Path, lower_dirs: &[PathBuf]) -> io::Result<()> {
     fs::create_dir_all(rootfs)?;
     for name in ["upper", "work"] {
         fs::create_dir(dir.join(name))?;
     }
-    let plain = options(dir, config.lower_dirs.iter().map(|path| path.as_os_str().as_bytes().to_vec()));
-    let awkward = config
-        .lower_dirs
-        .iter()
-        .any(|p| p.as_os_str().as_bytes().iter().any(|b| matches!(b, b':' | b',' | b'\\')));
+    let plain = options(dir, lower_dirs.iter().map(|path| path.as_os_str().as_bytes().to_vec()));
+    let awkward =
+        lower_dirs.iter().any(|p| p.as_os_str().as_bytes().iter().any(|b| matches!(b, b':' | b',' | b'\\')));
     // Descriptors have short names without special characters.
     let mut directories = Vec::new();
     let options = if awkward || plain.len() > LONGEST_OPTIONS {
-        for path in &config.lower_dirs {
+        for path in lower_dirs {
             let open =
                 fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path);
             directories

@@ -238,6 +238,13 @@ pub(super) fn ignore(signal: nix::sys::signal::Signal) -> io::Result<()> {
     Ok(())
 }
 
+/// Undoes [`ignore`].
+pub(super) fn notice(signal: nix::sys::signal::Signal) -> io::Result<()> {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }?;
+    Ok(())
+}
+
 /// Waits until a child ends (or any other signal comes).
 pub(super) fn wait_for_child() {
     use nix::sys::signal::{SigSet, Signal};
