@@ -182,6 +182,10 @@ impl Platform {
         let plane = ControlPlane::start(Config {
             listen: ([127, 0, 0, 1], 0).into(),
             public_name: None,
+            strict: false,
+            certificate: None,
+            certificate_names: Vec::new(),
+            task_address: None,
             account: scope.account.clone(),
             region: scope.region.clone(),
             public_pool: "198.18.0.0/16".parse().expect("a range"),
@@ -189,6 +193,8 @@ impl Platform {
             data_dir: directory.to_owned(),
             ephemeral,
             host_ranges: Vec::new(),
+            session_idle_timeout: std::time::Duration::from_secs(1200),
+            root_key: None,
         })
         .await
         .expect("a control plane");

@@ -4,17 +4,20 @@
 //! the node agent (connected by [`ControlPlane::connect_agent`]) or without.
 
 mod agents;
-mod authorization;
+pub mod authorization;
 mod convert;
+mod doors;
 pub mod gateway;
 mod names;
 pub mod reconcilers;
 pub mod registry;
-mod secret;
+pub mod secret;
 pub mod services;
 mod start;
 mod upkeep;
 
 pub use agents::AgentLink;
 pub use convert::AwsJson;
-pub use start::{Config, ControlPlane, StartError, StoreChoice};
+pub use services::ssm::sessions as session_manager;
+pub use doors::{CertificateFiles, bootstrap::RootKey};
+pub use start::{Config, ControlPlane, StartError, StoreChoice, StrictDoor};

@@ -33,7 +33,10 @@ use crate::{
     names, reconcilers,
     registry::{Authorize, Registry, catalog::Catalog, permission::ByPolicies, token::TokenKey},
     secret::{self, InstallationSecret, SealingKey, StoreKeyError},
-    services::{self, Services, Settings, cloudtrail::Trail, logs::Logs, paging::PageTokens, s3::content::ContentStore},
+    services::{
+        self, Services, Settings, cloudtrail::Trail, logs::Logs, paging::PageTokens,
+        s3::content::ContentStore,
+    },
     upkeep,
 };
 
@@ -79,7 +82,9 @@ pub enum StoreChoice {
 pub enum StartError {
     #[error("{} cannot be listened on: {source}", .address)]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("a certificate is for a strict front door: on any address but loopback, or with the strict rule asked for there")]
+    #[error(
+        "a certificate is for a strict front door: on any address but loopback, or with the strict rule asked for there"
+    )]
     CertificateWithoutStrict,
     #[error("the front door cannot have TLS: {0}")]
     Tls(#[from] TlsError),
@@ -197,8 +202,9 @@ impl ControlPlane {
                 Some(Tls::of_own(directory, &secret.sealing("the authority of the front door"), names)?)
             }
         };
-        let objects = ContentStore::open(&config.data_dir.join("objects"), secret.derive("objects"), !config.ephemeral)
-            .map_err(data_dir)?;
+        let objects =
+            ContentStore::open(&config.data_dir.join("objects"), secret.derive("objects"), !config.ephemeral)
+                .map_err(data_dir)?;
         let services = Arc::new(Services {
             objects,
             logs: Logs::new(state.clone(), telemetry, page_tokens.clone()),
@@ -237,7 +243,11 @@ impl ControlPlane {
         };
         let gateway = Arc::new(Gateway::new(Arc::clone(&services), services::operations()));
         let door = gateway
-            .listen(listener, if strict { Trust::Strict } else { Trust::Open }, tls.as_ref().map(|tls| tls.acceptor.clone()))
+            .listen(
+                listener,
+                if strict { Trust::Strict } else { Trust::Open },
+                tls.as_ref().map(|tls| tls.acceptor.clone()),
+            )
             .map_err(|source| StartError::Listen { address: listen, source })?;
         let reconciled = Arc::clone(&services);
         let drained = Arc::clone(&services);
@@ -421,14 +431,20 @@ mod tests {
 
     #[test]
     fn the_outside_name_follows_from_the_address() {
-        let of = |given: Option<&str>, listen: &str| public_name(given.map(str::to_owned), listen.parse().unwrap());
+        let of = |given: Option<&str>, listen: &str| {
+            public_name(given.map(str::to_owned), listen.parse().unwrap())
+        };
         assert_eq!(of(None, "127.0.0.1:4566"), "localhost:4566");
         assert_eq!(of(None, "192.0.2.7:4566"), "192.0.2.7:4566");
         assert_eq!(of(None, "[2001:db8::7]:4566"), "[2001:db8::7]:4566");
         assert_eq!(of(Some("door.example"), "0.0.0.0:4566"), "door.example:4566");
         assert_eq!(of(Some("door.example:443"), "0.0.0.0:4566"), "door.example:443");
         assert_eq!(
-            certified_names("[2001:db8::7]:4566", "[2001:db8::7]:4566".parse().unwrap(), vec!["localhost".to_owned()]),
+            certified_names(
+                "[2001:db8::7]:4566",
+                "[2001:db8::7]:4566".parse().unwrap(),
+                vec!["localhost".to_owned()]
+            ),
             ["2001:db8::7", "localhost", "127.0.0.1", "::1"]
         );
     }

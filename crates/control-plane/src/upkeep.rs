@@ -16,7 +16,7 @@ use crate::{
             tasks::roles,
         },
         iam::access_keys,
-        logs, now,
+        kms, logs, now, s3, secretsmanager, ssm,
     },
 };
 
@@ -45,6 +45,12 @@ pub async fn run(services: Arc<Services>) {
         report("forgetting client tokens", forget_tokens(&services, now()).await);
         report("renewing the credentials of tasks", roles::renew(&services, now()).await);
         report("forgetting ended sessions", access_keys::forget_expired(&services, now()).await);
+        report(
+            "carrying out the policies of parameters",
+            ssm::parameters::carry_out_policies(&services, now()).await,
+        );
+        report("rotating and deleting keys", kms::upkeep::run(&services, now()).await);
+        report("rotating and deleting secrets", secretsmanager::upkeep::run(&services, now()).await);
         report("deleting task definitions", definitions::purge(&services).await);
         report("deleting daemons", daemons::sweep(&services).await);
         report("deleting daemon task definitions", daemons::purge(&services).await);
@@ -52,6 +58,8 @@ pub async fn run(services: Arc<Services>) {
         if tokio::time::Instant::now() >= next_retention {
             next_retention = tokio::time::Instant::now() + RETENTION_INTERVAL;
             report("registry upkeep", ecr::upkeep(&services.registry, now()).await);
+            report("audit retention", services.trail.forget(now()).await.map_err(ApiError::internal));
+            report("objects", s3::upkeep::sweep(&services, s3::content::UNNAMED_KEPT).await);
             report("log retention", logs::retention::sweep(&services.logs, now()).await.map(|_| ()));
         }
     }

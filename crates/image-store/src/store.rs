@@ -53,6 +53,8 @@ pub struct StoreOptions {
     /// Writes fresh layers to disk in the background after a pull, so that they are trusted after the machine
     /// crashed. Off for a store that is not meant to outlive the process.
     pub durable: bool,
+    /// Certificates, in PEM, that are trusted beside the machine's own: of a registry whose authority nobody else knows.
+    pub authority: Option<String>,
 }
 
 impl Default for StoreOptions {
@@ -65,6 +67,7 @@ impl Default for StoreOptions {
             timeouts: Timeouts::default(),
             max_parallel_layers: (processors + 2).min(16),
             durable: true,
+            authority: None,
         }
     }
 }
@@ -126,7 +129,7 @@ impl ImageStore {
             let (paths, lock) = Paths::create(&directory)?;
             paths.sweep();
             let state = records::load(&paths)?;
-            let http = Http::new(options.timeouts.clone());
+            let http = Http::new(options.timeouts.clone(), options.authority.clone());
             let layer_slots = Semaphore::new(options.max_parallel_layers.max(1));
             let inner = Inner {
                 paths,

@@ -38,6 +38,11 @@ enum Command {
     Env(EnvArgs),
     /// Check this machine for what the platform needs, and say what to do about what is missing.
     Doctor,
+    /// Run a command in a container of a running task.
+    ///
+    /// The task has to be run with --enable-execute-command. Its exit status becomes this command's. With -t it gets a terminal. Endpoint and
+    /// key come from the environment: eval "$(longshore env)".
+    Exec(ExecArgs),
     /// Show the platform at work: build an image, push it, run it, fetch its page, follow its logs.
     Demo(DemoArgs),
 }
@@ -50,9 +55,25 @@ pub struct UpArgs {
     /// Where images, logs and state lie.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/longshore", conflicts_with = "ephemeral")]
     pub data_dir: PathBuf,
+    /// The file of the root key, under which everything secret is sealed: 32 random bytes, readable by its owner alone. Made when it is not
+    /// there. `root.key` in the data directory when not given.
+    #[arg(long, value_name = "FILE", conflicts_with = "ephemeral", env = "LONGSHORE_ROOT_KEY")]
+    pub root_key: Option<PathBuf>,
     /// Where the front door listens: the APIs, the registry.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566", env = "LONGSHORE_LISTEN")]
     pub listen: SocketAddr,
+    /// Let nobody in without an issued key, and use TLS, on loopback too. On any other address that is so anyway.
+    #[arg(long)]
+    pub strict: bool,
+    /// The front door's certificate and those that lead to a known authority, in PEM. Without it the platform makes one of its own.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// The name by which clients reach the front door; part of repository URIs. The address when not given.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub public_name: Option<String>,
     /// A further door, for `longshore agent` on other machines: issued keys only, nothing but what agents ask, no TLS. Keep it on a
     /// network that you trust.
     #[arg(long, value_name = "ADDR:PORT")]
@@ -69,6 +90,9 @@ pub struct UpArgs {
     /// Range that public addresses are taken from.
     #[arg(long, value_name = "CIDR", default_value_t = addressing::DEFAULT_PUBLIC_RANGE)]
     pub public_pool: addressing::Cidr,
+    /// Seconds after which a session in a container (ECS Exec) ends when nothing happens in it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub session_idle_timeout: u64,
     /// Say more in the log: -v for every call, -vv for what happens inside. LONGSHORE_LOG takes filters.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -85,6 +109,9 @@ pub struct AgentArgs {
     /// The control plane: its front door on the same machine, or its --agent-listen address.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4566", env = "AWS_ENDPOINT_URL")]
     pub endpoint: String,
+    /// The certificate of the control plane's authority, in PEM; the machine's own are trusted as well.
+    #[arg(long, value_name = "FILE", env = "AWS_CA_BUNDLE")]
+    pub ca: Option<PathBuf>,
     /// The region of the cluster.
     #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "AWS_REGION")]
     pub region: Region,
@@ -117,6 +144,12 @@ pub struct AgentArgs {
     /// The address by which published ports are reached. The machine's own on the way to the control plane when not given.
     #[arg(long, value_name = "ADDR")]
     pub address: Option<std::net::Ipv4Addr>,
+    /// The instance profile of the machine: its role is what programs and containers find at 169.254.169.254.
+    #[arg(long, value_name = "NAME", conflicts_with = "external")]
+    pub instance_profile: Option<String>,
+    /// How far the instance metadata service answers: 1 for the machine's own programs, 2 for its containers as well.
+    #[arg(long, value_name = "HOPS", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub metadata_hop_limit: u8,
     /// For tasks of launch type EXTERNAL.
     #[arg(long)]
     pub external: bool,
@@ -136,15 +169,45 @@ pub struct AgentArgs {
 
 #[derive(Debug, Args)]
 pub struct EnvArgs {
-    /// Where the front door listens.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566", env = "LONGSHORE_LISTEN")]
-    pub listen: SocketAddr,
+    /// Where an open front door listens: 127.0.0.1:4566 when not given. What a strict door needs is known by the platform of this machine.
+    #[arg(long, value_name = "ADDR:PORT", env = "LONGSHORE_LISTEN")]
+    pub listen: Option<SocketAddr>,
     /// The account to act for.
     #[arg(long, value_name = "ID", default_value = "000000000000", env = "LONGSHORE_ACCOUNT")]
     pub account: AccountId,
     /// The region to use.
     #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "LONGSHORE_REGION")]
     pub region: Region,
+}
+
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// The task: its id or ARN.
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// The task's cluster; that of the ARN when not given, else `default`.
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The container, where the task has several.
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Pass standard input on to the command.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give the command a terminal. Needs one here.
+    #[arg(short, long)]
+    pub tty: bool,
+    /// The control plane.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4566", env = "AWS_ENDPOINT_URL")]
+    pub endpoint: String,
+    /// The certificate of the control plane's authority, in PEM; the machine's own are trusted as well.
+    #[arg(long, value_name = "FILE", env = "AWS_CA_BUNDLE")]
+    pub ca: Option<PathBuf>,
+    #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "AWS_REGION")]
+    pub region: Region,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -164,6 +227,7 @@ impl Cli {
             Command::Agent(args) => commands::agent::run(args),
             Command::Env(args) => commands::env::run(&args),
             Command::Doctor => commands::doctor::run(),
+            Command::Exec(args) => commands::exec::run(args),
             Command::Demo(args) => commands::demo::run(&args),
         }
     }

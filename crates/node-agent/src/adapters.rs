@@ -9,6 +9,7 @@ use std::sync::Arc;
 use container_runtime::RuntimeConfig;
 use host_network::NetworkConfig;
 use image_store::{ImageStore, StoreOptions};
+use vocabulary::Transfers;
 
 use crate::{AgentConfig, AgentError, node::Machine};
 
@@ -41,11 +42,12 @@ impl Machine {
         })
         .map_err(|error| failed("the container runtime cannot be set up")(&error))?;
         runtime.prepare(config.idle_shims);
+        let options = StoreOptions { authority: config.authority.clone(), ..StoreOptions::default() };
         let (store, network) =
-            tokio::join!(ImageStore::open(config.data_dir.join("images"), StoreOptions::default()), network,);
+            tokio::join!(ImageStore::open(config.data_dir.join("images"), options), network,);
         let store = store.map_err(|error| failed("the image store cannot be opened")(&error))?;
         let network = network.map_err(|error| failed("the network cannot be set up")(&error))?;
-        Ok(Machine::over(runtime, store, network))
+        Ok(Machine::over(runtime, store, network, config.transfers.clone()))
     }
 
     /// The same over parts that were set up elsewhere.
@@ -53,10 +55,11 @@ impl Machine {
         runtime: container_runtime::Runtime,
         store: ImageStore,
         network: host_network::Network,
+        transfers: Transfers,
     ) -> Machine {
         Machine {
             runtime: Arc::new(runtime::RealRuntime(runtime)),
-            images: Arc::new(images::RealImages(store)),
+            images: Arc::new(images::RealImages { store, transfers }),
             network: Arc::new(network::RealNetwork::new(network)),
         }
     }

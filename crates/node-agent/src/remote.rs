@@ -15,13 +15,13 @@ mod telemetry;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use agent_protocol::{AcsMessage, ControlError};
+use agent_protocol::{AcsMessage, ControlError, acs};
 use request_auth::Credentials;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use crate::journal;
-use api::Api;
+pub use api::{Api, JsonService, Socket};
 pub use link::RemoteLink;
 pub use registration::{InstanceDescription, PortReservations};
 
@@ -42,8 +42,12 @@ pub struct RemoteConfig {
     pub credentials: Credentials,
     pub cluster: String,
     pub instance: InstanceDescription,
+    /// The instance profile that the machine is to have.
+    pub instance_profile: Option<String>,
     /// Keeps the instance's ARN.
     pub state_file: PathBuf,
+    /// The certificate of the platform's authority, in PEM; the machine's own are trusted as well.
+    pub authority: Option<String>,
 }
 
 /// What is kept over restarts.
@@ -93,6 +97,11 @@ impl Remote {
         };
         let connecting = tokio::spawn(keeper.keep_connected());
         Ok((Remote { link, connecting, api, config }, receiver))
+    }
+
+    /// What the machine was registered as: `instanceId` and so on.
+    pub fn identity(&self) -> &serde_json::Value {
+        &self.config.instance.identity
     }
 
     /// Takes the machine out of the cluster. `force`: also when tasks run on it.
@@ -170,7 +179,10 @@ impl Keeper {
         };
         self.link.set_container_instance_arn(&arn);
         let endpoints = registration::discover(&self.api, &self.config.cluster, &arn).await?;
-        let socket = self.api.open_socket(&endpoints.messages, &messages_query(&arn)).await?;
+        let socket = self
+            .api
+            .open_socket(&endpoints.messages, &messages_query(&arn, self.config.instance_profile.as_deref()))
+            .await?;
         tracing::info!(container_instance = arn, "connected to the control plane");
         let telemetry = telemetry::Telemetry {
             api: Arc::clone(&self.api),
@@ -178,13 +190,16 @@ impl Keeper {
             arn: arn.clone(),
         };
         socket::serve(socket, &self.link, &self.messages, telemetry).await;
+        // For the agent: what goes on over this connection alone has ended.
+        let close = acs::CloseMessage { message: Some("the connection ended".to_owned()) };
+        let _ = self.messages.send(AcsMessage::Close(close)).await;
         Ok(())
     }
 }
 
 /// What the published agent asks for with its handshake.
-fn messages_query(arn: &str) -> Vec<(&'static str, String)> {
-    vec![
+fn messages_query(arn: &str, profile: Option<&str>) -> Vec<(&'static str, String)> {
+    let mut query = vec![
         ("agentHash", "longshore".to_owned()),
         ("agentVersion", env!("CARGO_PKG_VERSION").to_owned()),
         ("clusterArn", cluster_of(arn)),
@@ -192,7 +207,11 @@ fn messages_query(arn: &str) -> Vec<(&'static str, String)> {
         ("protocolVersion", "2".to_owned()),
         ("sendCredentials", "true".to_owned()),
         ("seqNum", "1".to_owned()),
-    ]
+    ];
+    // In the order of names, as the signature has them.
+    query.extend(profile.map(|profile| ("instanceProfile", profile.to_owned())));
+    query.sort();
+    query
 }
 
 /// The cluster's ARN, out of an instance's.

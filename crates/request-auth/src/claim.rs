@@ -12,6 +12,7 @@ pub(crate) const TIME_FORMAT: &[BorrowedFormatItem<'static>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 /// Seven days, the longest life of a presigned URL.
 const LONGEST_PRESIGNED: u64 = 604_800;
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 /// Where the claim stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,41 @@ pub enum Payload {
     OfBody,
     /// Lower-case hexadecimal SHA-256.
     Sha256(String),
+    /// `STREAMING-…`: the body comes in pieces, each `signed` by itself or not, with a `trailer` or not.
+    Streaming { signed: bool, trailer: bool },
+}
+
+impl Payload {
+    /// What `x-amz-content-sha256` says.
+    fn named(text: &str) -> Result<Payload, AuthError> {
+        Ok(match text {
+            UNSIGNED => Payload::Unsigned,
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Payload::Streaming { signed: true, trailer: false },
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => {
+                Payload::Streaming { signed: true, trailer: true }
+            }
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Payload::Streaming { signed: false, trailer: true },
+            other if other.starts_with("STREAMING-") => {
+                return Err(incomplete(format!(
+                    "x-amz-content-sha256 names an unknown form of payload: '{other}'."
+                )));
+            }
+            digest => Payload::Sha256(digest.to_ascii_lowercase()),
+        })
+    }
+
+    /// The word that stands for the digest where the payload has none.
+    pub(crate) fn word(&self) -> Option<&'static str> {
+        match self {
+            Payload::Unsigned => Some(UNSIGNED),
+            Payload::Streaming { signed: true, trailer: false } => Some("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
+            Payload::Streaming { signed: true, trailer: true } => {
+                Some("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
+            }
+            Payload::Streaming { signed: false, .. } => Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+            Payload::OfBody | Payload::Sha256(_) => None,
+        }
+    }
 }
 
 /// A claim: this access key signed this request at this time for this region and service.
@@ -90,13 +126,10 @@ fn from_header(head: &Head<'_>, rest: &str) -> Result<Presented, AuthError> {
     })?;
     let payload = match text_header("x-amz-content-sha256") {
         None => Payload::OfBody,
-        Some("UNSIGNED-PAYLOAD") => Payload::Unsigned,
-        Some(streaming) if streaming.starts_with("STREAMING-") => {
-            return Err(incomplete("Streaming payload signatures are not supported."));
-        }
-        Some(digest) => Payload::Sha256(digest.to_ascii_lowercase()),
+        Some(said) => Payload::named(said)?,
     };
     build(Claim {
+        headers: head.headers,
         source: Source::Header,
         credential: credential.ok_or_else(|| missing("Credential"))?,
         signed_headers: signed_headers.ok_or_else(|| missing("SignedHeaders"))?,
@@ -124,13 +157,13 @@ fn from_query(head: &Head<'_>) -> Result<Presented, AuthError> {
         .ok_or_else(|| incomplete("X-Amz-Expires must be a number between 1 and 604800."))?;
     // A presigned URL of S3 leaves its body out; every other service signs the body that it is sent with.
     let payload = match (find("X-Amz-Content-Sha256"), head.headers.get("x-amz-content-sha256")) {
-        (Some("UNSIGNED-PAYLOAD"), _) => Payload::Unsigned,
-        (Some(digest), _) => Payload::Sha256(digest.to_ascii_lowercase()),
-        (None, Some(value)) if value == "UNSIGNED-PAYLOAD" => Payload::Unsigned,
+        (Some(said), _) => Payload::named(said)?,
+        (None, Some(value)) if value == UNSIGNED => Payload::Unsigned,
         _ if need("X-Amz-Credential")?.contains("/s3/") => Payload::Unsigned,
         _ => Payload::OfBody,
     };
     build(Claim {
+        headers: head.headers,
         source: Source::Query,
         credential: need("X-Amz-Credential")?,
         signed_headers: need("X-Amz-SignedHeaders")?,
@@ -143,6 +176,7 @@ fn from_query(head: &Head<'_>) -> Result<Presented, AuthError> {
 }
 
 struct Claim<'a> {
+    headers: &'a http::HeaderMap,
     source: Source,
     credential: &'a str,
     signed_headers: &'a str,
@@ -181,6 +215,19 @@ fn build(claim: Claim<'_>) -> Result<Presented, AuthError> {
     if !signed_headers.iter().any(|name| name == "host") {
         return Err(incomplete("'Host' must be a 'SignedHeader' in the AWS Authorization."));
     }
+    // What says what is meant has to be covered: nobody on the way may add to it.
+    let uncovered = claim.headers.keys().map(http::HeaderName::as_str);
+    let uncovered = uncovered
+        .filter(|name| name.starts_with("x-amz-"))
+        .find(|name| !signed_headers.iter().any(|signed| signed == name));
+    if let Some(name) = uncovered {
+        return Err(AuthError::Uncovered(name.to_owned()));
+    }
+    // Only S3 leaves bodies out of signatures, or signs them in pieces.
+    let payload = match claim.payload.word() {
+        Some(_) if service != "s3" => Payload::OfBody,
+        _ => claim.payload,
+    };
     Ok(Presented {
         source: claim.source,
         access_key: access_key.to_owned(),
@@ -192,7 +239,7 @@ fn build(claim: Claim<'_>) -> Result<Presented, AuthError> {
         service: service.to_owned(),
         signed_headers,
         signature: claim.signature.to_owned(),
-        payload: claim.payload,
+        payload,
         expires: claim.expires,
     })
 }

@@ -2,17 +2,22 @@
 //!
 //! [`parse`] takes the claim out of the `Authorization` header or the query of a presigned URL; the caller looks
 //! the access key's secret up and calls [`Presented::verify`] with it, the body's digest and the time. Neither
-//! reads a clock or a key store. Source of the rules: the SigV4 chapter of the IAM user guide.
+//! reads a clock or a key store. Bodies in signed pieces are put together by [`Presented::unframe`]. Source of the rules: the SigV4 chapter of
+//! the IAM user guide.
 //!
-//! Left out: chunk signatures of `STREAMING-…` payloads, which only S3 clients send; such a payload is refused.
+//! A request may be sent a second time within the time that its signature counts, as on AWS: nothing here remembers signatures.
 
 mod canonical;
+mod chunked;
 mod claim;
 mod signer;
+mod unframing;
 mod verify;
 
+pub use chunked::Unframed;
 pub use claim::{Payload, Presented, Source, parse};
 pub use signer::{Credentials, Unsigned, sign_request};
+pub use unframing::Unframing;
 pub use verify::{derive_key, sign};
 
 use http::{HeaderMap, Method};
@@ -34,14 +39,23 @@ pub enum AuthError {
     /// The header or query is there but not of SigV4's form; the text says which part.
     #[error("{0}")]
     Incomplete(String),
+    /// A header that says what is meant is not among those that are signed.
+    #[error("There were headers present in the request which were not signed: {0}")]
+    Uncovered(String),
     /// The digests differ, or the body is not the one that was signed.
     #[error(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
     )]
     Mismatch,
-    /// The signing time is too far from now, or the presigned URL's time is over.
+    /// The signing time is too far from now.
+    #[error("{0}")]
+    Skewed(String),
+    /// The presigned URL's time is over.
     #[error("{0}")]
     Expired(String),
+    /// A body in pieces whose framing cannot be read.
+    #[error("{0}")]
+    Malformed(String),
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ fn old_and_future_signatures_are_refused() {
     assert!(check(Example { now: SIGNED_AT - 14 * minutes, ..vanilla() }).is_ok());
     for offset in [16 * minutes, -16 * minutes] {
         let result = check(Example { now: SIGNED_AT + offset, ..vanilla() });
-        assert!(matches!(result, Err(AuthError::Expired(_))), "{result:?}");
+        assert!(matches!(result, Err(AuthError::Skewed(_))), "{result:?}");
     }
 }
 
@@ -108,4 +108,80 @@ fn malformed_claims_are_incomplete_and_no_claim_is_none() {
     }
     let headers = HeaderMap::new();
     assert_eq!(parse(&Head { method: &Method::GET, path: "/", query: "a=b", headers: &headers }), Ok(None));
+}
+
+/// What `aws s3 presign` makes, with another service's name: a URL holds for as long as it says, and for no other query.
+#[test]
+fn presigned_urls_hold_for_as_long_as_they_say() {
+    let query = |expires: u32, more: &str| {
+        format!(
+            "Action=GetCallerIdentity&Version=2011-06-15{more}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fsts%2Faws4_request\
+             &X-Amz-Date=20150830T123600Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host"
+        )
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert("host", HeaderValue::from_static("sts.amazonaws.com"));
+    let sign = |unsigned: &str| {
+        let draft = format!("{unsigned}&X-Amz-Signature=00");
+        let head = Head { method: &Method::GET, path: "/", query: &draft, headers: &headers };
+        let claim = parse(&head).unwrap().unwrap();
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let request = crate::canonical::canonical_request(&head, &claim, empty);
+        let key = crate::derive_key(SECRET, "20150830", "us-east-1", "sts");
+        crate::sign(&key, "20150830T123600Z", "20150830/us-east-1/sts/aws4_request", &request)
+    };
+    let ask = |query: &str, later: i64| {
+        let head = Head { method: &Method::GET, path: "/", query, headers: &headers };
+        parse(&head)?.unwrap().verify(&head, b"", SECRET, Timestamp::from_millis(SIGNED_AT + later * 1000))
+    };
+    let unsigned = query(3600, "");
+    let whole = format!("{unsigned}&X-Amz-Signature={}", sign(&unsigned));
+    assert_eq!(ask(&whole, 0), Ok(()));
+    assert_eq!(ask(&whole, 3600), Ok(()));
+    assert_eq!(ask(&whole, 3601), Err(AuthError::Expired("Request has expired".to_owned())));
+    assert!(matches!(ask(&whole, -901), Err(AuthError::Skewed(_))));
+    assert_eq!(ask(&whole.replace("Expires=3600", "Expires=7200"), 0), Err(AuthError::Mismatch));
+    assert_eq!(ask(&whole.replace("GetCallerIdentity", "GetSessionToken"), 0), Err(AuthError::Mismatch));
+    assert!(matches!(
+        ask(&whole.replace("Expires=3600", "Expires=604801"), 0),
+        Err(AuthError::Incomplete(_))
+    ));
+}
+
+#[test]
+fn what_says_what_is_meant_has_to_be_signed() {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-amz-date", HeaderValue::from_static("20150830T123600Z"));
+    headers.insert("x-amz-target", HeaderValue::from_static("A.B"));
+    let text =
+        "AWS4-HMAC-SHA256 Credential=a/20150830/r/s/aws4_request, SignedHeaders=host;x-amz-date, Signature=x";
+    headers.insert("authorization", HeaderValue::from_static(text));
+    let head = Head { method: &Method::POST, path: "/", query: "", headers: &headers };
+    assert_eq!(parse(&head), Err(AuthError::Uncovered("x-amz-target".to_owned())));
+}
+
+#[test]
+fn only_s3_may_leave_the_body_out() {
+    for (service, expected) in [("s3", Ok(())), ("ecs", Err(AuthError::Mismatch))] {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("h"));
+        headers.insert("x-amz-date", HeaderValue::from_static("20150830T123600Z"));
+        headers.insert("x-amz-content-sha256", HeaderValue::from_static("UNSIGNED-PAYLOAD"));
+        let scope = format!("20150830/r/{service}/aws4_request");
+        let signed = format!(
+            "AWS4-HMAC-SHA256 Credential=a/{scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature="
+        );
+        headers.insert("authorization", format!("{signed}00").parse().unwrap());
+        fn head(headers: &HeaderMap) -> Head<'_> {
+            Head { method: &Method::PUT, path: "/x", query: "", headers }
+        }
+        let draft = parse(&head(&headers)).unwrap().unwrap();
+        let request = crate::canonical::canonical_request(&head(&headers), &draft, "UNSIGNED-PAYLOAD");
+        let key = crate::derive_key(SECRET, "20150830", "r", service);
+        let signature = crate::sign(&key, "20150830T123600Z", &scope, &request);
+        headers.insert("authorization", format!("{signed}{signature}").parse().unwrap());
+        let claim = parse(&head(&headers)).unwrap().unwrap();
+        let answer = claim.verify(&head(&headers), b"body", SECRET, Timestamp::from_millis(SIGNED_AT));
+        assert_eq!(answer, expected, "{service}");
+    }
 }

@@ -6,17 +6,17 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use vocabulary::Timestamp;
 
-use crate::{AuthError, Head, Payload, Presented, canonical::canonical_request};
+use crate::{AuthError, Head, Payload, Presented, canonical::canonical_request, claim::TIME_FORMAT};
 
 /// How far the signer's clock may be from ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 
 impl Presented {
     /// Whether this claim was made with `secret`, over this very request, at a time that still counts.
-    /// `body` is the whole body as received.
+    /// `body` is the whole body as received; one that comes in pieces is looked at by [`Presented::unframe`], after this.
     ///
     /// # Errors
-    /// [`AuthError::Expired`] and [`AuthError::Mismatch`].
+    /// [`AuthError::Skewed`], [`AuthError::Expired`] and [`AuthError::Mismatch`].
     pub fn verify(
         &self,
         head: &Head<'_>,
@@ -27,37 +27,62 @@ impl Presented {
         self.check_time(now)?;
         let body_hash = || hex::encode(Sha256::digest(body));
         let payload_hash = match &self.payload {
-            Payload::Unsigned => "UNSIGNED-PAYLOAD".to_owned(),
+            Payload::Unsigned | Payload::Streaming { .. } => {
+                self.payload.word().unwrap_or_default().to_owned()
+            }
             Payload::OfBody => body_hash(),
             Payload::Sha256(claimed) if *claimed == body_hash() => claimed.clone(),
             Payload::Sha256(_) => return Err(AuthError::Mismatch),
         };
+        self.check_signature(head, &payload_hash, secret)
+    }
+
+    /// Whether the signature is that of this head with this word or digest for its body.
+    pub(crate) fn check_signature(
+        &self,
+        head: &Head<'_>,
+        payload_hash: &str,
+        secret: &str,
+    ) -> Result<(), AuthError> {
         let key = derive_key(secret, &self.date, &self.region, &self.service);
         let scope = format!("{}/{}/{}/aws4_request", self.date, self.region, self.service);
-        let request = canonical_request(head, self, &payload_hash);
+        let request = canonical_request(head, self, payload_hash);
         let claimed = hex::decode(&self.signature).map_err(|_| AuthError::Mismatch)?;
         mac(&key, &string_to_sign(&self.signed_at_text, &scope, &request))
             .verify_slice(&claimed)
             .map_err(|_| AuthError::Mismatch)
     }
 
-    fn check_time(&self, now: Timestamp) -> Result<(), AuthError> {
-        let lifetime = self.expires.unwrap_or(CLOCK_SKEW);
-        if now.since(self.signed_at) > lifetime {
-            return Err(AuthError::Expired(format!(
-                "Signature expired: {} is now earlier than the oldest time accepted ({} seconds).",
-                self.signed_at_text,
-                lifetime.as_secs()
-            )));
-        }
+    pub(crate) fn check_time(&self, now: Timestamp) -> Result<(), AuthError> {
+        let minutes = CLOCK_SKEW.as_secs() / 60;
         if self.signed_at.since(now) > CLOCK_SKEW {
-            return Err(AuthError::Expired(format!(
-                "Signature not yet current: {} is still later than the newest time accepted.",
-                self.signed_at_text
+            return Err(AuthError::Skewed(format!(
+                "Signature not yet current: {} is still later than {} ({} + {minutes} min.)",
+                self.signed_at_text,
+                basic(now + CLOCK_SKEW),
+                basic(now)
             )));
         }
-        Ok(())
+        let age = now.since(self.signed_at);
+        match self.expires {
+            Some(lifetime) if age > lifetime => Err(AuthError::Expired("Request has expired".to_owned())),
+            None if age > CLOCK_SKEW => Err(AuthError::Skewed(format!(
+                "Signature expired: {} is now earlier than {} ({} - {minutes} min.)",
+                self.signed_at_text,
+                basic(Timestamp::from_millis(now.as_millis() - CLOCK_SKEW.as_millis() as i64)),
+                basic(now)
+            ))),
+            _ => Ok(()),
+        }
     }
+}
+
+/// `YYYYMMDDTHHMMSSZ`
+fn basic(at: Timestamp) -> String {
+    time::OffsetDateTime::from_unix_timestamp(at.as_millis().div_euclid(1000))
+        .ok()
+        .and_then(|at| at.format(TIME_FORMAT).ok())
+        .unwrap_or_default()
 }
 
 /// The signing key of a secret for one day, region and service.
@@ -79,7 +104,7 @@ fn string_to_sign(signed_at: &str, scope: &str, canonical_request: &str) -> Stri
     format!("AWS4-HMAC-SHA256\n{signed_at}\n{scope}\n{digest}")
 }
 
-fn mac(key: &[u8], text: &str) -> Hmac<Sha256> {
+pub(crate) fn mac(key: &[u8], text: &str) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(text.as_bytes());
     mac

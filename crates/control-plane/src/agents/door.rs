@@ -24,13 +24,13 @@ use vocabulary::{Ids, Timestamp};
 
 use super::{InstanceKey, session, telemetry};
 use crate::{
-    authorization::{self, Origin},
+    authorization,
     gateway::{
-        ApiError, Call, Context, Trust,
+        ApiError, Call, Context, Origin, OverTls, Trust,
         body::{Body, full},
         credentials,
     },
-    services::{Services, ecs::records::ContainerInstance},
+    services::{Services, ecs::records::ContainerInstance, iam::instance_roles},
 };
 
 /// Where agents connect.
@@ -82,7 +82,7 @@ pub fn upgrade(
         .ok_or_else(|| refuse(400, "A websocket's handshake is expected here."))?;
     let query = request.uri().query().unwrap_or_default().to_owned();
     let head = Head { method: request.method(), path: PATH, query: &query, headers: request.headers() };
-    let caller = credentials::establish(services, trust, &head, b"", now)?;
+    let caller = credentials::establish(services, trust, Some(ecs::SERVICE), &head, b"", now)?;
     let of_query = |name: &str| {
         query.split('&').find_map(|pair| Some(decode(pair.strip_prefix(name)?.strip_prefix('=')?)))
     };
@@ -100,6 +100,8 @@ pub fn upgrade(
         Purpose::Messages => "ecs:Poll",
         Purpose::Telemetry => "ecs:StartTelemetrySession",
     };
+    let address = request.extensions().get().map(SocketAddr::ip);
+    let secure = request.extensions().get::<OverTls>().is_some();
     let call = Call {
         services: Arc::clone(services),
         context: Arc::new(Context {
@@ -108,20 +110,21 @@ pub fn upgrade(
             request_id: services.ids().uuid(),
             now,
             host: services.settings.public_name.clone(),
+            origin: Origin { address, secure, ..Origin::default() },
         }),
     };
-    let origin = Origin { address: request.extensions().get().map(SocketAddr::ip), user_agent: None };
-    // The circumstances are those of the request that came before it.
-    if let Some(operation) = ecs::SERVICE.operation("DiscoverPollEndpoint") {
-        authorization::authorize_action(&call, origin, ecs::SERVICE, operation, action, &key.arn())?;
-    }
+    authorization::authorize_action(&call, ecs::SERVICE, action, &key.arn())?;
     let registered =
         services.state.read(|view| view.get::<ContainerInstance>(&key.scope, &key.record()).is_some());
     if !registered {
         return Err(refuse(400, "The container instance is not registered."));
     }
+    let profile = of_query("instanceProfile").filter(|name| !name.is_empty());
+    if let Some(profile) = &profile {
+        instance_roles::may_pass(&call, profile)?;
+    }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let origin = format!("http://{host}");
+    let origin = format!("{}://{host}", if secure { "https" } else { "http" });
     let upgraded = hyper::upgrade::on(request);
     let services = Arc::clone(services);
     tokio::spawn(async move {
@@ -131,7 +134,7 @@ pub fn upgrade(
         };
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(limits())).await;
         match purpose {
-            Purpose::Messages => session::serve(services, key, socket, origin).await,
+            Purpose::Messages => session::serve(services, key, socket, origin, profile).await,
             Purpose::Telemetry => telemetry::serve(services, key, socket).await,
         }
     });
@@ -145,7 +148,7 @@ pub fn upgrade(
 }
 
 /// What a handshake of RFC 6455 is answered; `None` when it is none.
-fn handshake(method: &Method, headers: &HeaderMap) -> Option<http::HeaderValue> {
+pub(crate) fn handshake(method: &Method, headers: &HeaderMap) -> Option<http::HeaderValue> {
     let has = |name, wanted: &str| {
         let value = headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         value.is_some_and(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case(wanted)))

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use agent_protocol::{
-    AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination, RegistryLogin,
+    AccessLogLines, AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination, RegistryLogin,
     RegistryLoginRequest, Sensitive, TargetHealthReport, TaskSecrets,
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
@@ -24,7 +24,7 @@ use crate::{
             records::Task,
             tasks::{execution::Known, injection, report},
         },
-        elbv2::targets,
+        elbv2::{access_logs, balancers, targets},
         iam::sessions::CannotAssume,
         logs::{LogSink, SinkError, records::Group},
         now,
@@ -186,6 +186,28 @@ impl ControlPlane for AgentLink {
             code: "ResourceNotFoundException".to_owned(),
             message: "The specified task was not found.".to_owned(),
         })))
+    }
+
+    fn deliver_access_log(&self, message: AccessLogLines) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let arn: Option<vocabulary::Arn> = message.load_balancer_arn.parse().ok();
+            let scope = arn.and_then(|arn| {
+                Some(Scope::new(arn.account().parse().ok()?, arn.region().parse().ok()?))
+            });
+            let found = scope.and_then(|scope| {
+                let arn = &message.load_balancer_arn;
+                let balancer = self.services.state.read(|view| balancers::see(view, &scope, arn)).ok()?;
+                Some((scope, balancer))
+            });
+            // Deleted with its last lines on their way.
+            let Some((scope, balancer)) = found else { return Ok(()) };
+            access_logs::deliver(&self.services, &scope, &balancer, message.lines, now()).await.map_err(
+                |error| match error.status {
+                    500.. => unavailable(error),
+                    _ => refused(error),
+                },
+            )
+        })
     }
 
     fn report_target_health(&self, report: TargetHealthReport) -> Answer<'_, ()> {

@@ -108,7 +108,7 @@ impl Operations {
         payload: Payload,
     ) -> Result<Answer, ApiError> {
         match self.handlers.get(&(service.name, operation.name)) {
-            Some(_) if is_dry_run(operation, &input) => Err(ApiError::undeclared(
+            Some(_) if service.name == "ec2" && is_dry_run(operation, &input) => Err(ApiError::undeclared(
                 "DryRunOperation",
                 412,
                 "Request would have succeeded, but DryRun flag is set.",

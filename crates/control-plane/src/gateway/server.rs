@@ -1,5 +1,7 @@
 //! The HTTP side of the front door.
 
+mod objects;
+
 use std::{
     convert::Infallible,
     io,
@@ -11,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-use aws_schema::{Protocol, Value};
+use aws_schema::{Auth, Protocol, Value};
 use aws_wire::{ErrorBody, RequestHead, Routed, event_stream};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Incoming, service::service_fn};
@@ -23,20 +25,26 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use request_auth::Head;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use request_auth::{Head, Unframed};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
 use vocabulary::{Ids, Timestamp};
 
 use super::{
-    Answer, ApiError, Call, Context, Operations, Trust, balancers,
+    Answer, ApiError, Call, Context, Operations, Origin, Trust, balancers,
     body::{Body, BodyBudget, BodyError, full},
     console::{self, Console},
     credentials, origin,
 };
 use crate::{
     agents::door,
-    authorization::{self, Origin},
-    services::{Services, now},
+    authorization,
+    services::{Services, cloudtrail::Recording, now, ssm::sessions::door as data_channel},
 };
 
 /// Connections beyond this are closed at once: each costs memory that a flood must not take. The tasks' door has its own, so
@@ -62,6 +70,10 @@ impl std::fmt::Debug for Gateway {
         f.write_str("Gateway")
     }
 }
+
+/// Marks requests that came over TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct OverTls;
 
 /// An open listener; closing it lets answers in progress finish.
 #[derive(Debug)]
@@ -92,18 +104,29 @@ impl Gateway {
         }
     }
 
-    /// Serves `listener` until it is closed.
+    /// Serves `listener` until it is closed, over TLS where there is an acceptor.
     ///
     /// # Errors
     /// When the listener has no address.
-    pub fn listen(self: Arc<Self>, listener: TcpListener, trust: Trust) -> io::Result<Listening> {
+    pub fn listen(
+        self: Arc<Self>,
+        listener: TcpListener,
+        trust: Trust,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<Listening> {
         let address = listener.local_addr()?;
         let (close, closed) = watch::channel(false);
-        let accepting = tokio::spawn(self.accept(listener, trust, closed));
+        let accepting = tokio::spawn(self.accept(listener, trust, tls, closed));
         Ok(Listening { address, close, accepting })
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener, trust: Trust, mut closed: watch::Receiver<bool>) {
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        trust: Trust,
+        tls: Option<TlsAcceptor>,
+        mut closed: watch::Receiver<bool>,
+    ) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
         builder
@@ -127,18 +150,25 @@ impl Gateway {
                     continue;
                 }
             };
+            // The front door is the open one, or the one with TLS.
             let most = match trust {
                 Trust::Open => MOST_CONNECTIONS,
+                Trust::Strict if tls.is_some() => MOST_CONNECTIONS,
                 Trust::Strict | Trust::Agents => MOST_TASK_CONNECTIONS,
             };
             let Some(guard) = ConnectionGuard::new(&self, most) else { continue };
             let _ = stream.set_nodelay(true);
             let gateway = Arc::clone(&self);
-            let service = service_fn(move |request| {
+            let encrypted = tls.is_some();
+            let service = service_fn(move |mut request: Request<Incoming>| {
                 let gateway = Arc::clone(&gateway);
+                if encrypted {
+                    request.extensions_mut().insert(OverTls);
+                }
                 async move { Ok::<_, Infallible>(gateway.answer(request, trust, client).await) }
             });
             let (builder, watcher, mut closed) = (builder.clone(), graceful.watcher(), closed.clone());
+            let tls = tls.clone();
             tokio::spawn(async move {
                 // Which version a client speaks is waited for without a limit below; one that says nothing is let go here.
                 let speaks = tokio::select! {
@@ -146,6 +176,14 @@ impl Gateway {
                     _ = closed.changed() => false,
                 };
                 if speaks {
+                    let stream: Box<dyn Duplex> = match tls {
+                        None => Box::new(stream),
+                        Some(tls) => match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+                            Ok(Ok(stream)) => Box::new(stream),
+                            Ok(Err(error)) => return tracing::debug!(%error, %client, "no TLS came about"),
+                            Err(_) => return,
+                        },
+                    };
                     let connection =
                         builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
                     if let Err(error) = watcher.watch(connection).await {
@@ -160,7 +198,7 @@ impl Gateway {
     }
 
     async fn answer(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Incoming>,
         trust: Trust,
         client: SocketAddr,
@@ -173,6 +211,9 @@ impl Gateway {
             let door = self.services.state.read(|view| balancers::door(view, &name));
             return Box::pin(balancers::pass(request, &name, door, client)).await;
         }
+        if let Some(addressed) = objects::addressed(&request, &self.services.settings.public_name) {
+            return self.objects(request, addressed, trust, now).await;
+        }
         let path = request.uri().path();
         if path == "/health" {
             return plain(StatusCode::OK, "application/json", "{\"status\":\"ok\"}\n");
@@ -182,6 +223,7 @@ impl Gateway {
                 Ok(answer) => answer,
                 Err(error) => {
                     let (parts, _) = request.into_parts();
+                    let error = credentials::in_words_of(Protocol::AwsJson11, error);
                     let error = ErrorBody::new(error.code, error.status, error.message);
                     refuse(&parts, &error, &self.services.ids().uuid())
                 }
@@ -203,8 +245,18 @@ impl Gateway {
                 &self.services.ids().uuid(),
             );
         }
+        if trust != Trust::Agents && data_channel::session_of(path).is_some() {
+            return data_channel::upgrade(&self.services, &mut request).unwrap_or_else(|error| {
+                let (parts, _) = request.into_parts();
+                let error = ErrorBody::new(error.code, error.status, error.message);
+                refuse(&parts, &error, &self.services.ids().uuid())
+            });
+        }
         if path == "/v2" || path.starts_with("/v2/") {
             return self.services.registry.handle(request, now).await;
+        }
+        if let Some(addressed) = objects::public(&self.services, &request) {
+            return self.objects(request, addressed, trust, now).await;
         }
         let request_id = self.services.ids().uuid();
         let (parts, body) = request.into_parts();
@@ -232,9 +284,10 @@ impl Gateway {
         let head = RequestHead::from_parts(parts);
         let signed =
             Head { method: &parts.method, path: head.path, query: head.query, headers: &parts.headers };
-        credentials::establish(&self.services, trust, &signed, body, now)
+        credentials::establish(&self.services, trust, None, &signed, body, now)
             .and_then(|caller| self.console.changes(&self.services, caller.scope))
             .unwrap_or_else(|error| {
+                let error = credentials::in_words_of(Protocol::AwsJson11, error);
                 refuse(parts, &ErrorBody::new(error.code, error.status, error.message), request_id)
             })
     }
@@ -249,7 +302,10 @@ impl Gateway {
         request_id: &str,
     ) -> Response<Body> {
         let head = RequestHead::from_parts(parts);
-        let routed = match aws_wire::route(self.operations.services(), &head, body) {
+        // S3 was asked before; an unsigned path that fits its patterns, and much does, is not its own.
+        let others: Vec<_> =
+            self.operations.services().iter().copied().filter(|service| service.name != "s3").collect();
+        let routed = match aws_wire::route(&others, &head, body) {
             Ok(routed) => routed,
             Err(error) => {
                 tracing::debug!(%error, "no such operation");
@@ -257,7 +313,11 @@ impl Gateway {
                     .map(full);
             }
         };
-        let result = self.operate(parts, &head, &routed, body, trust, now, request_id).await;
+        let mut recording =
+            Recording::begin(&self.services, (routed.service, routed.operation), parts, now, request_id);
+        let result = self.operate(parts, &head, &routed, body, trust, now, request_id, &mut recording).await;
+        let result = result.map_err(|error| credentials::in_words_of(routed.protocol, error));
+        recording.end(&self.services, &result);
         let (service, operation) = (routed.service.name, routed.operation.name);
         match result {
             Ok(Answer::Value(output)) => {
@@ -271,6 +331,11 @@ impl Gateway {
                 )
                 .map(full)
             }
+            Ok(Answer::Content { .. }) => {
+                let error =
+                    ErrorBody::new("InternalFailure", 500, "The answer is a stream, and nobody takes it.");
+                aws_wire::encode_error(routed.protocol, Some(routed.service), &error, request_id).map(full)
+            }
             Ok(Answer::Events(events)) => {
                 tracing::info!(target: "longshore::api", service, operation, request_id, status = 200, events = true);
                 event_answer(&routed, events, request_id)
@@ -281,7 +346,10 @@ impl Gateway {
                 if let Some(cause) = &error.cause {
                     tracing::error!(service, operation, request_id, cause = %Chain(cause.as_ref()), "call failed");
                 }
-                let error = error_body(&routed, error);
+                let error = ErrorBody {
+                    fields: error.fields,
+                    ..ErrorBody::new(error.code, error.status, error.message)
+                };
                 aws_wire::encode_error(routed.protocol, Some(routed.service), &error, request_id).map(full)
             }
         }
@@ -300,11 +368,29 @@ impl Gateway {
         trust: Trust,
         now: Timestamp,
         request_id: &str,
+        recording: &mut Recording,
     ) -> Result<Answer, ApiError> {
         let signed =
             Head { method: &parts.method, path: head.path, query: head.query, headers: &parts.headers };
-        let caller = credentials::establish(&self.services, trust, &signed, body, now)?;
-        let input = aws_wire::decode(routed, head, body).map_err(|error| declared(error.body()))?;
+        let caller =
+            match credentials::establish(&self.services, trust, Some(routed.service), &signed, body, now) {
+                // What such an operation is given proves who asks, as a web identity's token does.
+                Err(error) if routed.operation.auth == Auth::None && error.code == credentials::UNSIGNED => {
+                    credentials::nobody(&self.services)
+                }
+                established => established?,
+            };
+        recording.caller(&caller.principal, &caller.scope.region);
+        let input = match &caller.unframed {
+            None => aws_wire::decode(routed, head, body),
+            // Its trailers say what its headers could have said.
+            Some(unframed) => {
+                let headers = with_trailers(&parts.headers, unframed);
+                aws_wire::decode(routed, &RequestHead { headers: &headers, ..*head }, &unframed.body)
+            }
+        };
+        let input = input.map_err(|error| declared(error.body()))?;
+        recording.asked(&input);
         if trust == Trust::Agents && !door::offers(routed.service.service_id, routed.operation.name) {
             let message = "This door is for the agents of container instances.";
             return Err(ApiError::undeclared("AccessDeniedException", 403, message));
@@ -315,6 +401,12 @@ impl Gateway {
         aws_wire::validate(routed.operation.input, &input)
             .map_err(|violations| declared(violations.body(routed.service)))?;
         let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let origin = Origin {
+            address: parts.extensions.get::<SocketAddr>().map(SocketAddr::ip),
+            user_agent: user_agent.map(str::to_owned),
+            secure: parts.extensions.get::<OverTls>().is_some(),
+        };
         let call = Call {
             services: Arc::clone(&self.services),
             context: Arc::new(Context {
@@ -323,16 +415,42 @@ impl Gateway {
                 request_id: request_id.to_owned(),
                 now,
                 host: host.unwrap_or(&self.services.settings.public_name).to_owned(),
+                origin,
             }),
         };
-        let origin = Origin {
-            address: parts.extensions.get::<SocketAddr>().map(SocketAddr::ip),
-            user_agent: parts.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
-        };
-        authorization::authorize(&call, origin, routed.service, routed.operation, &input)?;
+        authorization::authorize(&call, routed.service, routed.operation, &input)?;
+        recording.take_place(&self.services).await?;
         self.operations.answer(routed.service, routed.operation, call, input).await
     }
 }
+
+/// The headers with the trailers of a body in pieces, as far as they say something of S3, and without the framing.
+fn with_trailers(headers: &HeaderMap, unframed: &Unframed) -> HeaderMap {
+    let mut all = headers.clone();
+    for (name, value) in unframed.trailers.iter().filter(|(name, _)| name.starts_with("x-amz-checksum-")) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            all.insert(name, value);
+        }
+    }
+    let encoding = all.get(http::header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    if let Some(encoding) = encoding {
+        let rest: Vec<&str> = encoding
+            .split(',')
+            .map(str::trim)
+            .filter(|one| *one != "aws-chunked" && !one.is_empty())
+            .collect();
+        match HeaderValue::from_str(&rest.join(",")) {
+            Ok(rest) if !rest.is_empty() => all.insert(http::header::CONTENT_ENCODING, rest),
+            _ => all.remove(http::header::CONTENT_ENCODING),
+        };
+    }
+    all
+}
+
+/// A connection, with TLS around it or not.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// Counts a connection while it lives.
 struct ConnectionGuard(Arc<Gateway>);
@@ -360,15 +478,6 @@ fn declared(body: ErrorBody) -> ApiError {
         table: None,
         cause: None,
     }
-}
-
-/// The error in the words of the protocol: the query protocols have other names for authentication errors.
-fn error_body(routed: &Routed, error: ApiError) -> ErrorBody {
-    let code = match routed.protocol {
-        Protocol::Query | Protocol::Ec2Query => credentials::query_code(&error.code).to_owned().into(),
-        _ => error.code,
-    };
-    ErrorBody { fields: error.fields, ..ErrorBody::new(code, error.status, error.message) }
 }
 
 /// An answer that goes on for as long as its events come.

@@ -76,7 +76,7 @@ impl Registry {
         let names = (self.catalog.repositories(&session.access.scope).into_iter())
             .map(|repository| repository.name.clone())
             .filter(|name| page.last.as_ref().is_none_or(|last| name > last))
-            .filter(|name| self.may(session, "ecr:DescribeRepositories", name))
+            .filter(|name| self.may(session, "ecr:DescribeRepositories", name).is_ok())
             .take(page.limit + 1)
             .collect();
         Ok(page.answer("/v2/_catalog", names, |names| json!({ "repositories": names })))

@@ -17,8 +17,10 @@ mod garbage;
 mod listing;
 pub mod manifest;
 mod manifests;
+pub mod permission;
 pub(crate) mod public;
-mod range;
+pub(crate) mod range;
+mod record;
 pub mod records;
 mod replication;
 mod request;
@@ -34,24 +36,36 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use vocabulary::Timestamp;
+use vocabulary::{Timestamp, Transfers};
 
 pub(crate) use self::access::registry_of_host;
 use self::answer::{Answer, Refusal, empty, set, with_body};
 use self::catalog::{Catalog, Completeness};
 use self::error::CatalogError;
 pub use self::garbage::Swept;
+use self::record::Recorded;
 use self::request::{BoxError, Incoming, Session};
 use self::route::{RepositoryName, Route};
 use self::token::{Access, TokenKey};
-use crate::gateway::body::Body;
+use crate::gateway::{Origin, body::Body};
+use crate::services::cloudtrail::Trail;
 
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// Whether whoever holds a token may do something to a repository. The tokens themselves are checked before.
 pub trait Authorize: Send + Sync + 'static {
     /// `action` is one of ECR's (`ecr:PutImage`), `resource` a repository's ARN.
-    fn may(&self, access: &Access, action: &str, resource: &str) -> bool;
+    ///
+    /// # Errors
+    /// The refusal, for the one who asks.
+    fn may(
+        &self,
+        access: &Access,
+        action: &str,
+        resource: &str,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), String>;
 }
 
 /// The registry of all accounts and regions. Cheap to clone.
@@ -60,7 +74,10 @@ pub struct Registry {
     pub catalog: Catalog,
     pub blobs: Arc<dyn BlobStore>,
     pub key: TokenKey,
+    /// Blobs that clients are sending.
+    pub transfers: Transfers,
     policies: Arc<dyn Authorize>,
+    trail: Option<Trail>,
     completeness: Completeness,
 }
 
@@ -77,7 +94,16 @@ impl Registry {
         key: TokenKey,
         authorize: Arc<dyn Authorize>,
     ) -> Self {
-        Self { catalog, blobs, key, policies: authorize, completeness: Completeness::WhereLayersAre }
+        let transfers = Transfers::default();
+        Self {
+            catalog,
+            blobs,
+            key,
+            transfers,
+            policies: authorize,
+            trail: None,
+            completeness: Completeness::WhereLayersAre,
+        }
     }
 
     /// Holds the API's `PutImage` to AWS's rule that every layer is there before its image, also in a repository that no client
@@ -86,6 +112,12 @@ impl Registry {
     /// protocol are always held to the rule.
     pub fn requiring_complete_images(mut self) -> Self {
         self.completeness = Completeness::Required;
+        self
+    }
+
+    /// Records transfers in `trail`.
+    pub fn recording(mut self, trail: Trail) -> Self {
+        self.trail = Some(trail);
         self
     }
 
@@ -131,36 +163,51 @@ impl Registry {
         let route = Route::parse(&parts.method, parts.uri.path());
         let session = self.session(parts, route.as_ref().ok(), now)?;
         let route = route?;
-        self.authorize(&session, &route)?;
+        let recorded = Recorded::begin(self.trail.as_ref(), parts, &session, &route).await?;
+        let answered = match self.authorize(&session, &route, parts) {
+            Ok(()) => Box::pin(self.carry_out(parts, body, &session, &route)).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Some(recorded) = recorded {
+            recorded.end(self.trail.as_ref(), answered.as_ref().err());
+        }
+        answered
+    }
+
+    async fn carry_out(
+        &self,
+        parts: &http::request::Parts,
+        body: http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>,
+        session: &Session,
+        route: &Route,
+    ) -> Result<Answer, Refusal> {
         let request = Incoming::new(parts, body)?;
-        match &route {
+        match route {
             Route::Base => Ok(with_body(StatusCode::OK, "application/json", "{}")),
             Route::Token => {
                 let presented =
                     request::text(&parts.headers, http::header::AUTHORIZATION).and_then(token::presented);
-                Ok(self.bearer_token(&session, presented))
+                Ok(self.bearer_token(session, presented))
             }
-            Route::Catalog => self.list_repositories(&session, &request),
-            Route::Tags(name) => self.list_tags(&session, name, &request),
-            Route::Referrers(name, subject) => self.list_referrers(&session, name, subject, &request),
+            Route::Catalog => self.list_repositories(session, &request),
+            Route::Tags(name) => self.list_tags(session, name, &request),
+            Route::Referrers(name, subject) => self.list_referrers(session, name, subject, &request),
             Route::GetManifest(name, reference) => {
                 let pulled = parts.method == http::Method::GET;
-                self.get_manifest(&session, name, reference, pulled).await
+                self.get_manifest(session, name, reference, pulled).await
             }
-            Route::PutManifest(name, reference) => {
-                self.put_manifest(&session, name, reference, request).await
-            }
-            Route::DeleteManifest(name, reference) => self.delete_manifest(&session, name, reference).await,
+            Route::PutManifest(name, reference) => self.put_manifest(session, name, reference, request).await,
+            Route::DeleteManifest(name, reference) => self.delete_manifest(session, name, reference).await,
             Route::GetBlob(name, digest) => {
                 let head_only = parts.method == http::Method::HEAD;
-                self.get_blob(&session, name, digest, &parts.headers, head_only).await
+                self.get_blob(session, name, digest, &parts.headers, head_only).await
             }
-            Route::DeleteBlob(name, digest) => self.delete_blob(&session, name, digest).await,
-            Route::StartUpload(name) => self.start_upload(&session, name, request).await,
-            Route::UploadStatus(name, id) => self.upload_status(&session, name, id).await,
-            Route::AppendUpload(name, id) => self.append_upload(&session, name, id, request).await,
-            Route::FinishUpload(name, id) => self.finish_upload(&session, name, id, request).await,
-            Route::CancelUpload(name, id) => self.cancel_upload(&session, name, id).await,
+            Route::DeleteBlob(name, digest) => self.delete_blob(session, name, digest).await,
+            Route::StartUpload(name) => self.start_upload(session, name, request).await,
+            Route::UploadStatus(name, id) => self.upload_status(session, name, id).await,
+            Route::AppendUpload(name, id) => self.append_upload(session, name, id, request).await,
+            Route::FinishUpload(name, id) => self.finish_upload(session, name, id, request).await,
+            Route::CancelUpload(name, id) => self.cancel_upload(session, name, id).await,
         }
     }
 
@@ -189,7 +236,7 @@ impl Registry {
         else {
             return Err(missing.into());
         };
-        if !self.may(session, "ecr:CreateRepository", name) {
+        if self.may(session, "ecr:CreateRepository", name).is_err() {
             return Err(missing.into());
         }
         match self.catalog.create_repository(scope, template.repository(name, session.now)).await {

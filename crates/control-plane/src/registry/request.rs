@@ -12,6 +12,7 @@ use vocabulary::Timestamp;
 use super::answer::Refusal;
 use super::range;
 use super::token::Access;
+use crate::gateway::Origin;
 
 /// A client that sends nothing for this long has gone.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,6 +24,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct Session {
     pub access: Access,
+    pub origin: Origin,
     pub now: Timestamp,
 }
 

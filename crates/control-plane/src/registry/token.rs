@@ -31,6 +31,41 @@ pub struct Access {
     /// The ARN of who asked for the token.
     #[serde(rename = "p")]
     pub principal: String,
+    /// Their unique id, and the key with which they asked: they are looked up when the token is used.
+    #[serde(rename = "u", default)]
+    pub user_id: String,
+    #[serde(rename = "k", default)]
+    pub access_key: String,
+    /// The one repository that the token opens, for reading, whatever policies say: they were asked before it was issued.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
+}
+
+impl Access {
+    /// Whoever needs no password for what they ask.
+    pub fn nobody(who: &str, scope: Scope) -> Access {
+        Access {
+            account: scope.account.clone(),
+            principal: who.to_owned(),
+            user_id: String::new(),
+            access_key: String::new(),
+            only: None,
+            scope,
+        }
+    }
+
+    /// For pulling from one repository: issued when that was found to be allowed, to the platform's own agents.
+    pub fn pulling(scope: Scope, repository: &str) -> Access {
+        let account = scope.account.clone();
+        Access {
+            principal: format!("arn:aws:iam::{account}:root"),
+            user_id: account.to_string(),
+            access_key: String::new(),
+            only: Some(repository.to_owned()),
+            account,
+            scope,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

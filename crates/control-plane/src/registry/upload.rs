@@ -5,7 +5,7 @@
 
 use blob_store::{Algorithm, Append, Digest, UploadId};
 use http::{StatusCode, header};
-use vocabulary::Timestamp;
+use vocabulary::{Direction, Timestamp, Transfer};
 
 use super::answer::{Answer, Refusal, empty, set};
 use super::records::Layer;
@@ -59,7 +59,7 @@ impl Registry {
         };
         let scope = &session.access.scope;
         let Some(layer) = self.catalog.layer(scope, from.as_str(), &digest) else { return Ok(None) };
-        if !self.may(session, "ecr:GetDownloadUrlForLayer", from.as_str())
+        if self.may(session, "ecr:GetDownloadUrlForLayer", from.as_str()).is_err()
             || !self.blobs.touch(&digest).await?
         {
             return Ok(None);
@@ -79,7 +79,7 @@ impl Registry {
         self.catalog.repository(&session.access.scope, name.as_str())?;
         let append =
             self.blobs.append(id, first_byte(&request)?).await.map_err(|error| at(error.into(), name, id))?;
-        let length = receive(append, request).await?;
+        let length = receive(append, request, self.transfer(name)).await?;
         Ok(in_progress(StatusCode::ACCEPTED, name, id, length))
     }
 
@@ -133,7 +133,7 @@ impl Registry {
     ) -> Result<Answer, Refusal> {
         let append =
             self.blobs.append(id, first_byte(&request)?).await.map_err(|error| at(error.into(), name, id))?;
-        let finished = match receive(append, request).await {
+        let finished = match receive(append, request, self.transfer(name)).await {
             Ok(_) => self.blobs.finish(id, &digest).await.map_err(Refusal::from),
             Err(refusal) => Err(refusal),
         };
@@ -148,6 +148,10 @@ impl Registry {
                 Err(refusal)
             }
         }
+    }
+
+    fn transfer(&self, name: &RepositoryName) -> Transfer {
+        self.transfers.begin(Direction::Push, name.as_str(), None)
     }
 
     async fn hold_layer(
@@ -168,13 +172,21 @@ impl Registry {
 }
 
 /// Moves a body into an upload and returns the upload's length.
-async fn receive(mut append: Box<dyn Append>, mut request: Incoming) -> Result<u64, Refusal> {
+async fn receive(
+    mut append: Box<dyn Append>,
+    mut request: Incoming,
+    transfer: Transfer,
+) -> Result<u64, Refusal> {
+    if let Some(length) = request.content_length {
+        transfer.set_total(length);
+    }
     let expected = request.content_range.as_ref().map(|range| range.end - range.start);
     let mut received = 0;
     loop {
         match request.chunk().await {
             Ok(Some(bytes)) => {
                 received += bytes.len() as u64;
+                transfer.add(bytes.len() as u64);
                 append.write(bytes).await?;
             }
             Ok(None) => break,

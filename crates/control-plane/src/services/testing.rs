@@ -60,7 +60,14 @@ pub fn fill_seeded(bytes: &mut [u8]) -> bool {
 struct Nobody;
 
 impl Authorize for Nobody {
-    fn may(&self, _: &Access, _: &str, _: &str, _: &crate::gateway::Origin, _: Timestamp) -> Result<(), String> {
+    fn may(
+        &self,
+        _: &Access,
+        _: &str,
+        _: &str,
+        _: &crate::gateway::Origin,
+        _: Timestamp,
+    ) -> Result<(), String> {
         Err("nobody asks here".to_owned())
     }
 }
@@ -80,7 +87,9 @@ impl Fixture {
     /// Over a store that may hold something already: a process that takes up where another has ended.
     pub async fn over(store: Arc<SqliteStore>) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(store, super::tables().sealed_with(Arc::new(SealingKey::new([4; 32])))).await.unwrap();
+        let state = State::open(store, super::tables().sealed_with(Arc::new(SealingKey::new([4; 32]))))
+            .await
+            .unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
@@ -92,7 +101,8 @@ impl Fixture {
                 TelemetryStore::ephemeral(Options::default()).unwrap(),
                 state.clone(),
             ),
-            objects: super::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false).unwrap(),
+            objects: super::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false)
+                .unwrap(),
             metrics: telemetry_store::MetricStore::ephemeral().unwrap(),
             holders: Default::default(),
             state,

@@ -22,6 +22,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
 use super::{Response, url};
 use crate::error::RegistryError;
 
@@ -58,12 +63,14 @@ struct Inner {
     /// Made at the first HTTPS request: reading the machine's certificates takes milliseconds.
     tls: OnceLock<Result<Client<HttpsConnector<HttpConnector>, Body>, String>>,
     timeouts: Timeouts,
+    authority: Option<String>,
 }
 
 impl Http {
-    pub(crate) fn new(timeouts: Timeouts) -> Http {
+    /// `authority`: certificates, in PEM, to trust beside the machine's own.
+    pub(crate) fn new(timeouts: Timeouts, authority: Option<String>) -> Http {
         let plain = client(connector(&timeouts, true));
-        Http { inner: Arc::new(Inner { plain, tls: OnceLock::new(), timeouts }) }
+        Http { inner: Arc::new(Inner { plain, tls: OnceLock::new(), timeouts, authority }) }
     }
 
     /// Sends a request without a body and gives the head of the answer, whatever its status.
@@ -84,7 +91,10 @@ impl Http {
         *request.headers_mut() = headers;
         let response = async {
             if url.scheme_str() == Some("https") {
-                let tls = self.inner.tls.get_or_init(|| tls_client(&self.inner.timeouts));
+                let tls = self
+                    .inner
+                    .tls
+                    .get_or_init(|| tls_client(&self.inner.timeouts, self.inner.authority.as_deref()));
                 let client = tls.as_ref().map_err(|e| failed(e.clone()))?;
                 client.request(request).await.map_err(|e| failed(with_causes(&e)))
             } else {
@@ -165,10 +175,27 @@ fn connector(timeouts: &Timeouts, enforce_http: bool) -> HttpConnector {
     connector
 }
 
-fn tls_client(timeouts: &Timeouts) -> Result<Client<HttpsConnector<HttpConnector>, Body>, String> {
+fn tls_client(
+    timeouts: &Timeouts,
+    authority: Option<&str>,
+) -> Result<Client<HttpsConnector<HttpConnector>, Body>, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for certificate in CertificateDer::pem_slice_iter(authority.unwrap_or_default().as_bytes()) {
+        let added =
+            certificate.map_err(|e| e.to_string()).and_then(|one| roots.add(one).map_err(|e| e.to_string()));
+        added.map_err(|e| format!("the registry's authority is no certificate: {e}"))?;
+    }
+    if roots.is_empty() {
+        return Err("no trusted certificates on this machine (install ca-certificates)".to_owned());
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-        .map_err(|e| format!("no trusted certificates on this machine (install ca-certificates): {e}"))?
+        .with_tls_config(config)
         .https_only()
         .enable_http1()
         .wrap_connector(connector(timeouts, false));

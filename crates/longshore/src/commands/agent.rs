@@ -14,14 +14,16 @@ use std::{
     time::Duration,
 };
 
-use agent_protocol::ControlError;
+use agent_protocol::{ControlError, ControlPlane};
 use anyhow::{Context, bail};
+use control_plane::secret::InstallationSecret;
 use host_network::{
     HostAddress, HostService, METADATA_ADDRESS, Network, NetworkConfig, RESOLVER_ADDRESS, Transport,
 };
 use name_server::{NameServer, NameServerConfig, NameServerHandle, Upstream, ZoneTable};
 use node_agent::{
     AgentConfig, AgentHandle, Machine, NodeAgent, ShutdownMode,
+    imds::{Imds, ImdsConfig, InstanceIdentity},
     remote::{InstanceDescription, PortReservations, Remote, RemoteConfig},
 };
 use request_auth::Credentials;
@@ -159,6 +161,8 @@ async fn serve(args: AgentArgs, credentials: Credentials) -> anyhow::Result<Exit
 struct Place {
     network: Network,
     metadata: Ipv4Addr,
+    /// None for an external instance.
+    instance_metadata: Option<Ipv4Addr>,
     resolver: Ipv4Addr,
     /// The port of the platform that is on this machine, too: its tasks' door and its name server are near.
     platform: Option<u16>,
@@ -170,11 +174,16 @@ impl Place {
     async fn find(args: &AgentArgs) -> anyhow::Result<Place> {
         let platform = platform_port(&args.endpoint)?;
         let mut config = NetworkConfig::for_instance(args.run_dir.join("net"));
+        if args.external {
+            // No instance of EC2, and so without its metadata.
+            config.instance_metadata = None;
+        }
         if let Some(port) = platform {
             let address = HostAddress::Address(METADATA_ADDRESS);
             config.services.push(HostService { address, protocol: Transport::Tcp, port });
         }
         let (metadata, resolver) = (config.metadata, config.resolver);
+        let instance_metadata = config.instance_metadata;
         let network = Network::start(config).await.context("setting the machine's network up")?;
         let node = network.bridge().await?.map(|(_, node)| node);
         let address = match (args.address, platform) {
@@ -183,7 +192,7 @@ impl Place {
             (None, Some(_)) => node,
             (None, None) => own_address(&args.endpoint).or(node),
         };
-        Ok(Place { network, metadata, resolver, platform, address })
+        Ok(Place { network, metadata, instance_metadata, resolver, platform, address })
     }
 
     /// Removes what was made, unless tasks of an earlier run are in it.
@@ -200,6 +209,8 @@ struct Instance {
     remote: Remote,
     agent: AgentHandle,
     names: Option<NameServerHandle>,
+    /// Ends with the instance.
+    _imds: Option<Imds>,
 }
 
 impl Instance {
@@ -210,27 +221,41 @@ impl Instance {
         place: &Place,
     ) -> anyhow::Result<Instance> {
         let exe = std::env::current_exe().context("finding this program's own file")?;
-        let mut config = AgentConfig::new(data_dir.join("node"), args.run_dir.join("node"), exe);
+        let mut config = AgentConfig::new(
+            data_dir.join("node"),
+            args.run_dir.join("node"),
+            exe,
+            Arc::new(root_key(args, data_dir)?.sealing("the node's journal")),
+        );
         config.cgroup_root = cgroup_root("/longshore-agent");
         config.metadata_listen = Some(SocketAddr::from((place.metadata, 80)));
+        config.instance_metadata = place.instance_metadata.map(|address| format!("http://{address}"));
         // The agents' door is not for tasks.
         let near = place.platform.map(|port| format!("http://{METADATA_ADDRESS}:{port}"));
         config.endpoint_url = args.task_endpoint.clone().or(near);
+        let authority = args.ca.as_ref().map(|path| {
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+        });
+        let authority = authority.transpose()?;
+        config.authority.clone_from(&authority);
         let remote = RemoteConfig {
             endpoint: args.endpoint.clone(),
             region: args.region.to_string(),
             credentials,
             cluster: args.cluster.clone(),
             instance: describe(args, data_dir, place)?,
+            instance_profile: args.instance_profile.clone(),
             state_file: data_dir.join("instance.json"),
+            authority: authority.clone(),
         };
         let (remote, messages) = Remote::start(remote).await.map_err(|error| advice(error, args))?;
         config.cluster_arn = remote.link.cluster_arn();
         config.container_instance_arn = remote.link.container_instance_arn();
+        let imds = start_imds(args, place, &remote).await?;
         let machine = Machine::with_network(&config, std::future::ready(Ok(place.network.clone()))).await?;
         let link = Arc::clone(&remote.link);
         let agent = NodeAgent::start_on(machine, config, link, messages).await?;
-        Ok(Instance { remote, agent, names: start_names(place).await })
+        Ok(Instance { remote, agent, names: start_names(place).await, _imds: imds })
     }
 
     async fn stop(self, ephemeral: bool) {
@@ -252,6 +277,36 @@ impl Instance {
             }
         }
     }
+}
+
+/// What programs on an instance ask about it.
+async fn start_imds(args: &AgentArgs, place: &Place, remote: &Remote) -> anyhow::Result<Option<Imds>> {
+    let Some(address) = place.instance_metadata else { return Ok(None) };
+    let identity: serde_json::Value = remote.identity().clone();
+    let text = |name: &str| identity[name].as_str().unwrap_or_default().to_owned();
+    let zone = args.availability_zone.clone().unwrap_or_else(|| format!("{}a", args.region));
+    let arn = remote.link.container_instance_arn();
+    let config = ImdsConfig {
+        listen: SocketAddr::from((address, 80)),
+        identity: InstanceIdentity {
+            instance_id: text("instanceId"),
+            account: arn.split(':').nth(4).unwrap_or_default().to_owned(),
+            region: args.region.to_string(),
+            availability_zone: zone,
+            private_address: place.address,
+        },
+        role: args.instance_profile.as_ref().map(|_| Arc::clone(&remote.link) as Arc<dyn ControlPlane>),
+        hop_limit: args.metadata_hop_limit,
+    };
+    Imds::start(config).await.map(Some).with_context(|| format!("serving instance metadata at {address}"))
+}
+
+/// The machine's own: what it seals, no other machine opens.
+fn root_key(args: &AgentArgs, data_dir: &Path) -> anyhow::Result<InstallationSecret> {
+    if args.ephemeral {
+        return Ok(InstallationSecret::ephemeral());
+    }
+    InstallationSecret::open(data_dir).context("the machine's root key cannot be used")
 }
 
 fn advice(error: ControlError, args: &AgentArgs) -> anyhow::Error {

@@ -4,14 +4,26 @@
 //! on the PATH the output wraps it in a shell function of the same name that passes `--endpoint-url`.
 
 use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Command, ExitCode},
     str::FromStr,
 };
 
+use anyhow::bail;
+
+use super::entry::Entry;
 use crate::cli::EnvArgs;
 
+/// Where an open front door listens unless told otherwise.
+const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4566);
+
 pub fn run(args: &EnvArgs) -> anyhow::Result<ExitCode> {
-    print!("{}", exports(args));
+    // A door that is named is an open one.
+    let entry = if args.listen.is_none() { Entry::read()? } else { None };
+    match entry {
+        Some(entry) => print!("{}", exports(&of_strict_door(&entry)?)),
+        None => print!("{}", exports(&variables(args))),
+    }
     if installed_cli().is_some_and(|version| !version.reads_endpoint_from_environment()) {
         print!("{WRAPPER}");
     }
@@ -22,7 +34,7 @@ pub fn run(args: &EnvArgs) -> anyhow::Result<ExitCode> {
 /// The variables. A 12-digit access key names the account; the secret is not looked at for keys that were not issued here.
 pub fn variables(args: &EnvArgs) -> [(&'static str, String); 6] {
     [
-        ("AWS_ENDPOINT_URL", format!("http://{}", args.listen)),
+        ("AWS_ENDPOINT_URL", format!("http://{}", args.listen.unwrap_or(DEFAULT))),
         ("AWS_ACCESS_KEY_ID", args.account.to_string()),
         ("AWS_SECRET_ACCESS_KEY", "longshore".to_owned()),
         ("AWS_DEFAULT_REGION", args.region.to_string()),
@@ -31,8 +43,27 @@ pub fn variables(args: &EnvArgs) -> [(&'static str, String); 6] {
     ]
 }
 
-fn exports(args: &EnvArgs) -> String {
-    let mut text: String = variables(args).map(|(name, value)| format!("export {name}={value}\n")).concat();
+/// The variables for the strict door of this machine's platform.
+fn of_strict_door(entry: &Entry) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let (Some(key), Some(secret)) = (&entry.access_key, &entry.secret) else {
+        bail!(
+            "every key of the account's root is switched off: use a user's own, or delete the root's and start the platform anew"
+        );
+    };
+    let mut all = vec![
+        ("AWS_ENDPOINT_URL", entry.endpoint.clone()),
+        ("AWS_ACCESS_KEY_ID", key.clone()),
+        ("AWS_SECRET_ACCESS_KEY", secret.clone()),
+        ("AWS_DEFAULT_REGION", entry.region.clone()),
+        ("AWS_REGION", entry.region.clone()),
+        ("AWS_PAGER", String::new()),
+    ];
+    all.extend(entry.authority.clone().map(|path| ("AWS_CA_BUNDLE", path)));
+    Ok(all)
+}
+
+fn exports(variables: &[(&'static str, String)]) -> String {
+    let mut text: String = variables.iter().map(|(name, value)| format!("export {name}={value}\n")).collect();
     // Left over from another session they would be sent along, or win.
     text.push_str("unset AWS_SESSION_TOKEN AWS_SECURITY_TOKEN AWS_PROFILE\n");
     text

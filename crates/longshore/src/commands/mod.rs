@@ -2,6 +2,9 @@
 
 pub mod agent;
 pub mod demo;
+mod entry;
 pub mod doctor;
 pub mod env;
+pub mod exec;
+mod progress;
 pub mod up;

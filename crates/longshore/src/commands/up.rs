@@ -15,7 +15,7 @@ use std::{
 
 use addressing::Cidr;
 use anyhow::{Context, bail};
-use control_plane::{Config, ControlPlane, StoreChoice, gateway::Listening};
+use control_plane::{CertificateFiles, Config, ControlPlane, StoreChoice, gateway::Listening};
 use host_network::{HostAddress, HostService, NetworkConfig, RESOLVER_ADDRESS, Transport};
 use name_server::{NameServer, NameServerConfig, NameServerHandle, Upstream};
 use node_agent::{AgentConfig, AgentHandle, METADATA_ADDRESS, NodeAgent, ShutdownMode};
@@ -25,10 +25,12 @@ use tokio::{
     sync::mpsc,
 };
 
+use super::entry::Entry;
+use super::progress::{self, LogWriter, screen};
 use crate::cli::UpArgs;
 
 /// Sockets, namespaces and the lock; gone after a reboot, as the things that it is about are.
-const RUN_DIR: &str = "/run/longshore";
+pub(super) const RUN_DIR: &str = "/run/longshore";
 /// Messages that may wait for the agent. Beyond it the sender waits: all of them can be derived anew.
 const AGENT_QUEUE: usize = 1024;
 /// How long tasks may take to stop when an ephemeral platform ends.
@@ -82,9 +84,13 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
     // Whatever goes wrong from here on, an ephemeral platform leaves nothing.
     let _clean_up = CleanUp(&places);
     let control = start_control(&args, &places).await?;
+    let entry = Entry::write(&control)?;
     let agent_door = open_agent_door(&control, args.agent_listen).await?;
-    say(&banner(&args, &control, &places, began));
+    say(&banner(&args, &control, &places, began, entry.as_ref()));
     let mut platform = Platform::start(control, &args, &places).await?;
+    if !args.log_json {
+        progress::show(platform.control.transfers());
+    }
     say("Ready to run tasks.");
     let code = tokio::select! {
         _ = interrupt.recv() => ExitCode::SUCCESS,
@@ -111,14 +117,21 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
 async fn start_control(args: &UpArgs, places: &Places) -> anyhow::Result<ControlPlane> {
     let config = Config {
         listen: args.listen,
-        public_name: None,
+        public_name: args.public_name.clone(),
+        strict: args.strict,
+        certificate: (args.tls_cert.clone().zip(args.tls_key.clone()))
+            .map(|(certificate, key)| CertificateFiles { certificate, key }),
+        certificate_names: if args.listen.ip().is_unspecified() { local_addresses() } else { Vec::new() },
+        task_address: Some(METADATA_ADDRESS.into()),
         account: args.account.clone(),
         region: args.region.clone(),
         public_pool: args.public_pool,
         store: args.store.clone(),
         data_dir: places.data_dir.clone(),
+        root_key: args.root_key.clone(),
         ephemeral: args.ephemeral,
         host_ranges: host_ranges().context("reading the machine's routes")?,
+        session_idle_timeout: Duration::from_secs(args.session_idle_timeout),
     };
     Ok(ControlPlane::start(config).await?)
 }
@@ -195,7 +208,13 @@ async fn start_agent(
     let port = control.address().port();
     let exe = std::env::current_exe().context("finding this program's own file")?;
     let run_dir = PathBuf::from(RUN_DIR);
-    let mut config = AgentConfig::new(places.data_dir.join("node"), run_dir.join("node"), exe);
+    let mut config = AgentConfig::new(
+        places.data_dir.join("node"),
+        run_dir.join("node"),
+        exe,
+        control.node_seal(),
+    );
+    config.transfers = control.transfers();
     config.cgroup_root = cgroup_root("/longshore");
     config.endpoint_url = Some(format!("http://{METADATA_ADDRESS}:{port}"));
     let mut network = NetworkConfig::new(run_dir.join("net"));
@@ -234,7 +253,13 @@ pub(super) fn cgroup_root(base: &str) -> String {
     }
 }
 
-fn banner(args: &UpArgs, control: &ControlPlane, places: &Places, began: Instant) -> String {
+fn banner(
+    args: &UpArgs,
+    control: &ControlPlane,
+    places: &Places,
+    began: Instant,
+    entry: Option<&Entry>,
+) -> String {
     let listen = control.address();
     let kept = if places.ephemeral {
         "nothing is kept".to_owned()
@@ -242,10 +267,18 @@ fn banner(args: &UpArgs, control: &ControlPlane, places: &Places, began: Instant
         format!("kept in {}", places.data_dir.display())
     };
     let flag = if listen.port() == 4566 { String::new() } else { format!(" --listen {listen}") };
+    let (scheme, access, flag) = match entry {
+        None => (
+            "http",
+            "loopback only; keys that Longshore did not issue act as the account's root".to_owned(),
+            flag,
+        ),
+        Some(entry) => ("https", entry.tell(), String::new()),
+    };
     format!(
-        "Longshore {version} answers on http://{listen} after {millis} ms\n\
+        "Longshore {version} answers on {scheme}://{listen} after {millis} ms\n\
          \n  account  {account}, region {region}; {kept}\
-         \n  access   loopback only; keys that Longshore did not issue act as the account's root\
+         \n  access   {access}\
          \n  clients  eval \"$(longshore env{flag})\"\n",
         version = env!("CARGO_PKG_VERSION"),
         millis = began.elapsed().as_millis(),
@@ -256,7 +289,7 @@ fn banner(args: &UpArgs, control: &ControlPlane, places: &Places, began: Instant
 
 /// Writes a line for the person at the terminal; nobody there is no error.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    screen().suspend(|| writeln!(io::stdout(), "{text}")).ok();
 }
 
 /// One of a kind per machine: interfaces, rules and cgroups have fixed names.
@@ -345,6 +378,25 @@ fn host_ranges() -> io::Result<Vec<Cidr>> {
     Ok(fs::read_to_string("/proc/net/route")?.lines().skip(1).filter_map(host_range).collect())
 }
 
+/// The machine's own addresses, from `/proc/net/fib_trie`: names of a certificate of the platform's own. Those of our networks come later and are
+/// nobody's way in.
+fn local_addresses() -> Vec<String> {
+    let text = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+    let (mut found, mut last) = (Vec::new(), None);
+    for line in text.lines() {
+        let line = line.trim();
+        if let Some(address) = line.strip_prefix("|-- ") {
+            last = address.parse::<Ipv4Addr>().ok();
+        } else if line.starts_with("/32 host LOCAL")
+            && let Some(address) = last.take()
+            && !found.contains(&address.to_string())
+        {
+            found.push(address.to_string());
+        }
+    }
+    found
+}
+
 fn host_range(line: &str) -> Option<Cidr> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (interface, destination, mask) = (*fields.first()?, *fields.get(1)?, *fields.get(7)?);
@@ -371,7 +423,7 @@ pub(super) fn init_log(verbose: u8, json: bool) {
     };
     let filter = std::env::var("LONGSHORE_LOG").unwrap_or_else(|_| default.to_owned());
     let filter = tracing_subscriber::EnvFilter::new(filter);
-    let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    let builder = tracing_subscriber::fmt().with_writer(|| LogWriter).with_env_filter(filter);
     if json { builder.json().init() } else { builder.with_target(false).init() }
 }
 

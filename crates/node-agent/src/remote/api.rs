@@ -1,6 +1,9 @@
 //! Signed requests: JSON calls of ECS, and the handshake of a websocket.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use agent_protocol::{
     ControlError,
@@ -17,6 +20,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use request_auth::{Credentials, Unsigned, sign_request};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use serde_json::Value;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -31,7 +38,17 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers are small; one that is not is a mistake.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+/// A client's end of a websocket.
+pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// A service of the JSON protocol: what its signatures name, and what stands before an operation's name.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonService {
+    pub name: &'static str,
+    pub target: &'static str,
+}
+
+const ECS: JsonService = JsonService { name: "ecs", target: "AmazonEC2ContainerServiceV20141113" };
 
 /// Over TLS or not, as the endpoint says.
 enum Transport {
@@ -39,7 +56,8 @@ enum Transport {
     Tls(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
-pub(super) struct Api {
+/// A control plane's APIs, called with one key.
+pub struct Api {
     transport: Transport,
     endpoint: Uri,
     region: String,
@@ -54,28 +72,55 @@ impl std::fmt::Debug for Api {
 
 impl Api {
     pub(super) fn new(config: &RemoteConfig) -> Result<Api, ControlError> {
-        let endpoint = parse(&config.endpoint)?;
+        let (region, credentials) = (config.region.clone(), config.credentials.clone());
+        Api::over(&config.endpoint, region, credentials, config.authority.as_deref())
+    }
+
+    /// The APIs at an endpoint, `http://HOST:PORT` or `https://…`. `authority`: a certificate in PEM to trust beside the machine's own.
+    ///
+    /// # Errors
+    /// When the endpoint or the certificate cannot be used.
+    pub fn over(
+        endpoint: &str,
+        region: String,
+        credentials: Credentials,
+        authority: Option<&str>,
+    ) -> Result<Api, ControlError> {
+        let endpoint = parse(endpoint)?;
         let transport = if endpoint.scheme_str() == Some("https") {
-            let connector = HttpsConnectorBuilder::new()
-                .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            let trusted = trusted(authority);
+            let trusted = trusted
                 .map_err(|error| refused("InvalidEndpoint", format!("no certificates to trust: {error}")))?;
-            let connector = connector.https_only().enable_http1().build();
+            let connector =
+                HttpsConnectorBuilder::new().with_tls_config(trusted).https_only().enable_http1().build();
             Transport::Tls(Client::builder(TokioExecutor::new()).build(connector))
         } else {
             Transport::Plain(Client::builder(TokioExecutor::new()).build_http())
         };
-        let (region, credentials) = (config.region.clone(), config.credentials.clone());
         Ok(Api { transport, endpoint, region, credentials })
     }
 
     /// Calls an operation of ECS.
     pub(super) async fn call(&self, operation: &str, input: &Value) -> Result<Value, ControlError> {
+        self.call_of(ECS, operation, input).await
+    }
+
+    /// Calls an operation of a service.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] with the service's code and message; [`ControlError::Unavailable`] when there is no answer.
+    pub async fn call_of(
+        &self,
+        service: JsonService,
+        operation: &str,
+        input: &Value,
+    ) -> Result<Value, ControlError> {
         let body = Bytes::from(input.to_string());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
-        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let target = format!("{}.{operation}", service.target);
         headers.insert("x-amz-target", HeaderValue::from_str(&target).map_err(unusable)?);
-        let request = self.signed(Method::POST, &self.endpoint, "/", "", headers, body)?;
+        let request = self.signed(service.name, Method::POST, &self.endpoint, "/", "", headers, body)?;
         let answer = tokio::time::timeout(TIMEOUT, async {
             let (parts, body) = self.send(request).await?.into_parts();
             let body = Limited::new(body, LARGEST_ANSWER).collect().await;
@@ -107,6 +152,34 @@ impl Api {
         let path = format!("{}/ws", endpoint.path().trim_end_matches('/'));
         let pairs: Vec<String> =
             query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        self.open_socket_at(ECS.name, &endpoint, &path, &pairs.join("&"), MAX_MESSAGE_BYTES).await
+    }
+
+    /// Opens a websocket at `url`, `ws://HOST:PORT/PATH?QUERY` or `wss://…`, for messages of at most `most_bytes`.
+    ///
+    /// # Errors
+    /// When it is refused, or is none.
+    pub async fn open_socket_of(
+        &self,
+        service: &'static str,
+        url: &str,
+        most_bytes: usize,
+    ) -> Result<Socket, ControlError> {
+        // The scheme is the one of the endpoint: what a control plane behind a proxy says of itself must not take the TLS away.
+        let (_, rest) = url.split_once("://").ok_or_else(|| unusable("it is no URL"))?;
+        let scheme = self.endpoint.scheme_str().unwrap_or("http");
+        let url: Uri = format!("{scheme}://{rest}").parse().map_err(unusable)?;
+        self.open_socket_at(service, &url, url.path(), url.query().unwrap_or_default(), most_bytes).await
+    }
+
+    async fn open_socket_at(
+        &self,
+        service: &'static str,
+        endpoint: &Uri,
+        path: &str,
+        query: &str,
+        most_bytes: usize,
+    ) -> Result<Socket, ControlError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(unusable)?;
         let key = request_key(random);
@@ -115,7 +188,7 @@ impl Api {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(unusable)?);
-        let request = self.signed(Method::GET, &endpoint, &path, &pairs.join("&"), headers, Bytes::new())?;
+        let request = self.signed(service, Method::GET, endpoint, path, query, headers, Bytes::new())?;
         let opened = tokio::time::timeout(TIMEOUT, async {
             let answer = self.send(request).await?;
             if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -133,9 +206,9 @@ impl Api {
         });
         let stream = opened.await.unwrap_or_else(|error| Err(unavailable(&error)))?;
         let mut limits = WebSocketConfig::default();
-        limits.max_message_size = Some(MAX_MESSAGE_BYTES);
-        limits.max_frame_size = Some(MAX_MESSAGE_BYTES);
-        limits.max_write_buffer_size = 2 * MAX_MESSAGE_BYTES;
+        limits.max_message_size = Some(most_bytes);
+        limits.max_frame_size = Some(most_bytes);
+        limits.max_write_buffer_size = limits.write_buffer_size + 2 * most_bytes;
         Ok(WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Client, Some(limits)).await)
     }
 
@@ -155,8 +228,10 @@ impl Api {
         answer.map_err(|error| unavailable(&error))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
     fn signed(
         &self,
+        service: &str,
         method: Method,
         endpoint: &Uri,
         path: &str,
@@ -166,8 +241,7 @@ impl Api {
     ) -> Result<Request<Full<Bytes>>, ControlError> {
         let authority = endpoint.authority().ok_or_else(|| unusable("it names no host"))?;
         headers.insert(header::HOST, HeaderValue::from_str(authority.as_str()).map_err(unusable)?);
-        let unsigned =
-            Unsigned { method: &method, path, query, body: &body, region: &self.region, service: "ecs" };
+        let unsigned = Unsigned { method: &method, path, query, body: &body, region: &self.region, service };
         let now = Timestamp::from(SystemTime::now());
         sign_request(&unsigned, &mut headers, &self.credentials, now).map_err(unusable)?;
         let question = if query.is_empty() { String::new() } else { format!("?{query}") };
@@ -178,6 +252,20 @@ impl Api {
         *request.headers_mut() = headers;
         Ok(request)
     }
+}
+
+/// The machine's certificates and the platform's.
+fn trusted(authority: Option<&str>) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for certificate in CertificateDer::pem_slice_iter(authority.unwrap_or_default().as_bytes()) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn parse(endpoint: &str) -> Result<Uri, ControlError> {

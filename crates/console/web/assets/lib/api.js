@@ -37,8 +37,8 @@ export class AwsError extends Error {
 
   get needsKey() {
     return (
-      this.status === 403 &&
-      /MissingAuthentication|UnrecognizedClient|InvalidClientToken|ExpiredToken|SignatureDoesNotMatch|InvalidSignature/.test(this.code)
+      (this.status === 403 || this.status === 401) &&
+      /AuthFailure|MissingAuthentication|UnrecognizedClient|InvalidClientToken|ExpiredToken|SignatureDoesNotMatch|InvalidSignature/.test(this.code)
     );
   }
 }

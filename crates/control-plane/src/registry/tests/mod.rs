@@ -27,8 +27,15 @@ use super::{Authorize, Registry};
 pub struct Everyone;
 
 impl Authorize for Everyone {
-    fn may(&self, _: &Access, _: &str, _: &str) -> bool {
-        true
+    fn may(
+        &self,
+        _: &Access,
+        _: &str,
+        _: &str,
+        _: &crate::gateway::Origin,
+        _: Timestamp,
+    ) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -78,6 +85,9 @@ pub async fn fixture_with(limits: Limits) -> Fixture {
         scope: scope.clone(),
         account: scope.account.clone(),
         principal: "arn:aws:iam::000000000000:root".to_owned(),
+        user_id: String::new(),
+        access_key: String::new(),
+        only: None,
     };
     let (token, _) = key.issue(&access, now);
     let registry = Registry::new(catalog, blobs, key, Arc::new(Everyone));

@@ -114,6 +114,9 @@ async fn pulls_are_recorded_but_not_of_excluded_roles() {
         scope: f.scope.clone(),
         account: f.scope.account.clone(),
         principal: "arn:aws:sts::000000000000:assumed-role/scanner/session".to_owned(),
+        user_id: String::new(),
+        access_key: String::new(),
+        only: None,
     };
     (f.token, _) = f.registry.key.issue(&access, f.now);
     let state = f.registry.catalog.state().clone();

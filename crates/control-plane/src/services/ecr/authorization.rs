@@ -17,12 +17,15 @@ pub async fn token(
         scope: call.scope().clone(),
         account: call.principal.account.clone(),
         principal: call.principal.arn.clone(),
+        user_id: call.principal.user_id.clone(),
+        access_key: call.principal.access_key.clone(),
+        only: None,
     };
     let (token, expires) = call.services.registry.key.issue(&access, call.now());
     let data = AuthorizationData {
         authorization_token: Some(STANDARD.encode(format!("AWS:{token}"))),
         expires_at: Some(time(expires)),
-        proxy_endpoint: Some(format!("http://{}", call.services.settings.public_name)),
+        proxy_endpoint: Some(call.services.settings.url()),
     };
     let registries = input.registry_ids.map_or(1, |registries| registries.len().max(1));
     Ok(GetAuthorizationTokenResponse { authorization_data: Some(vec![data; registries]) })

@@ -150,7 +150,7 @@ pub async fn download_url(
     let path = format!("/v2/{}/blobs/{}", target.name, layer.digest);
     let query = call.services.registry.key.sign_link(&target.scope, &path, call.now() + LINK_LIFETIME);
     Ok(GetDownloadUrlForLayerResponse {
-        download_url: Some(format!("http://{}{path}?{query}", call.services.settings.public_name)),
+        download_url: Some(format!("{}{path}?{query}", call.services.settings.url())),
         layer_digest: Some(text),
     })
 }

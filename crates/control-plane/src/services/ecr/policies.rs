@@ -1,4 +1,6 @@
-//! Policies of repositories and of a whole registry: checked in form and kept as they were given.
+//! Policies of repositories and of a whole registry: checked in form, kept as they were given, and asked through [`effective`].
+
+use std::sync::Arc;
 
 use aws_shapes_ecr::{
     DeleteRegistryPolicyRequest, DeleteRegistryPolicyResponse, DeleteRepositoryPolicyRequest,
@@ -6,14 +8,18 @@ use aws_shapes_ecr::{
     GetRepositoryPolicyRequest, GetRepositoryPolicyResponse, PutRegistryPolicyRequest,
     PutRegistryPolicyResponse, SetRepositoryPolicyRequest, SetRepositoryPolicyResponse, errors,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+use state_store::View;
+use vocabulary::Scope;
 
 use super::errors::invalid;
+use super::records::RegistrySettings;
 use super::{Target, catalog, registry_settings};
 use crate::gateway::{ApiError, Call};
 use crate::registry::records::Repository;
+use crate::services::iam::policy_document::{self, Use};
 
-/// What a registry's policy may grant.
+/// What a registry's policy of the first scope may grant.
 const REGISTRY_ACTIONS: [&str; 4] =
     ["ecr:CreateRepository", "ecr:ReplicateImage", "ecr:BatchImportUpstreamImage", "ecr:*"];
 
@@ -23,7 +29,7 @@ pub async fn set(
 ) -> Result<SetRepositoryPolicyResponse, ApiError> {
     let target = Target::existing(&call, input.registry_id.as_ref(), input.repository_name)?;
     let text = input.policy_text.unwrap_or_default();
-    if !is_repository_policy(&text) {
+    if !is_repository_policy(&text) || policy_document::parse(&text, Use::Resource).is_err() {
         return Err(malformed("repository"));
     }
     let change = |repository: &mut Repository| {
@@ -72,7 +78,16 @@ pub async fn put_of_registry(
     input: PutRegistryPolicyRequest,
 ) -> Result<PutRegistryPolicyResponse, ApiError> {
     let text = input.policy_text.unwrap_or_default();
-    if !is_policy(&text, |action| REGISTRY_ACTIONS.contains(&action)) {
+    // With the second scope, which is the default, a registry's policy is about every action.
+    let narrow = registry_settings::read(&call)
+        .account
+        .get("REGISTRY_POLICY_SCOPE")
+        .is_some_and(|scope| scope == "V1");
+    let allowed = |action: &str| match narrow {
+        true => REGISTRY_ACTIONS.contains(&action),
+        false => action.starts_with("ecr:"),
+    };
+    if !is_policy(&text, allowed) || policy_document::parse(&text, Use::Resource).is_err() {
         return Err(malformed("registry"));
     }
     registry_settings::update(&call, |settings| settings.policy = Some(text.clone())).await?;
@@ -103,6 +118,34 @@ pub async fn delete_of_registry(
         policy_text: Some(text),
         registry_id: Some(call.scope().account.to_string()),
     })
+}
+
+/// What the policies of a repository and of its registry say together of the repository called `name`, whether it is there or not; none where
+/// neither is set. Each statement counts as if it stood in one document; ECR asks both in the same way.
+pub fn effective(view: &View, scope: &Scope, name: &str) -> Option<Arc<str>> {
+    let own = view.get::<Repository>(scope, name).and_then(|repository| repository.policy.clone());
+    let all = view
+        .get::<RegistrySettings>(scope, RegistrySettings::ID)
+        .and_then(|settings| settings.policy.clone());
+    match (own, all) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(one.into()),
+        (Some(own), Some(all)) => {
+            let statements =
+                |text: &str| match serde_json::from_str::<Value>(text).ok()?.get_mut("Statement")?.take() {
+                    Value::Array(statements) => Some(statements),
+                    one => Some(vec![one]),
+                };
+            let version = |text: &str| serde_json::from_str::<Value>(text).ok()?.get("Version").cloned();
+            // Variables are known from the later version on; where one of the two is of the earlier, none are.
+            let both_later =
+                [&own, &all].iter().all(|text| version(text).is_some_and(|version| version == "2012-10-17"));
+            let mut together = statements(&own)?;
+            together.extend(statements(&all)?);
+            let version = if both_later { "2012-10-17" } else { "2008-10-17" };
+            Some(json!({"Version": version, "Statement": together}).to_string().into())
+        }
+    }
 }
 
 /// Whether the text can be a repository's policy.

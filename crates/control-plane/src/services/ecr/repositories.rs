@@ -10,7 +10,7 @@ use aws_shapes_ecr::{
 use vocabulary::Scope;
 
 use super::errors::invalid;
-use super::{Target, catalog, page_size, tags};
+use super::{Target, catalog, page_size, registry_scope, tags};
 use crate::convert::time;
 use crate::gateway::{ApiError, Call};
 use crate::registry::public;
@@ -21,14 +21,7 @@ pub async fn create(
     call: Call,
     input: CreateRepositoryRequest,
 ) -> Result<CreateRepositoryResponse, ApiError> {
-    let scope = call.scope().clone();
-    if input.registry_id.as_ref().is_some_and(|registry| registry != scope.account.as_str()) {
-        let message = format!(
-            "User: {} is not authorized to create repositories in another account's registry",
-            call.principal.arn
-        );
-        return Err(ApiError::undeclared("AccessDeniedException", 400, message));
-    }
+    let scope = registry_scope(&call, input.registry_id.as_ref())?;
     let name = input.repository_name.unwrap_or_default();
     if public::of_name(&name).is_some_and(|of_name| of_name != scope) {
         let what = "names of this form belong to public repositories";
@@ -58,17 +51,15 @@ pub async fn describe(
     call: Call,
     input: DescribeRepositoriesRequest,
 ) -> Result<DescribeRepositoriesResponse, ApiError> {
-    let scope = call.scope();
-    let foreign = input.registry_id.as_ref().filter(|registry| *registry != scope.account.as_str());
+    let scope = &registry_scope(&call, input.registry_id.as_ref())?;
     if let Some(names) = input.repository_names.filter(|names| !names.is_empty()) {
         let mut repositories = Vec::new();
         for name in names {
-            let target = Target::of(&call, foreign, Some(name))?;
-            repositories.push(shape(&call, scope, &*catalog(&call).repository(scope, &target.name)?));
+            repositories.push(shape(&call, scope, &*catalog(&call).repository(scope, &name)?));
         }
         return Ok(DescribeRepositoriesResponse { next_token: None, repositories: Some(repositories) });
     }
-    let all = if foreign.is_some() { Vec::new() } else { catalog(&call).repositories(scope) };
+    let all = catalog(&call).repositories(scope);
     let page = call.services.page_tokens.page(
         "ecr repositories",
         all,
@@ -152,8 +143,16 @@ pub fn shape(call: &Call, scope: &Scope, repository: &Repository) -> ecr::Reposi
         registry_id: Some(scope.account.to_string()),
         repository_arn: Some(scope.arn("ecr", format_args!("repository/{name}")).to_string()),
         repository_name: Some(name.clone()),
-        repository_uri: Some(format!("{}/{name}", call.services.settings.public_name)),
+        repository_uri: Some(uri(call, scope, name)),
     }
+}
+
+/// The front door's name leads to the account's own registry; another's has its own.
+fn uri(call: &Call, scope: &Scope, name: &str) -> String {
+    if scope.account == call.scope().account {
+        return format!("{}/{name}", call.services.settings.public_name);
+    }
+    format!("{}.dkr.ecr.{}.amazonaws.com/{name}", scope.account, scope.region)
 }
 
 pub(super) fn encryption(call: &Call, chosen: Option<ecr::EncryptionConfiguration>) -> Encryption {

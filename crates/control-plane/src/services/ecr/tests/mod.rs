@@ -31,6 +31,10 @@ pub async fn fixture() -> Fixture {
     let config = Config {
         listen: "127.0.0.1:0".parse().expect("an address"),
         public_name: None,
+        strict: false,
+        certificate: None,
+        certificate_names: Vec::new(),
+        task_address: None,
         account: ACCOUNT.parse().expect("an account"),
         region: "us-east-1".parse().expect("a region"),
         public_pool: "198.18.0.0/16".parse().expect("a range"),
@@ -38,6 +42,8 @@ pub async fn fixture() -> Fixture {
         data_dir: folder.path().to_owned(),
         ephemeral: true,
         host_ranges: Vec::new(),
+        session_idle_timeout: std::time::Duration::from_secs(1200),
+        root_key: None,
     };
     let plane = ControlPlane::start(config).await.expect("a control plane");
     let client = Client::builder(TokioExecutor::new()).build_http();

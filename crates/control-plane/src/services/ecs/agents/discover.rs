@@ -27,7 +27,8 @@ pub async fn discover(
         }
     }
     // Agents append `ws` to both.
-    let endpoint = Some(format!("http://{}/", call.host));
+    let scheme = if call.origin.secure { "https" } else { "http" };
+    let endpoint = Some(format!("{scheme}://{}/", call.host));
     Ok(DiscoverPollEndpointResponse {
         telemetry_endpoint: endpoint.clone(),
         endpoint,

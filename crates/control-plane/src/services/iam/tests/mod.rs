@@ -35,7 +35,14 @@ const TASKS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","P
 struct Nobody;
 
 impl Authorize for Nobody {
-    fn may(&self, _: &Access, _: &str, _: &str, _: &crate::gateway::Origin, _: Timestamp) -> Result<(), String> {
+    fn may(
+        &self,
+        _: &Access,
+        _: &str,
+        _: &str,
+        _: &crate::gateway::Origin,
+        _: Timestamp,
+    ) -> Result<(), String> {
         Err("nobody asks here".to_owned())
     }
 }
@@ -50,7 +57,12 @@ impl Fixture {
     async fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let state = State::open(store, services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32])))).await.unwrap();
+        let state = State::open(
+            store,
+            services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32]))),
+        )
+        .await
+        .unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
@@ -82,6 +94,7 @@ impl Fixture {
             certificate_keys: crate::secret::SealingKey::new([3; 32]),
             authorization_messages: crate::secret::SealingKey::new([4; 32]),
             identity_keys: Default::default(),
+            sessions: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         });
         Fixture { services, _folder: folder }

@@ -92,6 +92,7 @@ impl Fixture {
             certificate_keys: crate::secret::SealingKey::new([3; 32]),
             authorization_messages: crate::secret::SealingKey::new([4; 32]),
             identity_keys: Default::default(),
+            sessions: Default::default(),
             purge_definitions: tokio::sync::Notify::new(),
         })
     }
