@@ -19,6 +19,7 @@ pub const FILES: &[(&str, &[u8])] = files![
     "assets/icon.svg",
     "assets/lib/api.js",
     "assets/lib/balancers.js",
+    "assets/lib/charts.js",
     "assets/lib/command.js",
     "assets/lib/definitions.js",
     "assets/lib/dialog.js",

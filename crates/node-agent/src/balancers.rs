@@ -7,6 +7,7 @@
 //! gets everything else from the control plane anew. Interfaces that can not be attached yet are tried again; the data plane tries their
 //! listeners until they are there. What the data plane counts is told to the control plane as it grows ([`metering`]).
 
+mod logs;
 mod metering;
 mod sockets;
 
@@ -21,7 +22,7 @@ use agent_protocol::{
     ControlError, TargetHealthReport,
     spec::{LoadBalancers, NetworkInterface},
 };
-use load_balancer::{DataPlane, Reports};
+use load_balancer::{DataPlane, Options, Reports};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -29,22 +30,29 @@ use tokio::{
 };
 
 use crate::{journal, node::Node, retry::Backoff};
+use logs::Lines;
 use sockets::Doors;
 
 /// How long after a failure interfaces are tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long the end of the agent waits for the last lines of access logs to be taken.
+const LAST_DELIVERY: Duration = Duration::from_secs(5);
 
 /// The node's load balancers. They end when this is dropped; their interfaces stay.
 pub(crate) struct Balancers {
     wanted: watch::Sender<LoadBalancers>,
     running: JoinHandle<()>,
     metering: JoinHandle<()>,
+    node: Arc<Node>,
+    lines: Arc<Lines>,
+    delivering: JoinHandle<()>,
 }
 
 impl Drop for Balancers {
     fn drop(&mut self) {
         self.running.abort();
         self.metering.abort();
+        self.delivering.abort();
     }
 }
 
@@ -52,10 +60,12 @@ impl Balancers {
     /// Starts without any load balancer.
     pub(crate) fn start(node: &Arc<Node>) -> Balancers {
         let (wanted, states) = watch::channel(LoadBalancers::default());
-        let holder = Holder::new(Arc::clone(node));
+        let lines = Arc::<Lines>::default();
+        let holder = Holder::new(Arc::clone(node), Arc::clone(&lines));
         let metering = tokio::spawn(metering::run(Arc::clone(node), holder.plane.meters().clone()));
         let running = tokio::spawn(holder.run(states));
-        Balancers { wanted, running, metering }
+        let delivering = tokio::spawn(logs::run(Arc::clone(node), Arc::clone(&lines)));
+        Balancers { wanted, running, metering, node: Arc::clone(node), lines, delivering }
     }
 
     /// Takes the newest state; one that is not newer has no effect. Does not wait.
@@ -69,12 +79,18 @@ impl Balancers {
         });
     }
 
-    /// Ends every connection. The interfaces stay.
+    /// Ends every connection, and delivers the last lines of access logs. The interfaces stay.
     pub(crate) async fn stop(&mut self) {
         self.running.abort();
         self.metering.abort();
-        // Cancelled, as it was asked to be.
+        self.delivering.abort();
+        // Cancelled, as they were asked to be.
         let _ = (&mut self.running).await;
+        let _ = (&mut self.delivering).await;
+        let last = logs::deliver(&self.node, &self.lines, true);
+        if tokio::time::timeout(LAST_DELIVERY, last).await.is_err() {
+            tracing::warn!("lines of access logs were not taken in time and are lost");
+        }
     }
 }
 
@@ -101,9 +117,10 @@ struct Holder {
 }
 
 impl Holder {
-    fn new(node: Arc<Node>) -> Holder {
+    fn new(node: Arc<Node>, lines: Arc<Lines>) -> Holder {
         let doors = Arc::<Doors>::default();
-        let plane = DataPlane::start(Arc::clone(&doors) as Arc<dyn load_balancer::Sockets>);
+        let options = Options { log: Some(lines), ..Options::default() };
+        let plane = DataPlane::start_with(Arc::clone(&doors) as Arc<dyn load_balancer::Sockets>, options);
         let earlier: Vec<NetworkInterface> = journal::read_json(&file(&node)).unwrap_or_default();
         let unwanted =
             earlier.into_iter().map(|interface| (interface.interface_id.clone(), interface)).collect();

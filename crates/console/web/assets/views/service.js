@@ -1,6 +1,7 @@
 // One service: how its deployments go, what its tasks and targets do, and what it said about it.
 
 import { all, attempt, call, inBatches } from "../lib/api.js";
+import { chart, lastHour } from "../lib/charts.js";
 import { confirm } from "../lib/dialog.js";
 import { h } from "../lib/dom.js";
 import { publicAddresses, tasks } from "../lib/ecs.js";
@@ -10,7 +11,31 @@ import { eventList, rollout, targetGroupName, targetTable, taskTable } from "../
 import { familyRevision, tail, words } from "../lib/text.js";
 import { list } from "../lib/xml.js";
 
-async function load({ params, signal }) {
+const shownOf = (query) => query.get("show") ?? "overview";
+
+/** What is measured of the service itself, and of the target groups that it is behind. */
+function measured(cluster, name, groups) {
+  const own = (metric, label) => ({ namespace: "AWS/ECS", name: metric, dimensions: { ClusterName: cluster, ServiceName: name }, stat: "Average", label, unit: " %", least: 10 });
+  const requests = ({ arn, balancer }) => ({
+    namespace: "AWS/ApplicationELB",
+    name: "RequestCount",
+    dimensions: { TargetGroup: arn.split(":").pop(), LoadBalancer: balancer.split(":loadbalancer/").pop() },
+    stat: "Sum",
+    label: `requests a minute to ${targetGroupName(arn)}`,
+    unit: "",
+  });
+  return [own("CPUUtilization", "CPU"), own("MemoryUtilization", "memory"), ...groups.filter(({ balancer }) => balancer).map(requests)];
+}
+
+/** The target groups with the load balancer of each. */
+async function withBalancers(groups, signal) {
+  return inBatches(groups, 20, async (arns) => {
+    const { value } = await attempt(call("elbv2", "DescribeTargetGroups", { TargetGroupArns: arns }, signal), {});
+    return list(value.TargetGroups).map((group) => ({ arn: group.TargetGroupArn, balancer: list(group.LoadBalancerArns)[0] }));
+  });
+}
+
+async function load({ params, query, signal }) {
   const { cluster, service: name } = params;
   const [described, ofTasks, history] = await Promise.all([
     call("ecs", "DescribeServices", { cluster, services: [name], include: ["TAGS"] }, signal),
@@ -23,7 +48,8 @@ async function load({ params, signal }) {
     inBatches(groups, 1, async ([arn]) => ({ arn, ...(await attempt(call("elbv2", "DescribeTargetHealth", { TargetGroupArn: arn }, signal), {})) })),
     publicAddresses(ofTasks.value.filter(({ lastStatus }) => lastStatus !== "STOPPED"), signal),
   ]);
-  return { service, tasks: ofTasks, history, targets, addresses };
+  const charts = shownOf(query) === "metrics" && (await attempt(lastHour(measured(cluster, name, await withBalancers(groups, signal)), signal), []));
+  return { service, tasks: ofTasks, history, targets, addresses, charts };
 }
 
 async function act(context, question, operation, input, said) {
@@ -109,12 +135,18 @@ function overviewTab(context) {
   ];
 }
 
+function metricsTab(charts) {
+  if (!charts) return null;
+  if (charts.error) return notice(charts.error);
+  return h("div", { class: "columns", key: "metrics" }, charts.value.map((one) => card(one.label[0].toUpperCase() + one.label.slice(1), { key: one.label }, chart(one))));
+}
+
 function render(context) {
   const { data, params, query, ui } = context;
   const { service } = data;
   const crumbs = [["Clusters", path("clusters")], [params.cluster, path("clusters", params.cluster)]];
   if (!service) return [heading(params.service, { crumbs }), empty("There is no such service", "It may have been deleted.", `aws ecs list-services --cluster ${params.cluster}`)];
-  const shown = query.get("show") ?? "overview";
+  const shown = shownOf(query);
   const here = path("clusters", params.cluster, "services", params.service);
   const tab = (name, label, count) => ({ name: label, href: name === "overview" ? here : withQuery(here, { show: name }), current: shown === name, count });
   return [
@@ -126,9 +158,10 @@ function render(context) {
       ["Pending", String(service.pendingCount)],
       ["Load balancer", (service.loadBalancers ?? []).map(({ containerName, containerPort }) => `${containerName}:${containerPort}`).join(", ")],
     ])),
-    tabs("Parts of the service", [tab("overview", "Overview"), tab("tasks", "Tasks", data.tasks.value.filter(({ lastStatus }) => lastStatus !== "STOPPED").length), tab("events", "Events"), tab("json", "JSON")]),
+    tabs("Parts of the service", [tab("overview", "Overview"), tab("tasks", "Tasks", data.tasks.value.filter(({ lastStatus }) => lastStatus !== "STOPPED").length), tab("metrics", "Metrics"), tab("events", "Events"), tab("json", "JSON")]),
     shown === "overview" && overviewTab(context),
     shown === "tasks" && card(null, { flush: true, key: "tasks" }, data.tasks.error ? notice(data.tasks.error) : taskTable(data.tasks.value, { addresses: data.addresses, empty: empty("No task", service.desiredCount === 0 ? "The desired count is zero." : "The events say what the service waits for.") })),
+    shown === "metrics" && metricsTab(data.charts),
     shown === "events" && card(null, { key: "events" }, (service.events ?? []).length > 0 ? eventList(service.events, params.cluster) : empty("No event yet")),
     shown === "json" && card(null, { key: "json" }, json(service)),
   ];

@@ -2,6 +2,7 @@
 
 mod account_settings;
 mod agents;
+mod alarmed;
 mod attributes;
 mod balanced;
 mod classic;
@@ -11,11 +12,12 @@ mod daemons;
 mod definition_rules;
 mod definition_versions;
 mod dispatching;
+mod exec;
 mod express;
 mod instance;
 mod placing;
-mod protecting;
 mod providers;
+mod protecting;
 mod reporting;
 mod running;
 mod scenarios;
