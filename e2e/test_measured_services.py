@@ -97,18 +97,17 @@ def test_an_alarm_takes_a_deployment_back(lab, service, cloudwatch):
         TreatMissingData="notBreaching",
     )
     healthy = {"command": ["CMD-SHELL", "true"], "interval": 5, "timeout": 2, "retries": 2}
-    first = lab.define(lab.container(healthCheck=healthy), family="watched")
     watched = {"alarmNames": ["failing"], "enable": True, "rollback": True}
-    service.create(first, 1, deploymentConfiguration={"alarms": watched, "bakeTimeInMinutes": 5})
+    first, second = (
+        lab.define(lab.container(healthCheck=healthy, environment=[{"name": "VERSION", "value": version}]), family="watched")
+        for version in "12"
+    )
+    service.create(first, 1)
+    service.completed()
 
     def rollout():
         return service.shown()["deployments"][0]
 
-    # The first one bakes, too; another takes its place.
-    second = lab.define(lab.container(healthCheck=healthy, environment=[{"name": "VERSION", "value": "2"}]), family="watched")
-    eventually(lambda: rollout()["runningCount"] == 1, 60, "a task")
-    service.update(deploymentConfiguration={"alarms": {**watched, "enable": False}})
-    service.completed()
     service.update(taskDefinition=second, deploymentConfiguration={"alarms": watched, "bakeTimeInMinutes": 5})
     eventually(lambda: rollout()["taskDefinition"] == second and rollout()["runningCount"] == 1, 60, "the second version")
     assert rollout()["rolloutState"] == "IN_PROGRESS", "it bakes"
