@@ -257,3 +257,73 @@ def test_environment_files_are_read_from_buckets(lab, role, bucket):
     fails(lab, run(lab, container, role=may_not), "ResourceInitializationError: failed to download env files", "403")
     with pytest.raises(lab.ecs.exceptions.ClientException):
         define(lab, lab.container(environmentFiles=[{"type": "s3", "value": "arn:aws:s3:::settings/a.txt"}]), role=may)
+
+
+def test_a_private_registry_takes_the_credentials_of_a_secret(lab, platform, role, secret):
+    """This platform's registry, as a stranger's: with a password of its own and without a right of the role."""
+    import base64
+
+    token = platform.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    user, password = base64.b64decode(token).decode().split(":", 1)
+    good = secret("registry", {"username": user, "password": password})
+    may = role("stranger", LOGS, allow("secretsmanager:GetSecretValue"))
+
+    def container(parameter):
+        return lab.container(script="echo pulled; exec sleep 1000", repositoryCredentials={"credentialsParameter": parameter})
+
+    task = run(lab, container(good), role=may)
+    lab.running(task)
+    lab.prints(task, "pulled")
+    lab.stop(task)
+    wrong = secret("wrong", {"username": user, "password": "not it"})
+    reason = fails(lab, run(lab, container(wrong), role=may), "CannotPullContainerError")
+    assert "not it" not in reason
+    partial = secret("no-password", {"username": user})
+    fails(lab, run(lab, container(partial), role=may), "unable to get registry auth from asm", "json key password")
+    fails(
+        lab,
+        run(lab, container(good), role=role("stranger-without", LOGS)),
+        f"unable to get registry auth from asm: service call has been retried 1 time(s): asm fetching secret from the service for {good}: "
+        "AccessDeniedException",
+    )
+
+
+def test_options_of_the_log_driver_may_be_secrets(lab, role, parameter):
+    parameter("/log/prefix", "given")
+    may = role("logger", PULL, LOGS, allow("ssm:GetParameters"), allow("kms:Decrypt"))
+    container = lab.container(script="echo said; exec sleep 1000")
+    del container["logConfiguration"]["options"]["awslogs-stream-prefix"]
+    container["logConfiguration"]["secretOptions"] = [{"name": "awslogs-stream-prefix", "valueFrom": "/log/prefix"}]
+    task = run(lab, container, role=may)
+    lab.running(task)
+    stream = f"given/app/{task.rsplit('/', 1)[1]}"
+
+    def said():
+        found = lab.logs.get_log_events(logGroupName="/lab", logStreamName=stream)["events"]
+        return [event["message"] for event in found] == ["said"]
+
+    eventually(said, what="a line in the stream that the parameter names")
+    lab.stop(task)
+
+
+def test_metadata_says_all_that_is_documented(lab, role):
+    may = role("metadata", PULL, LOGS)
+    script = "for path in '' /task /stats /task/stats /taskWithTags; do wget -q -O - $ECS_CONTAINER_METADATA_URI_V4$path; echo; done; exec sleep 1000"
+    task = run(lab, lab.container(script=script), role=may)
+    lab.running(task)
+    lines = eventually(lambda: len(lab.output(task)) >= 5 and lab.output(task), what="five documents")
+    container, whole, stats, all_stats, tagged = (json.loads(line) for line in lines[:5])
+    for name in "DockerId Name Image ImageID Labels Limits CreatedAt Networks LogDriver LogOptions ContainerARN Snapshotter".split():
+        assert name in container, name
+    network = container["Networks"][0]
+    for name in "IPv4Addresses MACAddress IPv4SubnetCIDRBlock SubnetGatewayIpv4Address PrivateDNSName DomainNameServers".split():
+        assert name in network, name
+    for name in "Cluster TaskARN Family Revision Limits PullStartedAt AvailabilityZone LaunchType EphemeralStorageMetrics ClockDrift".split():
+        assert name in whole, name
+    assert whole["EphemeralStorageMetrics"]["Reserved"] == 20 * 1024
+    assert whole["ClockDrift"]["ClockSynchronizationStatus"] in ("SYNCHRONIZED", "NOT_SYNCHRONIZED")
+    assert stats["networks"] and stats["memory_stats"]["usage"] > 0 and "precpu_stats" in stats
+    later = all_stats[container["DockerId"]]
+    assert later["preread"] == stats["read"]
+    assert tagged["TaskARN"] == task and tagged["TaskTags"] == {}
+    lab.stop(task)
