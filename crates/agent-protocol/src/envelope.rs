@@ -9,6 +9,7 @@ use crate::{
     acs,
     call::{Call, Outcome},
     spec::{LoadBalancers, NetworkState},
+    stream::{StreamDown, StreamUp},
     tcs,
 };
 
@@ -50,6 +51,9 @@ pub enum AcsMessage {
     /// Ours: the answer to [`AgentMessage::Call`].
     #[serde(rename = "LongshoreOutcomeMessage")]
     Outcome(Outcome),
+    /// Ours: a word about a process or a connection in a container.
+    #[serde(rename = "LongshoreStreamMessage")]
+    Stream(StreamDown),
 }
 
 /// Everything that an agent answers over the same connection.
@@ -69,6 +73,9 @@ pub enum AgentMessage {
     /// Ours: what the published agent says over the ECS API.
     #[serde(rename = "LongshoreCallMessage")]
     Call(Box<Call>),
+    /// Ours: a word about a process or a connection in a container.
+    #[serde(rename = "LongshoreStreamMessage")]
+    Stream(StreamUp),
 }
 
 /// What an agent says over its telemetry connection.
@@ -124,6 +131,7 @@ const ACS_TYPES: &[&str] = &[
     "LongshoreNetworkStateMessage",
     "LongshoreOutcomeMessage",
     "LongshoreLoadBalancersMessage",
+    "LongshoreStreamMessage",
 ];
 
 const AGENT_TYPES: &[&str] = &[
@@ -133,6 +141,7 @@ const AGENT_TYPES: &[&str] = &[
     "TaskStopVerificationMessage",
     "IAMRoleCredentialsAckRequest",
     "LongshoreCallMessage",
+    "LongshoreStreamMessage",
 ];
 
 const TELEMETRY_TYPES: &[&str] = &["PublishMetricsRequest", "PublishHealthRequest"];

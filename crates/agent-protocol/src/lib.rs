@@ -30,8 +30,7 @@ pub mod stream;
 pub mod tcs;
 
 pub use control::{
-    Answer, ControlError, ControlPlane, InstanceRole, LogBatch, LogDestination, LogEvent, RegistryLogin,
-    RegistryLoginRequest, TargetHealthReport,
+    AccessLogLines, Answer, ControlError, ControlPlane, InstanceRole, LogBatch, LogDestination, LogEvent, RegistryLogin, RegistryLoginRequest, TargetHealthReport,
 };
 pub use envelope::{AcsMessage, AgentMessage, DecodeError, TelemetryAnswer, TelemetryMessage};
 pub use secrets::{ContainerSecrets, TaskSecrets};

@@ -140,6 +140,42 @@ impl NamespaceSockets {
     }
 }
 
+/// One unbound stream socket of a namespace, which is otherwise left as it is. The namespace's file may be below `/proc`.
+///
+/// # Errors
+/// When there is no namespace, or this process may not enter it.
+pub async fn stream_in(netns: &Path) -> io::Result<TcpSocket> {
+    let socket = inside(netns, create).await?;
+    Ok(TcpSocket::from_std_stream(StdTcpStream::from(socket)))
+}
+
+/// The same for datagrams. It does not block.
+///
+/// # Errors
+/// Those of [`stream_in`].
+pub async fn datagrams_in(netns: &Path) -> io::Result<StdUdpSocket> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let create = move || Ok(socket(AddressFamily::Inet, SockType::Datagram, flags, None)?);
+    Ok(StdUdpSocket::from(inside(netns, create).await?))
+}
+
+/// Makes something in a thread that enters a namespace and ends.
+async fn inside(
+    netns: &Path,
+    create: impl FnOnce() -> io::Result<OwnedFd> + Send + 'static,
+) -> io::Result<OwnedFd> {
+    let netns = netns.to_owned();
+    let (answer, answered) = oneshot::channel();
+    thread::Builder::new().name("lsh-socket".to_owned()).stack_size(128 << 10).spawn(move || {
+        let made = File::open(netns)
+            .and_then(|file| setns(&file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from))
+            .and_then(|()| create());
+        // Whoever asked may have given up.
+        drop(answer.send(made));
+    })?;
+    answered.await.map_err(|_| ended())?
+}
+
 fn make(jobs: &mpsc::Receiver<Job>, ready: &Ready) {
     refill(ready);
     while let Ok(job) = jobs.recv() {

@@ -27,6 +27,7 @@ use crate::{
     endpoint::{Directory, Server, ServerError, TaskView},
     journal::{self, Journal, JournalError, TaskJournal},
     node::{Machine, Node},
+    streams::Streams,
     task::{Command, Task},
     trash::Trash,
 };
@@ -104,6 +105,7 @@ pub struct NodeAgent {
     emptying: JoinHandle<()>,
     network_generation: u64,
     balancers: Balancers,
+    streams: Streams,
 }
 
 impl Drop for NodeAgent {
@@ -171,10 +173,12 @@ impl NodeAgent {
         }
         let directory = Arc::<Directory>::default();
         let server = match config.metadata_listen {
-            Some(address) => Some(Server::start(address, Arc::clone(&directory)).await?),
+            Some(address) => {
+                Some(Server::start(address, Arc::clone(&directory), Arc::clone(&control)).await?)
+            }
             None => None,
         };
-        let journal = Arc::new(Journal::open(config.journal_file())?);
+        let journal = Arc::new(Journal::open(config.journal_file(), Arc::clone(&config.seal))?);
         let trash = Arc::new(Trash::open(&config.trash_dir())?);
         let emptying = tokio::spawn(Arc::clone(&trash).keep_empty());
         let metadata_address = server.as_ref().map(|server| server.address);
@@ -188,6 +192,7 @@ impl NodeAgent {
             _server: server,
             emptying,
             network_generation: 0,
+            streams: Streams::default(),
         };
         agent.recover().await;
         let (shutdown, asked) = oneshot::channel();

@@ -16,6 +16,7 @@ mod balancers;
 mod clock;
 mod config;
 mod endpoint;
+pub mod imds;
 mod journal;
 mod logs;
 mod node;
@@ -23,6 +24,7 @@ mod outbox;
 mod ports;
 pub mod remote;
 mod retry;
+mod streams;
 mod task;
 mod trash;
 
@@ -30,8 +32,8 @@ pub use agent::{AgentError, AgentHandle, NodeAgent, ShutdownMode};
 pub use config::{AgentConfig, METADATA_ADDRESS};
 pub use node::Machine;
 pub use ports::{
-    Adopted, BoxFuture, BridgeEndpoint, Bridged, Events, ImageRequest, Images, InterfaceSockets, LocalImage,
-    Network, Outputs, Runtime, Sandbox, Tail,
+    Adopted, BoxFuture, BridgeEndpoint, Bridged, Conversation, Events, ImageRequest, Images,
+    InterfaceSockets, LocalImage, Network, Outputs, Process, Runtime, Sandbox, Tail,
 };
 
 #[cfg(test)]

@@ -17,11 +17,14 @@ use agent_protocol::{
     state::NetworkBinding,
 };
 use container_runtime::{
-    ContainerConfig, ContainerStats, ContainerStatus, Event, ExecConfig, ExecOutcome, LogPosition, LogRecord,
-    RuntimeError, Statuses, TaskSandbox,
+    AttachConfig, ContainerConfig, ContainerStats, ContainerStatus, Event, ExecConfig, ExecOutcome,
+    LogPosition, LogRecord, RuntimeError, Statuses, TaskSandbox, WindowSize,
 };
 use image_store::ImageConfig;
-use tokio::net::TcpSocket;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpSocket,
+};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -78,6 +81,12 @@ pub trait Sandbox: Outputs {
         name: &'a str,
         config: ExecConfig,
     ) -> BoxFuture<'a, Result<ExecOutcome, RuntimeError>>;
+    /// Runs a further process in a running container and talks to it.
+    fn attach<'a>(
+        &'a self,
+        name: &'a str,
+        config: AttachConfig,
+    ) -> BoxFuture<'a, Result<Conversation, RuntimeError>>;
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>>;
     /// Ends every container and the sandbox; its output stays.
     fn shutdown(&self) -> BoxFuture<'_, Result<(), RuntimeError>>;
@@ -85,6 +94,27 @@ pub trait Sandbox: Outputs {
     /// What happened since `seen`, and what happens from now on.
     fn events(&self, seen: Statuses) -> Box<dyn Events>;
     fn stats(&self, name: &str) -> Option<ContainerStats>;
+}
+
+/// A process that is talked to. It ends when this is dropped.
+pub struct Conversation {
+    pub input: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Of a terminal: all that comes from it.
+    pub output: Box<dyn AsyncRead + Send + Unpin>,
+    /// Standard error, without a terminal.
+    pub errors: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    pub process: Box<dyn Process>,
+}
+
+/// What else can be done with it.
+pub trait Process: Send + 'static {
+    /// # Errors
+    /// When its terminal is gone.
+    fn resize(&self, size: WindowSize) -> io::Result<()>;
+    /// To its group.
+    fn signal(&mut self, signal: i32) -> BoxFuture<'_, Result<(), RuntimeError>>;
+    /// Waits for its end. Cancel-safe.
+    fn ended(&mut self) -> BoxFuture<'_, Result<ExecOutcome, RuntimeError>>;
 }
 
 pub trait Events: Send + 'static {
@@ -163,6 +193,12 @@ pub trait Network: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be entered.
     fn sockets(&self, netns: &Path) -> io::Result<Arc<dyn InterfaceSockets>>;
+
+    /// An unbound stream socket in a namespace, whose file may be below `/proc`. Nothing else of the namespace is touched.
+    fn stream_in<'a>(&'a self, netns: &'a Path) -> BoxFuture<'a, io::Result<TcpSocket>>;
+
+    /// The same for datagrams; it does not block.
+    fn datagrams_in<'a>(&'a self, netns: &'a Path) -> BoxFuture<'a, io::Result<std::net::UdpSocket>>;
 
     /// Makes an interface on the node's bridge and publishes its ports. One that is there already is answered as it is. The error is
     /// fit for `stoppedReason`.

@@ -13,6 +13,7 @@ use agent_protocol::tcs::TaskMetric;
 use tokio::sync::oneshot;
 use vocabulary::{Arn, Scope};
 
+use super::streams::Streams;
 use crate::{
     gateway::ApiError,
     services::{Services, ecs::records::ContainerInstance},
@@ -54,7 +55,11 @@ impl InstanceKey {
 
 /// All connections of this process.
 #[derive(Debug, Clone, Default)]
-pub struct Agents(Arc<Mutex<Known>>);
+pub struct Agents {
+    known: Arc<Mutex<Known>>,
+    /// Processes and connections on the nodes that are talked to.
+    pub streams: Streams,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -110,7 +115,7 @@ impl Agents {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -76,12 +76,14 @@ enum End {
     Store(#[from] ApiError),
 }
 
-/// Serves a connection to its end. `origin`: how the agent reaches this door.
+/// Serves a connection to its end. `origin`: how the agent reaches this door. `profile`: the instance profile that the machine has,
+/// which whoever connected may give it.
 pub(crate) async fn serve<S>(
     services: Arc<Services>,
     key: InstanceKey,
     socket: WebSocketStream<S>,
     origin: String,
+    profile: Option<String>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -94,6 +96,7 @@ pub(crate) async fn serve<S>(
         key: key.clone(),
         link: AgentLink::new(Arc::clone(&services)),
         origin,
+        profile,
         out,
         unacknowledged: HashMap::new(),
         calls: JoinSet::new(),
@@ -133,6 +136,7 @@ struct Session {
     key: InstanceKey,
     link: AgentLink,
     origin: String,
+    profile: Option<String>,
     out: mpsc::Sender<Vec<u8>>,
     /// By message id: what was sent, and when it is sent again.
     unacknowledged: HashMap<String, (AcsMessage, Instant)>,
@@ -159,6 +163,9 @@ impl Session {
         // Ends with this connection.
         let mut dispatching = JoinSet::new();
         dispatching.spawn(dispatch(Arc::clone(&self.services), node, sender));
+        let (words, mut spoken) = mpsc::channel(QUEUE);
+        // Streams to the instance end with this connection too.
+        let _joined = self.services.agents.streams.join(Some(self.key.clone()), words);
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, self.heartbeat_interval());
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard_at = Instant::now();
@@ -169,6 +176,7 @@ impl Session {
                     Some(message) => self.say(message).await?,
                     None => return Err(End::Tables),
                 },
+                Some(word) = spoken.recv() => self.say(word).await?,
                 frame = stream.next(), if self.calls.len() < MOST_CALLS => {
                     heard_at = Instant::now();
                     self.hear(frame.ok_or(End::Closed)??).await?;
@@ -244,9 +252,16 @@ impl Session {
                 self.say(answer).await?;
             }
             Ok(AgentMessage::Call(call)) => {
-                let caller = calls::Caller { key: self.key.clone(), origin: self.origin.clone() };
+                let caller = calls::Caller {
+                    key: self.key.clone(),
+                    origin: self.origin.clone(),
+                    profile: self.profile.clone(),
+                };
                 let (link, services) = (self.link.clone(), Arc::clone(&self.services));
                 self.calls.spawn(async move { calls::carry_out(&services, &link, &caller, *call).await });
+            }
+            Ok(AgentMessage::Stream(said)) => {
+                self.services.agents.streams.heard(&Some(self.key.clone()), said);
             }
             // A later version's.
             Err(DecodeError::UnknownType(kind)) => {

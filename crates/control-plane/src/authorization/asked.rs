@@ -368,6 +368,11 @@ pub fn of(
         resources,
         keys: keys::of(call.scope(), service.name, operation, given),
     }];
+    if (service.name, operation.name) == ("ssm", "StartSession") {
+        // The document, and the task that the session is in.
+        let targets = scalars(operation.input, given, "Target");
+        asked[0].resources.extend(targets.iter().filter_map(|target| task_of_target(call, target)));
+    }
     for (_, _, members, receiver) in
         PASSED.iter().filter(|(of, name, ..)| *of == service.name && *name == operation.name)
     {
@@ -380,6 +385,13 @@ pub fn of(
     }
     asked.extend(place.tagging(service.name, &asked[0]));
     asked
+}
+
+/// The task of a session's target, `ecs:CLUSTER_TASK_CONTAINER`.
+fn task_of_target(call: &Call, target: &str) -> Option<String> {
+    let target = crate::services::ssm::sessions::Target::parse(target)?;
+    let task = format_args!("task/{}/{}", target.cluster, target.task_id).to_string();
+    Some(call.scope().arn("ecs", task).to_string())
 }
 
 /// What a service's actions and ARNs begin with.
@@ -452,11 +464,14 @@ impl Place<'_> {
         let (action, key) = match (service, name) {
             (
                 "ecs",
-                "CreateCluster" | "CreateService" | "CreateTaskSet" | "CreateCapacityProvider" | "CreateDaemon"
-                | "CreateExpressGatewayService" | "RegisterDaemonTaskDefinition",
-            ) => {
-                ("ecs:TagResource", Some("ecs:CreateAction"))
-            }
+                "CreateCluster"
+                | "CreateService"
+                | "CreateTaskSet"
+                | "CreateCapacityProvider"
+                | "CreateDaemon"
+                | "CreateExpressGatewayService"
+                | "RegisterDaemonTaskDefinition",
+            ) => ("ecs:TagResource", Some("ecs:CreateAction")),
             ("ecs", "RegisterTaskDefinition" | "RegisterContainerInstance" | "RunTask" | "StartTask") => {
                 ("ecs:TagResource", Some("ecs:CreateAction"))
             }

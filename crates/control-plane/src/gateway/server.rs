@@ -302,10 +302,19 @@ impl Gateway {
         request_id: &str,
     ) -> Response<Body> {
         let head = RequestHead::from_parts(parts);
+        // The signature is over the body as it came.
+        let inflated = match parts.headers.get(http::header::CONTENT_ENCODING) {
+            Some(encoding) if encoding == "gzip" => match self.bodies.inflate(body) {
+                Ok(inflated) => Some(inflated),
+                Err(error) => return refuse_body(parts, &error, request_id),
+            },
+            _ => None,
+        };
+        let content = inflated.as_ref().map_or(body, |inflated| &inflated.bytes);
         // S3 was asked before; an unsigned path that fits its patterns, and much does, is not its own.
         let others: Vec<_> =
             self.operations.services().iter().copied().filter(|service| service.name != "s3").collect();
-        let routed = match aws_wire::route(&others, &head, body) {
+        let routed = match aws_wire::route(&others, &head, content) {
             Ok(routed) => routed,
             Err(error) => {
                 tracing::debug!(%error, "no such operation");
@@ -315,7 +324,7 @@ impl Gateway {
         };
         let mut recording =
             Recording::begin(&self.services, (routed.service, routed.operation), parts, now, request_id);
-        let result = self.operate(parts, &head, &routed, body, trust, now, request_id, &mut recording).await;
+        let result = self.operate(parts, &head, &routed, (body, content), trust, now, request_id, &mut recording).await;
         let result = result.map_err(|error| credentials::in_words_of(routed.protocol, error));
         recording.end(&self.services, &result);
         let (service, operation) = (routed.service.name, routed.operation.name);
@@ -364,7 +373,7 @@ impl Gateway {
         parts: &Parts,
         head: &RequestHead<'_>,
         routed: &Routed,
-        body: &[u8],
+        (body, content): (&[u8], &[u8]),
         trust: Trust,
         now: Timestamp,
         request_id: &str,
@@ -382,7 +391,7 @@ impl Gateway {
             };
         recording.caller(&caller.principal, &caller.scope.region);
         let input = match &caller.unframed {
-            None => aws_wire::decode(routed, head, body),
+            None => aws_wire::decode(routed, head, content),
             // Its trailers say what its headers could have said.
             Some(unframed) => {
                 let headers = with_trailers(&parts.headers, unframed);
@@ -515,6 +524,7 @@ fn refuse_body(parts: &Parts, error: &BodyError, request_id: &str) -> Response<B
         BodyError::Busy => ("ServiceUnavailable", 503),
         BodyError::Idle => ("RequestTimeout", 408),
         BodyError::Truncated(_) => ("IncompleteBody", 400),
+        BodyError::NotCompressed(_) => ("SerializationException", 400),
     };
     refuse(parts, &ErrorBody::new(code, status, error.to_string()), request_id)
 }

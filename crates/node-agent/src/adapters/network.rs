@@ -206,6 +206,14 @@ impl Network for RealNetwork {
         })
     }
 
+    fn stream_in<'a>(&'a self, netns: &'a Path) -> BoxFuture<'a, io::Result<TcpSocket>> {
+        Box::pin(host_network::stream_in(netns))
+    }
+
+    fn datagrams_in<'a>(&'a self, netns: &'a Path) -> BoxFuture<'a, io::Result<std::net::UdpSocket>> {
+        Box::pin(host_network::datagrams_in(netns))
+    }
+
     fn sockets(&self, netns: &Path) -> io::Result<Arc<dyn InterfaceSockets>> {
         Ok(Arc::new(RealSockets(NamespaceSockets::enter(netns)?)))
     }

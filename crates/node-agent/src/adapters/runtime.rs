@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use container_runtime::{
-    ContainerConfig, ContainerStats, ContainerStatus, DeadTask, Event, EventStream, ExecConfig, ExecOutcome,
-    LogPosition, LogRecord, LogTail, RuntimeError, Statuses, TaskHandle, TaskSandbox,
+    AttachConfig, AttachControl, ContainerConfig, ContainerStats, ContainerStatus, DeadTask, Event,
+    EventStream, ExecConfig, ExecOutcome, LogPosition, LogRecord, LogTail, RuntimeError, Statuses,
+    TaskHandle, TaskSandbox, WindowSize,
 };
 
-use crate::ports::{Adopted, BoxFuture, Events, Outputs, Runtime, Sandbox, Tail};
+use crate::ports::{Adopted, BoxFuture, Conversation, Events, Outputs, Process, Runtime, Sandbox, Tail};
 
 pub(super) struct RealRuntime(pub(super) container_runtime::Runtime);
 
@@ -100,6 +101,22 @@ impl Sandbox for RealSandbox {
         Box::pin(self.0.exec(name, config))
     }
 
+    fn attach<'a>(
+        &'a self,
+        name: &'a str,
+        config: AttachConfig,
+    ) -> BoxFuture<'a, Result<Conversation, RuntimeError>> {
+        Box::pin(async move {
+            let attached = self.0.attach(name, config).await?;
+            Ok(Conversation {
+                input: Box::new(attached.input),
+                output: Box::new(attached.output),
+                errors: attached.errors.map(|errors| Box::new(errors) as _),
+                process: Box::new(attached.control),
+            })
+        })
+    }
+
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>> {
         Box::pin(self.0.remove(name))
     }
@@ -119,6 +136,20 @@ impl Sandbox for RealSandbox {
     fn stats(&self, name: &str) -> Option<ContainerStats> {
         let stats = self.0.stats(name);
         stats.inspect_err(|error| tracing::debug!(name, %error, "counters cannot be read")).ok().flatten()
+    }
+}
+
+impl Process for AttachControl {
+    fn resize(&self, size: WindowSize) -> std::io::Result<()> {
+        AttachControl::resize(self, size)
+    }
+
+    fn signal(&mut self, signal: i32) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        Box::pin(AttachControl::signal(self, signal))
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, Result<ExecOutcome, RuntimeError>> {
+        Box::pin(AttachControl::ended(self))
     }
 }
 

@@ -58,8 +58,15 @@ impl NodeAgent {
             AcsMessage::Outcome(outcome) => {
                 tracing::debug!(outcome.number, "an answer that nobody waits for");
             }
+            AcsMessage::Stream(said) => {
+                let (node, tasks) = (Arc::clone(&self.node), &self.tasks);
+                self.streams.take(&node, said, |arn| tasks.get(arn).map(|slot| Arc::clone(&slot.view)));
+            }
             AcsMessage::Error(error) => tracing::warn!(?error, "the control plane reports an error"),
-            AcsMessage::Close(close) => tracing::info!(?close, "the control plane closes the connection"),
+            AcsMessage::Close(close) => {
+                tracing::info!(?close, "the connection to the control plane is closed");
+                self.streams.end_all();
+            }
         }
     }
 

@@ -11,8 +11,9 @@ use agent_protocol::{
     state::NetworkBinding,
 };
 use container_runtime::{
-    ContainerConfig, ContainerState, ContainerStats, ContainerStatus, Event, ExecConfig, ExecOutcome, Exit,
-    FailureKind, LogPosition, LogRecord, LogStream, RuntimeError, Statuses, TaskSandbox,
+    AttachConfig, ContainerConfig, ContainerState, ContainerStats, ContainerStatus, Event, ExecConfig,
+    ExecOutcome, Exit, FailureKind, LogPosition, LogRecord, LogStream, RuntimeError, Statuses, TaskSandbox,
+    WindowSize,
 };
 use tokio::sync::watch;
 use vocabulary::Timestamp;
@@ -175,6 +176,16 @@ impl Network for Fake {
         Ok(Arc::new(PlainSockets))
     }
 
+    fn stream_in<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, std::io::Result<tokio::net::TcpSocket>> {
+        Box::pin(std::future::ready(tokio::net::TcpSocket::new_v4()))
+    }
+
+    fn datagrams_in<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, std::io::Result<std::net::UdpSocket>> {
+        let bound = std::net::UdpSocket::bind("127.0.0.1:0");
+        let bound = bound.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        Box::pin(std::future::ready(bound))
+    }
+
     fn detach<'a>(&'a self, interface: &'a NetworkInterface) -> BoxFuture<'a, Result<(), String>> {
         let mut undetachable = self.0.undetachable.lock().unwrap();
         if *undetachable > 0 {
@@ -245,6 +256,8 @@ pub(crate) struct State {
     pub unstartable: BTreeMap<String, String>,
     /// Exit code of health checks.
     pub check: i32,
+    /// Processes that were talked to, and what happened to each.
+    pub attached: Vec<Attached>,
     /// How many questions about statuses are one too many.
     pub panics: u32,
     /// How often shutting down fails yet.
@@ -252,6 +265,14 @@ pub(crate) struct State {
     /// Killed.
     pub dead: bool,
     /// Shut down in order.
+    pub over: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub config: AttachConfig,
+    pub sizes: Vec<WindowSize>,
+    pub signals: Vec<i32>,
     pub over: bool,
 }
 
@@ -327,7 +348,7 @@ impl Sandbox for FakeSandbox {
         let status = ContainerStatus {
             name: config.name.clone(),
             state: ContainerState::Created,
-            pid: None,
+            pid: i32::try_from(std::process::id()).ok(),
             pid_start_ticks: None,
             created_at: Timestamp::default(),
             started_at: None,
@@ -377,6 +398,30 @@ impl Sandbox for FakeSandbox {
         done(ExecOutcome { exit_code, signal: None, timed_out: false, output, truncated, duration_ms: 1 })
     }
 
+    fn attach<'a>(
+        &'a self,
+        _: &'a str,
+        config: AttachConfig,
+    ) -> BoxFuture<'a, Result<Conversation, RuntimeError>> {
+        if config.args == ["nope"] {
+            return refuse(FailureKind::CannotStart, "exec: not found");
+        }
+        let number = self.change(|state| {
+            state.attached.push(Attached { config, sizes: Vec::new(), signals: Vec::new(), over: false });
+            state.attached.len() - 1
+        });
+        let (input, theirs) = tokio::io::duplex(1 << 10);
+        let (output, back) = tokio::io::duplex(1 << 10);
+        let echoing = tokio::spawn(echo(theirs, back));
+        let process = FakeProcess { state: Arc::clone(&self.state), number, echoing: Some(echoing) };
+        done(Conversation {
+            input: Box::new(input),
+            output: Box::new(output),
+            errors: None,
+            process: Box::new(process),
+        })
+    }
+
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>> {
         self.change(|state| {
             state.statuses.remove(name);
@@ -419,6 +464,49 @@ impl Outputs for FakeSandbox {
     fn tail(&self, name: &str, from: LogPosition) -> Box<dyn Tail> {
         let (state, changes) = (Arc::clone(&self.state), self.changed.subscribe());
         Box::new(FakeTail { state, changes, name: name.to_owned(), read: from.offset as usize })
+    }
+}
+
+/// Says everything back until there is no more; its exit status is how many bytes that were, modulo 100.
+async fn echo(mut input: tokio::io::DuplexStream, mut output: tokio::io::DuplexStream) -> i32 {
+    let count = tokio::io::copy(&mut input, &mut output).await.unwrap_or(0);
+    (count % 100) as i32
+}
+
+struct FakeProcess {
+    state: Arc<Mutex<State>>,
+    number: usize,
+    echoing: Option<tokio::task::JoinHandle<i32>>,
+}
+
+impl Process for FakeProcess {
+    fn resize(&self, size: WindowSize) -> std::io::Result<()> {
+        self.state.lock().unwrap().attached[self.number].sizes.push(size);
+        Ok(())
+    }
+
+    fn signal(&mut self, signal: i32) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        self.state.lock().unwrap().attached[self.number].signals.push(signal);
+        done(())
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, Result<ExecOutcome, RuntimeError>> {
+        Box::pin(async move {
+            let Some(echoing) = &mut self.echoing else { return std::future::pending().await };
+            let exit_code = echoing.await.unwrap_or(137);
+            self.echoing = None;
+            let (output, truncated) = (String::new(), false);
+            Ok(ExecOutcome { exit_code, signal: None, timed_out: false, output, truncated, duration_ms: 1 })
+        })
+    }
+}
+
+impl Drop for FakeProcess {
+    fn drop(&mut self) {
+        self.state.lock().unwrap().attached[self.number].over = true;
+        if let Some(echoing) = self.echoing.take() {
+            echoing.abort();
+        }
     }
 }
 

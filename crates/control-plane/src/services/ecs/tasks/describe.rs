@@ -13,6 +13,7 @@ use aws_shapes_ecs::{
 use task_lifecycle::ContainerRecord;
 use vocabulary::Scope;
 
+use super::exec;
 use crate::{
     convert::time,
     gateway::{ApiError, Call},
@@ -265,6 +266,7 @@ fn container(
         cpu: Some(made.cpu.clone()),
         memory: made.memory.clone(),
         memory_reservation: made.memory_reservation.clone(),
+        managed_agents: exec::managed_agent(task, state).map(|agent| vec![agent]),
         ..ecs::Container::default()
     }
 }

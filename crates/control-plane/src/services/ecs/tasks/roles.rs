@@ -44,7 +44,7 @@ impl Record for TaskRole {
 }
 
 /// The role that a task is to have: an override's, or its definition's.
-fn wanted(view: &View, scope: &Scope, task: &Task) -> Option<String> {
+pub fn wanted(view: &View, scope: &Scope, task: &Task) -> Option<String> {
     let definition = view.get::<TaskDefinition>(scope, &definition_id(&task.family, task.revision));
     let own = || definition.and_then(|found| found.definition.0.task_role_arn.clone());
     task.overrides.0.task_role_arn.clone().or_else(own)
