@@ -146,8 +146,7 @@ fn log_to(
                     "The execute command failed because the cluster's s3BucketName asks for sessions that are logged to a bucket, which is not implemented.",
                 ));
             }
-            let key_prefix = to.s3_key_prefix.unwrap_or_default();
-            Ok(group.map(|group| LogTo { group: Some(group), bucket: None, key_prefix }))
+            Ok(group.map(|group| LogTo { group }))
         }
         // The container's own log group, where it has one.
         Some(ExecuteCommandLogging::Default) | None => {
@@ -162,7 +161,7 @@ fn log_to(
                 let here = option("awslogs-region").is_none_or(|region| region == scope.region.as_str());
                 option("awslogs-group").filter(|_| is_awslogs && here)
             });
-            Ok(own.map(|group| LogTo { group: Some(group), bucket: None, key_prefix: String::new() }))
+            Ok(own.map(|group| LogTo { group }))
         }
     }
 }
@@ -190,7 +189,7 @@ pub fn authorize_role(call: &Call, reached: &Reached, log: Option<&LogTo>) -> Re
     for action in CHANNEL_ACTIONS {
         may(action, "*")?;
     }
-    if let Some(group) = log.and_then(|log| log.group.as_ref()) {
+    if let Some(LogTo { group }) = log {
         let arn = scope.arn("logs", format_args!("log-group:{group}:*")).to_string();
         for action in ["logs:CreateLogStream", "logs:PutLogEvents"] {
             may(action, &arn)?;

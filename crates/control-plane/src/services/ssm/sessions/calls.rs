@@ -92,7 +92,9 @@ pub async fn open(call: &Call, asked: Asked) -> Result<Opened, ApiError> {
     let (desk, token) = services.sessions.enter(scope, &id, &mut services.ids()).map_err(too_many)?;
     let transcript = match &plan.log {
         None => None,
-        Some(to) => Transcript::open(services, scope, to, &id).await.map_err(|error| no_log(to, error))?,
+        Some(to) => {
+            Some(Transcript::open(services, scope, to, &id).await.map_err(|error| no_log(to, error))?)
+        }
     };
     let record = SessionRecord {
         id: id.clone(),
@@ -105,7 +107,7 @@ pub async fn open(call: &Call, asked: Asked) -> Result<Opened, ApiError> {
         ended_at: None,
         details: None,
         longest_minutes: plan.longest.and_then(|longest| u32::try_from(longest.as_secs() / 60).ok()),
-        log_group: plan.log.as_ref().and_then(|log| log.group.clone()),
+        log_group: plan.log.as_ref().map(|log| log.group.clone()),
     };
     services
         .state
@@ -137,7 +139,7 @@ fn stream_url(call: &Call, id: &str) -> String {
 fn no_log(to: &LogTo, error: SinkError) -> ApiError {
     match error {
         SinkError::NoSuchGroup => {
-            let group = to.group.as_deref().unwrap_or_default();
+            let group = &to.group;
             ApiError::undeclared(
                 "InvalidParameterException",
                 400,

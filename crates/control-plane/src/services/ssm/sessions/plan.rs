@@ -44,9 +44,8 @@ pub enum Work {
 /// Where a session's output is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogTo {
-    pub group: Option<String>,
-    pub bucket: Option<String>,
-    pub key_prefix: String,
+    /// A log group of the session's account and region.
+    pub group: String,
 }
 
 impl Work {

@@ -1,7 +1,7 @@
 //! An account's preferences for sessions: the content of its document `SSM-SessionManagerRunShell`.
 //!
-//! What of it is acted on: idle timeout, longest duration, the log group and the bucket, the shell profile for Linux. What would mean something else
-//! here is refused when the document is written ([`parse`]): encryption with a key of KMS's, running as another user.
+//! What of it is acted on: idle timeout, longest duration, the log group, the shell profile for Linux. What is not done here is refused when the
+//! document is written ([`parse`]): encryption with a key of KMS's, logging to a bucket, running as another user.
 
 use std::time::Duration;
 
@@ -70,20 +70,20 @@ pub fn parse(content: &str) -> Result<Preferences, String> {
     };
     for (name, what) in [
         ("cloudWatchEncryptionEnabled", "encrypted log groups"),
-        ("s3EncryptionEnabled", "a bucket that is checked for encryption"),
         ("runAsEnabled", "running as another user"),
     ] {
         if is(name)? {
             return Err(format!("{what} ({name}) is not implemented"));
         }
     }
+    if !text("s3BucketName")?.is_empty() {
+        return Err("logging to a bucket (s3BucketName) is not implemented".to_owned());
+    }
     if !text("kmsKeyId")?.is_empty() {
         return Err("encryption of sessions (kmsKeyId) is not implemented".to_owned());
     }
     let filled = |text: String| (!text.is_empty()).then_some(text);
-    let (group, bucket) = (filled(text("cloudWatchLogGroupName")?), filled(text("s3BucketName")?));
-    let key_prefix = text("s3KeyPrefix")?;
-    let log = (group.is_some() || bucket.is_some()).then_some(LogTo { group, bucket, key_prefix });
+    let log = filled(text("cloudWatchLogGroupName")?).map(|group| LogTo { group });
     let shell = match &inputs["shellProfile"]["linux"] {
         Value::Null => String::new(),
         Value::String(profile) => profile.clone(),

@@ -1,4 +1,4 @@
-//! What a session showed, kept where its preferences or its cluster say: line by line in CloudWatch Logs, as a whole in a bucket.
+//! What a session showed, kept where its preferences or its cluster say: line by line in CloudWatch Logs.
 //!
 //! Only output is kept: a terminal shows what was typed as well, unless it is a password. Control sequences stay in it.
 
@@ -34,7 +34,7 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Makes sure that the output has somewhere to go. `None` when it goes nowhere.
+    /// Makes sure that the output has somewhere to go.
     ///
     /// # Errors
     /// When the log group is not there, or the stores do not answer.
@@ -43,12 +43,12 @@ impl Transcript {
         scope: &Scope,
         to: &LogTo,
         session: &str,
-    ) -> Result<Option<Transcript>, SinkError> {
-        let Some(group) = to.group.clone() else { return Ok(None) };
+    ) -> Result<Transcript, SinkError> {
+        let group = to.group.clone();
         let sink = LogSink::new(services.logs.clone());
         let incarnation = services.ids().uuid();
         sink.prepare(scope, &group, session, false, &incarnation, services.now()).await?;
-        Ok(Some(Transcript {
+        Ok(Transcript {
             services: Arc::clone(services),
             scope: scope.clone(),
             sink,
@@ -58,7 +58,7 @@ impl Transcript {
             events: Vec::new(),
             waiting_bytes: 0,
             written_at: Instant::now(),
-        }))
+        })
     }
 
     /// Takes output.

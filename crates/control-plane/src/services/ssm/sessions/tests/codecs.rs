@@ -186,13 +186,14 @@ fn preferences_are_read_or_refused() {
         "shellProfile": {"linux": "cd /tmp"}}"#)
     .unwrap();
     assert_eq!((all.idle_timeout.unwrap().as_secs(), all.longest.unwrap().as_secs()), (300, 3600));
-    assert_eq!(all.log.as_ref().unwrap().group.as_deref(), Some("/sessions"));
+    assert_eq!(all.log.as_ref().unwrap().group, "/sessions");
     assert_eq!(all.shell(), "'sh' '-c' 'cd /tmp\nexec sh'");
     for (inputs, fragment) in [
         (r#"{"idleSessionTimeout": "0"}"#, "from 1 to 60"),
         (r#"{"idleSessionTimeout": "61"}"#, "from 1 to 60"),
         (r#"{"maxSessionDuration": "1441"}"#, "from 1 to 1440"),
         (r#"{"kmsKeyId": "alias/x"}"#, "not implemented"),
+        (r#"{"s3BucketName": "logs"}"#, "not implemented"),
         (r#"{"runAsEnabled": true}"#, "not implemented"),
         (r#"{"cloudWatchLogGroupName": 3}"#, "no text"),
         ("[]", "no object"),

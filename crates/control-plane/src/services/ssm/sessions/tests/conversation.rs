@@ -304,7 +304,7 @@ async fn what_is_shown_is_logged() {
     let node = Node::new().await;
     let sink = LogSink::new(node.services().logs.clone());
     sink.prepare(&scope(), "/sessions", "other", true, "incarnation", node.services().now()).await.unwrap();
-    let log = LogTo { group: Some("/sessions".into()), bucket: None, key_prefix: String::new() };
+    let log = LogTo { group: "/sessions".into() };
     let opened = node.open_plan(Plan { log: Some(log), ..shell() }).await;
     let mut client = node.connect(&opened).await;
     client.shake_hands(PLUGIN).await;
