@@ -89,6 +89,13 @@ def test_every_form_of_data_comes_back_as_statistics(cloudwatch):
     assert [[one["Value"] for one in metric["Dimensions"]] for metric in listed] == [[], ["/"]]
 
 
+def test_a_large_request_comes_compressed(cloudwatch):
+    data = [{"MetricName": "Many", "Value": 1, "Dimensions": [{"Name": "Number", "Value": str(number)}]} for number in range(900)]
+    cloudwatch.put_metric_data(Namespace="Large", MetricData=data)
+    pages = cloudwatch.get_paginator("list_metrics").paginate(Namespace="Large")
+    assert sum(len(page["Metrics"]) for page in pages) == 900
+
+
 def test_expressions_are_computed(cloudwatch):
     at = minutes_ago(10).replace(second=0, microsecond=0)
     data = [

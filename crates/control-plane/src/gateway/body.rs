@@ -1,6 +1,11 @@
 //! Bodies in and out: what comes in is bounded in size, in time and in the sum over all requests.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io::{self, Read},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
@@ -21,6 +26,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A body takes no longer than this as a whole: one that drips in would hold its share for as long as it likes.
 const WHOLE_TIMEOUT: Duration = Duration::from_secs(300);
 const KIBIBYTE: usize = 1024;
+/// The most that a compressed body may become. SDKs compress what goes into PutMetricData, which is 1 MiB at most.
+const LARGEST_INFLATED: usize = 8 << 20;
 
 /// A body that is there as a whole.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
@@ -49,6 +56,8 @@ pub enum BodyError {
     Idle,
     #[error("the request body ended early")]
     Truncated(#[source] hyper::Error),
+    #[error("the request body is not compressed as its head says")]
+    NotCompressed(#[source] io::Error),
 }
 
 impl BodyBudget {
@@ -90,10 +99,57 @@ impl BodyBudget {
         }
         Ok(Received { bytes: bytes.freeze(), _share: share })
     }
+
+    /// A body freed from `Content-Encoding: gzip`, which SDKs give to large requests of some operations. It has a share of its own.
+    ///
+    /// # Errors
+    /// As [`BodyError`] says; nothing stays reserved.
+    pub fn inflate(&self, compressed: &[u8]) -> Result<Received, BodyError> {
+        let mut reader = flate2::read::GzDecoder::new(compressed);
+        let (mut bytes, mut share) = (Vec::new(), Vec::new());
+        let mut chunk = vec![0; 64 * KIBIBYTE];
+        loop {
+            let length = reader.read(&mut chunk).map_err(BodyError::NotCompressed)?;
+            if length == 0 {
+                return Ok(Received { bytes: bytes.into(), _share: share });
+            }
+            if bytes.len() + length > LARGEST_INFLATED {
+                return Err(BodyError::TooLarge);
+            }
+            let kibibytes = u32::try_from(length.div_ceil(KIBIBYTE)).unwrap_or(u32::MAX);
+            share.push(Arc::clone(&self.0).try_acquire_many_owned(kibibytes).map_err(|_| BodyError::Busy)?);
+            bytes.extend_from_slice(&chunk[..length]);
+        }
+    }
 }
 
 impl Default for BodyBudget {
     fn default() -> Self {
         BodyBudget::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn compressed(plain: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        writer.write_all(plain).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn compressed_bodies_are_freed_within_bounds() {
+        let budget = BodyBudget::new();
+        let plain = b"Action=PutMetricData".repeat(10_000);
+        assert_eq!(budget.inflate(&compressed(&plain)).unwrap().bytes, plain);
+        let bomb = compressed(&vec![0; LARGEST_INFLATED + 1]);
+        assert!(matches!(budget.inflate(&bomb), Err(BodyError::TooLarge)));
+        assert!(matches!(budget.inflate(b"plain"), Err(BodyError::NotCompressed(_))));
+        assert!(matches!(budget.inflate(&compressed(&plain)[..50]), Err(BodyError::NotCompressed(_))));
+        assert_eq!(budget.0.available_permits(), ALL_BODIES / KIBIBYTE, "nothing stays reserved");
     }
 }
