@@ -178,11 +178,13 @@ impl<'a> Eyes<'a> {
         for place in &record.targets {
             let board = &self.services.target_health;
             let health = registrars::health(self.view, board, self.scope, place, self.now);
+            // In a zone without the load balancer it is never sent anything, which no time makes good.
+            let cut_off = health.state == State::Unused && registrars::is_used(self.view, self.scope, place);
             let check = match health.state {
-                State::Unused | State::Unavailable => Check::None,
+                State::Unused | State::Unavailable if !cut_off => Check::None,
                 State::Healthy => Check::Good,
                 State::Initial | State::Draining | State::Absent => Check::Waiting,
-                State::Unhealthy => {
+                State::Unhealthy | State::Unused | State::Unavailable => {
                     let reason = health.description.or(health.reason).unwrap_or_default();
                     return registrars::failed(&self.service.name, &record.id, place, &reason);
                 }

@@ -98,6 +98,14 @@ pub fn reaches(view: &View, scope: &Scope, place: &TaskTarget, zone: &str) -> bo
     }
 }
 
+/// Whether any load balancer sends anything there at all, wherever.
+pub fn is_used(view: &View, scope: &Scope, place: &TaskTarget) -> bool {
+    match &place.at {
+        Registrar::TargetGroupArn(arn) => !targets::zones_in_use(view, scope, arn).is_empty(),
+        Registrar::LoadBalancerName(_) => true,
+    }
+}
+
 /// What an unhealthy place means for its task.
 pub fn failed(service: &str, task: &str, place: &TaskTarget, reason: &str) -> Check {
     match &place.at {

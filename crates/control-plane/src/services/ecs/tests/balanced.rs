@@ -37,7 +37,7 @@ impl Fixture {
         let operations = crate::services::operations();
         match operations.answer(service, O::TABLE, self.call(), input.into_value()).await.unwrap() {
             Answer::Value(value) => O::Output::from_value(value).unwrap(),
-            Answer::Events(_) => panic!("a value was expected"),
+            Answer::Events(_) | Answer::Content { .. } => panic!("a value was expected"),
         }
     }
 
@@ -59,8 +59,13 @@ impl Fixture {
 
     /// A load balancer whose listener forwards to the group; the listener's ARN.
     pub async fn listener(&self, group: &str) -> String {
+        self.listener_in(group, usize::MAX).await
+    }
+
+    /// The same, in so many zones only.
+    async fn listener_in(&self, group: &str, zones: usize) -> String {
         let subnets = self.services.state.read(|view| {
-            view.scan::<ec2::records::Subnet>(&scope()).map(|(id, _)| id.to_owned()).take(2).collect()
+            view.scan::<ec2::records::Subnet>(&scope()).map(|(id, _)| id.to_owned()).take(zones).collect()
         });
         let input =
             elbv2::CreateLoadBalancerInput { name: text("lb"), subnets: Some(subnets), ..Default::default() };
@@ -273,6 +278,34 @@ async fn an_unhealthy_target_has_its_task_replaced() {
                 && event.contains("Request timed out")),
         "{events:#?}"
     );
+}
+
+#[tokio::test]
+async fn a_task_where_the_load_balancer_is_not_counts_as_unhealthy() {
+    let fixture = fixture().await;
+    fixture.register(with_port("app")).await.unwrap();
+    let group = fixture.group("blue").await;
+    fixture.listener_in(&group, 2).await;
+    let subnets: Vec<String> = fixture
+        .services
+        .state
+        .read(|view| view.scan::<ec2::records::Subnet>(&scope()).map(|(id, _)| id.to_owned()).collect());
+    let mut input = service(&fixture, "web", 1);
+    input.network_configuration = Some(network(&[&subnets[2]]));
+    input.load_balancers = Some(vec![behind(&group)]);
+    fixture.create_service(input).await.unwrap();
+    let mut reason = None;
+    for _ in 0..8 {
+        fixture.look("web").await;
+        fixture.node("web", |_| Node::Works).await;
+        fixture.pass(15 * SECOND);
+        let stopped = fixture.tasks_of("web").into_iter().find_map(|task| task.state.stopped_reason.clone());
+        reason = reason.or(stopped);
+    }
+    assert_eq!(reason, Some(format!("Task failed ELB health checks in (target-group {group})")));
+    let events = fixture.told("web").await;
+    let why = "(reason Target is in an Availability Zone that is not enabled for the load balancer)";
+    assert!(events.iter().any(|event| event.contains(why)), "{events:#?}");
 }
 
 #[tokio::test]

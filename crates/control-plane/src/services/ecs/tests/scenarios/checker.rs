@@ -35,6 +35,33 @@ fn is_healthy(world: &World, task: &Task) -> bool {
         }
 }
 
+/// What a failure is understood by.
+fn picture(world: &World, tasks: &[Arc<Task>]) -> String {
+    let view = world.fixture.services.state.view();
+    let board = &world.fixture.services.target_health;
+    let lines = tasks.iter().map(|task| {
+        let targets: Vec<String> = task
+            .targets
+            .iter()
+            .map(|place| {
+                let measured =
+                    super::super::balanced::measured(&view, place).and_then(|place| board.of(&place));
+                format!("{}:{} {:?}", place.id, place.port, measured.map(|health| health.state))
+            })
+            .collect();
+        format!(
+            "\n  {} of {:?}: {:?}, to be {:?}, check {:?}, since {:?}, targets {targets:?}",
+            task.id,
+            task.started_by,
+            task.state.last_status,
+            task.desired_status,
+            task.state.health_status,
+            task.state.started_at
+        )
+    });
+    lines.collect()
+}
+
 /// The tasks before the reconciler looked.
 pub struct Before {
     tasks: Vec<Arc<Task>>,
@@ -101,9 +128,11 @@ impl Before {
             .collect();
         assert!(
             remaining == self.healthy.len() || remaining >= bounds.minimum as usize,
-            "of {} tasks in good health {remaining} remain, fewer than the minimum of {}: {stopped:#?}",
+            "of {} tasks in good health {remaining} remain, fewer than the minimum of {}: {stopped:#?}\nbefore: {}\nafter: {}",
             self.healthy.len(),
-            bounds.minimum
+            bounds.minimum,
+            picture(world, &self.tasks),
+            picture(world, &after)
         );
         for task in &after {
             let was = self.tasks.iter().find(|before| before.id == task.id);

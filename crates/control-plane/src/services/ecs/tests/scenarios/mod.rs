@@ -48,7 +48,7 @@ impl Random {
 /// Seeds of each kind that once found something.
 fn remembered(kind: Kind) -> &'static [u64] {
     match kind {
-        // A task took over the address of one that had died, and its target's good health with it.
+        // Tasks in zones that the load balancer was not in counted as healthy after a while.
         Kind::Balanced => &[20, 36],
         _ => &[],
     }
