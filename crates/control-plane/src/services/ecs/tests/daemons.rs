@@ -20,7 +20,7 @@ impl Fixture {
         let operations = crate::services::operations();
         match operations.answer(ecs::SERVICE, O::TABLE, self.call(), input.into_value()).await? {
             Answer::Value(value) => Ok(O::Output::from_value(value).unwrap()),
-            Answer::Events(_) => panic!("a value was expected"),
+            Answer::Events(_) | Answer::Content { .. } => panic!("a value was expected"),
         }
     }
 
