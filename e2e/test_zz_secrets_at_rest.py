@@ -151,6 +151,14 @@ def test_no_secret_lies_anywhere_as_it_is(own):
     processes = [path for path in pathlib.Path("/proc").glob("[0-9]*/environ") if holds(path, VALUES["member"])]
     assert processes, "the task has what is searched for"
 
+    # The search finds what lies in the open, in whatever form.
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    for offset in range(3):
+        (trap / "file").write_bytes(b"x" + base64.b64encode(b"y" * offset + VALUES["member"].encode() + b"z"))
+        with pytest.raises(AssertionError):
+            search(needles, files(trap))
+
     def everywhere():
         log = [("the platform's log", pathlib.Path(platform.log.name).read_bytes())]
         search(needles, files(kept_dir, "/run/longshore"), arguments(), log, messages)
