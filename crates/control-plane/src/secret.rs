@@ -156,7 +156,10 @@ pub enum StoreKeyError {
 ///
 /// # Errors
 /// [`StoreKeyError`].
-pub async fn open_store_key(store: &dyn Store, root: &InstallationSecret) -> Result<SealingKey, StoreKeyError> {
+pub async fn open_store_key(
+    store: &dyn Store,
+    root: &InstallationSecret,
+) -> Result<SealingKey, StoreKeyError> {
     let wrapping = root.sealing("the database's key");
     let unwrap = |wrapped: &[u8]| {
         let opened = wrapping.open(STORE_KEY, wrapped).and_then(|key| <[u8; 32]>::try_from(key).ok());

@@ -60,7 +60,9 @@ pub enum StateError {
         "record `{key}` cannot be opened: it was sealed with another key or for another place, or was changed"
     )]
     SealBroken { key: String },
-    #[error("record `{key}` is of a sealed kind and lies there unsealed: a version that did not seal yet, or something else, wrote it")]
+    #[error(
+        "record `{key}` is of a sealed kind and lies there unsealed: a version that did not seal yet, or something else, wrote it"
+    )]
     Unsealed { key: String },
     /// The store made progress that the tables did not follow in time.
     #[error("the tables are at revision {reached} and did not reach {wanted} in time")]
