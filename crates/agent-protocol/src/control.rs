@@ -73,6 +73,21 @@ pub trait ControlPlane: Send + Sync + 'static {
         let refused = ControlError::Refused { code: "UnsupportedOperation".to_owned(), message };
         Box::pin(std::future::ready(Err(refused)))
     }
+
+    /// Ours: lines of a load balancer's access log, for the file that goes into its bucket. Refused where the node has no load balancers, or
+    /// when the bucket does not take them.
+    fn deliver_access_log(&self, lines: AccessLogLines) -> Answer<'_, ()> {
+        let message = format!("Lines of {} have no receiver here.", lines.load_balancer_arn);
+        let refused = ControlError::Refused { code: "UnsupportedOperation".to_owned(), message };
+        Box::pin(std::future::ready(Err(refused)))
+    }
+}
+
+/// Lines of an access log, each with its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogLines {
+    pub load_balancer_arn: String,
+    pub lines: String,
 }
 
 /// The role of an instance, as its instance profile has it, with credentials.

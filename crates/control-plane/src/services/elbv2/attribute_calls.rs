@@ -10,6 +10,7 @@ use aws_shapes_elbv2::{
 };
 
 use super::{
+    access_logs,
     attributes::{self, Known},
     balancers,
     errors::invalid_configuration,
@@ -53,6 +54,13 @@ pub async fn modify_load_balancer(
 ) -> Result<ModifyLoadBalancerAttributesOutput, ApiError> {
     let arn = input.load_balancer_arn.unwrap_or_default();
     let given = pairs(input.attributes, |one| (one.key, one.value));
+    let found = call.services.state.read(|view| balancers::see(view, call.scope(), &arn))?;
+    let table = attributes::of_load_balancer(found.kind);
+    let wanted = attributes::changed(&table, "Load balancer", &found.attributes, given.clone())?;
+    let place = access_logs::place(&found, &wanted);
+    if let Some(place) = place.filter(|place| access_logs::place(&found, &found.attributes).as_ref() != Some(place)) {
+        access_logs::check(&call.services, call.scope(), &found, &place).await?;
+    }
     let (table, own) = call
         .services
         .state

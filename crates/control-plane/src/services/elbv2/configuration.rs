@@ -10,6 +10,7 @@ use state_store::View;
 use vocabulary::Scope;
 
 use super::{
+    access_logs,
     attributes::{self, Known, RESPONSE_HEADERS},
     instances,
     records::{
@@ -162,7 +163,8 @@ fn balancer_attributes(balancer: &LoadBalancer) -> config::LoadBalancerAttribute
         },
         http2: values.on("routing.http2.enabled"),
         cross_zone,
-        access_logs: None,
+        access_logs: access_logs::place(balancer, &balancer.attributes)
+            .map(|place| config::AccessLogs { bucket: place.bucket, prefix: place.prefix }),
     }
 }
 

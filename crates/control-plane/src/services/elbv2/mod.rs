@@ -3,6 +3,7 @@
 //! What is kept here is what users ask for; connections are taken by the nodes' data plane, which is told by [`configuration`]
 //! and says back what [`targets`] takes in. What no data plane does is refused: gateway load balancers, IPv6, authentication, mutual TLS.
 
+pub mod access_logs;
 mod actions;
 pub mod arns;
 mod attribute_calls;

@@ -44,7 +44,11 @@ use crate::{
     gateway::{ApiError, Call, Operations},
 };
 pub use access::restrict;
+#[cfg(test)]
+pub use buckets::create as create_bucket;
 pub use facts::facts;
+#[cfg(test)]
+pub use policies::put as put_policy;
 use records::{Bucket, Object, Part, Upload, object_id};
 
 /// The largest object that is read into memory for the platform itself.
@@ -170,6 +174,30 @@ pub async fn put(
         &Wish::new("s3:PutObject", &arn),
     )?;
     objects::write(services, bucket, key, content_type, content, now).await
+}
+
+/// Puts what the platform has to say in its own name: whoever calls this has seen to it that it may.
+///
+/// # Errors
+/// Those of PutObject.
+pub async fn write_for_the_platform(
+    services: &Services,
+    bucket: &str,
+    key: &str,
+    content_type: &str,
+    content: Bytes,
+    now: vocabulary::Timestamp,
+) -> Result<String, ApiError> {
+    objects::write(services, bucket, key, content_type, content, now).await
+}
+
+/// What is in an object, for the platform's own needs: whoever calls this has seen to it that it may.
+///
+/// # Errors
+/// Those of GetObject; `EntityTooLarge` beyond 16 MiB.
+#[cfg(test)]
+pub async fn read_for_the_platform(services: &Services, bucket: &str, key: &str) -> Result<Bytes, ApiError> {
+    objects::read(services, bucket, key, LARGEST_READ_BYTES).await
 }
 
 /// The caller, and whether `action` on `resource` is its to do, beyond what its operation asked for.

@@ -58,7 +58,9 @@ impl Fixture {
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
+        let objects = services::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false).unwrap();
         let services = Arc::new(Services {
+            objects,
             trail: services::cloudtrail::Trail::start(
                 TelemetryStore::ephemeral(Options::default()).unwrap(),
                 state.clone(),

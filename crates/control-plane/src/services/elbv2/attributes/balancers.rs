@@ -7,15 +7,14 @@ use crate::services::elbv2::records::LoadBalancerKind;
 pub fn of_load_balancer(kind: LoadBalancerKind) -> Vec<Known> {
     let mut all = vec![
         known("deletion_protection.enabled", "false", Accepts::Bool),
-        // There is no storage for them to go to.
-        known("access_logs.s3.enabled", "false", Accepts::OnlyDefault),
-        known("access_logs.s3.bucket", "", Accepts::OnlyDefault),
-        known("access_logs.s3.prefix", "", Accepts::OnlyDefault),
         known("ipv6.deny_all_igw_traffic", "false", Accepts::OnlyDefault),
         known("zonal_shift.config.enabled", "false", Accepts::OnlyDefault),
     ];
     match kind {
         LoadBalancerKind::Application => all.extend([
+            known("access_logs.s3.enabled", "false", Accepts::Bool),
+            known("access_logs.s3.bucket", "", Accepts::Text(63)),
+            known("access_logs.s3.prefix", "", Accepts::Text(512)),
             known("idle_timeout.timeout_seconds", "60", Accepts::Number(1, 4000)),
             known("client_keep_alive.seconds", "3600", Accepts::Number(60, 604_800)),
             known("connection_logs.s3.enabled", "false", Accepts::OnlyDefault),
@@ -40,6 +39,10 @@ pub fn of_load_balancer(kind: LoadBalancerKind) -> Vec<Known> {
             known("waf.fail_open.enabled", "false", Accepts::OnlyDefault),
         ]),
         LoadBalancerKind::Network => all.extend([
+            // Of connections nothing is logged.
+            known("access_logs.s3.enabled", "false", Accepts::OnlyDefault),
+            known("access_logs.s3.bucket", "", Accepts::OnlyDefault),
+            known("access_logs.s3.prefix", "", Accepts::OnlyDefault),
             known("load_balancing.cross_zone.enabled", "false", Accepts::Bool),
             known("dns_record.client_routing_policy", "any_availability_zone", Accepts::OnlyDefault),
             known("secondary_ips.auto_assigned.per_subnet", "0", Accepts::OnlyDefault),

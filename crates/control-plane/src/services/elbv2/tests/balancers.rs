@@ -178,7 +178,7 @@ async fn attributes_have_defaults_and_limits_and_protect() {
     );
     refused(set("no.such", "1").await, "ValidationError", "'no.such' is not recognized");
     refused(set("waf.fail_open.enabled", "true").await, "InvalidConfigurationRequest", "does not support");
-    refused(set("access_logs.s3.enabled", "true").await, "InvalidConfigurationRequest", "does not support");
+    refused(set("access_logs.s3.enabled", "true").await, "InvalidConfigurationRequest", "cannot be empty");
     set("waf.fail_open.enabled", "false").await.unwrap();
     set("idle_timeout.timeout_seconds", "120").await.unwrap();
     set("deletion_protection.enabled", "true").await.unwrap();

@@ -1,5 +1,6 @@
 //! The API without a socket between, over the default network.
 
+mod access_logs;
 mod balancers;
 mod configuration;
 mod groups;

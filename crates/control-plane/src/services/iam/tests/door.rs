@@ -72,7 +72,7 @@ async fn only_a_right_signature_of_an_issued_key_opens_the_strict_door() {
     let fixture = Fixture::new().await;
     let gateway = Arc::new(Gateway::new(fixture.services.clone(), services::operations()));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let door = gateway.listen(listener, Trust::Strict).unwrap();
+    let door = gateway.listen(listener, Trust::Strict, None).unwrap();
     fixture.user("bob").await;
     let made = fixture.key("bob").await;
     let key = |id: &Option<String>, secret: &Option<String>, token: Option<&str>| Credentials {

@@ -10,20 +10,12 @@ mod sessions;
 use std::sync::Arc;
 
 use aws_shapes_iam as api;
-use blob_store::{FileBlobStore, Limits};
-use state_store::{SqliteStore, State};
-use telemetry_store::{Options, TelemetryStore};
 use vocabulary::{AccountId, Scope, Timestamp};
 
 use super::{access_keys, keys, names, records::Role, roles as role_calls, users as user_calls};
 use crate::{
     gateway::{ApiError, Call, Context, Principal},
-    registry::{
-        Authorize, Registry,
-        catalog::Catalog,
-        token::{Access, TokenKey},
-    },
-    services::{self, Services, Settings, logs::Logs, paging::PageTokens},
+    services::{self, Services},
 };
 
 const NOW: i64 = 1_800_000_000_000;
@@ -31,73 +23,16 @@ const ALLOW_S3: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
 const TASKS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
-/// The registry is not asked here.
-struct Nobody;
-
-impl Authorize for Nobody {
-    fn may(
-        &self,
-        _: &Access,
-        _: &str,
-        _: &str,
-        _: &crate::gateway::Origin,
-        _: Timestamp,
-    ) -> Result<(), String> {
-        Err("nobody asks here".to_owned())
-    }
-}
-
 /// The services with nothing in them.
 struct Fixture {
     services: Arc<Services>,
-    _folder: tempfile::TempDir,
+    _whole: services::testing::Fixture,
 }
 
 impl Fixture {
     async fn new() -> Fixture {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let state = State::open(
-            store,
-            services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32]))),
-        )
-        .await
-        .unwrap();
-        let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
-        let tokens = PageTokens::new([7; 32]);
-        let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
-        let catalog = Catalog::new(state.clone());
-        let services = Arc::new(Services {
-            trail: services::cloudtrail::Trail::start(
-                TelemetryStore::ephemeral(Options::default()).unwrap(),
-                state.clone(),
-            ),
-            metrics: telemetry_store::MetricStore::ephemeral().unwrap(),
-            holders: Default::default(),
-            logs: Logs::new(state.clone(), telemetry, tokens.clone()),
-            registry: Registry::new(catalog, blobs, TokenKey::new([1; 32]), Arc::new(Nobody)),
-            state,
-            page_tokens: tokens,
-            settings: Settings {
-                account: AccountId::local(),
-                region: "us-east-1".parse().unwrap(),
-                listen: ([127, 0, 0, 1], 4566).into(),
-                public_name: "localhost:4566".to_owned(),
-                public_pool: "198.18.0.0/16".parse().unwrap(),
-                secure: false,
-                task_endpoint: None,
-            },
-            host_ranges: Vec::new(),
-            target_health: Default::default(),
-            agents: Default::default(),
-            placing: Default::default(),
-            certificate_keys: crate::secret::SealingKey::new([3; 32]),
-            authorization_messages: crate::secret::SealingKey::new([4; 32]),
-            identity_keys: Default::default(),
-            sessions: Default::default(),
-            purge_definitions: tokio::sync::Notify::new(),
-        });
-        Fixture { services, _folder: folder }
+        let whole = services::testing::Fixture::new().await;
+        Fixture { services: Arc::clone(&whole.services), _whole: whole }
     }
 
     /// A call by the account's root.

@@ -65,7 +65,9 @@ impl Fixture {
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
         let catalog = Catalog::new(state.clone());
+        let objects = services::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false).unwrap();
         Arc::new(Services {
+            objects,
             trail: services::cloudtrail::Trail::start(
                 TelemetryStore::ephemeral(Options::default()).unwrap(),
                 state.clone(),

@@ -77,6 +77,11 @@ impl Leases {
         doomed.flatten().map(|Piece(name, _)| name.clone()).collect()
     }
 
+    #[cfg(test)]
+    pub fn any_going(&self) -> bool {
+        self.lock().values().any(|state| matches!(state, State::Going))
+    }
+
     pub fn gone(&self, name: &FileName) {
         self.lock().remove(name);
     }

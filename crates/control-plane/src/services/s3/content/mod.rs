@@ -163,3 +163,22 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+impl ContentStore {
+    /// Waits until what is going has gone.
+    pub async fn settled(&self) {
+        for _ in 0..10_000 {
+            if self.0.writing().is_empty() && self.0.leases.awaited().is_empty() && !self.0.leases.any_going() {
+                return;
+            }
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+        }
+        panic!("files of objects do not go");
+    }
+
+    pub fn number_of_files(&self) -> usize {
+        let folders = fs::read_dir(&self.0.root).unwrap().map(|entry| entry.unwrap().path());
+        folders.map(|folder| fs::read_dir(folder).unwrap().count()).sum()
+    }
+}

@@ -1,0 +1,201 @@
+//! Access logs of application load balancers: whether their bucket takes them, and the files that go into it.
+//!
+//! Source of names and permissions: "Access logs for your Application Load Balancer" of the guide. The bucket's policy has to allow it to the
+//! service that delivers logs, or, as in older policies, to the region's account of Elastic Load Balancing; that is tried with a
+//! file when the attribute is set, as AWS does.
+
+use std::io::Write;
+
+use aws_shapes_s3 as s3;
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use policy::Principal;
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use vocabulary::{AccountId, Ids, Scope, Timestamp};
+
+use super::{
+    attributes,
+    errors::invalid_configuration,
+    records::{Attributes, LoadBalancer},
+};
+use crate::{
+    authorization::{self, Holder, Wish},
+    gateway::ApiError,
+    services::{
+        Services,
+        ec2::records::NetworkInterface,
+        s3::{names::object_arn, write_for_the_platform},
+    },
+};
+
+const DELIVERY: &str = "logdelivery.elasticloadbalancing.amazonaws.com";
+
+/// The accounts of Elastic Load Balancing that policies written before the service's name name.
+const ACCOUNTS: &[(&str, &str)] = &[
+    ("us-east-1", "127311923021"),
+    ("us-east-2", "033677994240"),
+    ("us-west-1", "027434742980"),
+    ("us-west-2", "797873946194"),
+    ("af-south-1", "098369216593"),
+    ("ap-east-1", "754344448648"),
+    ("ap-northeast-1", "582318560864"),
+    ("ap-northeast-2", "600734575887"),
+    ("ap-northeast-3", "383597477331"),
+    ("ap-south-1", "718504428378"),
+    ("ap-southeast-1", "114774131450"),
+    ("ap-southeast-2", "783225319266"),
+    ("ap-southeast-3", "589379963580"),
+    ("ca-central-1", "985666609251"),
+    ("eu-central-1", "054676820928"),
+    ("eu-north-1", "897822967062"),
+    ("eu-south-1", "635631232127"),
+    ("eu-west-1", "156460612806"),
+    ("eu-west-2", "652711504416"),
+    ("eu-west-3", "009996457667"),
+    ("me-south-1", "076674570225"),
+    ("sa-east-1", "507241528517"),
+];
+
+/// Where a load balancer's access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub bucket: String,
+    pub prefix: String,
+}
+
+/// Where it goes, when it is switched on.
+pub fn place(balancer: &LoadBalancer, own: &Attributes) -> Option<Place> {
+    let table = attributes::of_load_balancer(balancer.kind);
+    let text = |key| attributes::get(&table, own, key).to_owned();
+    (text("access_logs.s3.enabled") == "true").then(|| Place {
+        bucket: text("access_logs.s3.bucket"),
+        prefix: text("access_logs.s3.prefix"),
+    })
+}
+
+/// Whether the bucket takes the log: a file is put there to see.
+///
+/// # Errors
+/// `InvalidConfigurationRequest`.
+pub async fn check(
+    services: &Services,
+    scope: &Scope,
+    balancer: &LoadBalancer,
+    place: &Place,
+) -> Result<(), ApiError> {
+    if place.bucket.is_empty() {
+        return Err(invalid_configuration("The value of 'access_logs.s3.bucket' cannot be empty"));
+    }
+    if place.prefix.contains("AWSLogs") || place.prefix.starts_with('/') || place.prefix.ends_with('/') {
+        return Err(invalid_configuration("The value of 'access_logs.s3.prefix' is not valid"));
+    }
+    let key = format!("{}/ELBAccessLogTestFile", folder(scope, place));
+    let now = services.now();
+    let content = format!("Enable AccessLog for ELB: {} at {}", balancer.name, basic(now, MINUTE));
+    let put = put(services, scope, &balancer.arn(scope), place, &key, "text/plain", content.into(), now).await;
+    put.map_err(|error| match error.status {
+        500.. => error,
+        _ => invalid_configuration(format!(
+            "Access Denied for bucket: {}. Please check S3bucket permission",
+            place.bucket
+        )),
+    })
+}
+
+/// Makes a file of lines and puts it into the load balancer's bucket. Lines of one that no longer has a log are passed over.
+///
+/// # Errors
+/// Those of PutObject.
+pub async fn deliver(
+    services: &Services,
+    scope: &Scope,
+    balancer: &LoadBalancer,
+    lines: String,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let Some(place) = place(balancer, &balancer.attributes) else { return Ok(()) };
+    let node = balancer.nodes.first().and_then(|node| {
+        services.state.read(|view| view.get::<NetworkInterface>(scope, &node.interface_id))
+    });
+    let address = node.map_or_else(|| "0.0.0.0".to_owned(), |node| node.private_address.to_string());
+    let mut random = [0; 8];
+    services.ids().fill(&mut random);
+    let key = format!(
+        "{}/elasticloadbalancing/{}/{}/{}_elasticloadbalancing_{}_{}_{}_{address}_{}.log.gz",
+        folder(scope, &place),
+        scope.region,
+        basic(now, DAY),
+        scope.account,
+        scope.region,
+        resource_id(&balancer.arn(scope)),
+        basic(now, MINUTE),
+        word(&random),
+    );
+    let packed = tokio::task::spawn_blocking(move || {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+        packer.write_all(lines.as_bytes())?;
+        packer.finish()
+    });
+    let packed = packed.await.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
+    let arn = balancer.arn(scope);
+    put(services, scope, &arn, &place, &key, "application/octet-stream", packed.into(), now).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one fact about the file")]
+async fn put(
+    services: &Services,
+    scope: &Scope,
+    balancer_arn: &str,
+    place: &Place,
+    key: &str,
+    content_type: &str,
+    content: Bytes,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let resource = object_arn(&place.bucket, key);
+    let allowed = |principal: Principal, id: &str| {
+        let holder = Holder::bare(principal, id);
+        let mut context = holder.context(&scope.region, now);
+        context.set("aws:SourceAccount", scope.account.as_str());
+        context.set("aws:SourceArn", balancer_arn);
+        context.set("s3:x-amz-acl", "bucket-owner-full-control");
+        let wish = Wish::new("s3:PutObject", &resource);
+        authorization::authorize_with_resource_policy(services, &holder, &context, s3::SERVICE, &wish)
+    };
+    let by_name = allowed(Principal::service(DELIVERY), DELIVERY);
+    let region = scope.region.as_str();
+    let account = ACCOUNTS.iter().find(|(name, _)| *name == region).and_then(|(_, id)| id.parse::<AccountId>().ok());
+    let by_account = account.filter(|_| by_name.is_err()).map(|account| {
+        let id = account.to_string();
+        allowed(Principal::root(account), &id)
+    });
+    by_account.unwrap_or(by_name)?;
+    write_for_the_platform(services, &place.bucket, key, content_type, content, now).await.map(drop)
+}
+
+/// `[PREFIX/]AWSLogs/ACCOUNT`
+fn folder(scope: &Scope, place: &Place) -> String {
+    match place.prefix.as_str() {
+        "" => format!("AWSLogs/{}", scope.account),
+        prefix => format!("{prefix}/AWSLogs/{}", scope.account),
+    }
+}
+
+/// `app.NAME.ID` of `…:loadbalancer/app/NAME/ID`.
+fn resource_id(arn: &str) -> String {
+    arn.split_once(":loadbalancer/").map_or(arn, |(_, id)| id).replace('/', ".")
+}
+
+const DAY: &[BorrowedFormatItem<'static>] = format_description!("[year]/[month]/[day]");
+const MINUTE: &[BorrowedFormatItem<'static>] = format_description!("[year][month][day]T[hour][minute]Z");
+
+fn basic(at: Timestamp, format: &[BorrowedFormatItem<'static>]) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(at.as_millis().div_euclid(1000)).ok();
+    at.and_then(|at| at.format(format).ok()).unwrap_or_default()
+}
+
+/// Random letters and digits, so that two files of one minute do not meet.
+fn word(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    bytes.iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
+}

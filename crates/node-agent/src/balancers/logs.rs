@@ -1,0 +1,154 @@
+//! Access logs on their way: lines gather for each load balancer, and go up every five minutes, when there are many, and when the
+//! agent ends. Who gets them makes files of them and puts these into the load balancer's bucket.
+//!
+//! The threads that carry requests never wait here. What is held is bounded: lines beyond that are dropped, counted and told, as AWS's logs are
+//! delivered as well as it can be and not as a record of everything.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use agent_protocol::{AccessLogLines, ControlError};
+use load_balancer::AccessLog;
+use tokio::sync::Notify;
+
+use crate::{node::Node, retry::Backoff};
+
+/// As on AWS.
+const INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// Lines of one load balancer that go up at once.
+const FULL_BYTES: usize = 1 << 20;
+/// Lines of all load balancers that wait.
+const MOST_BYTES: usize = 32 << 20;
+/// How often lines that cannot be delivered are offered again; then they go.
+const MOST_ATTEMPTS: usize = 5;
+
+/// Takes lines from the data plane.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    waiting: Mutex<Waiting>,
+    full: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    by_balancer: BTreeMap<String, String>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that waits, or of load balancers alone that have much.
+    fn take(&self, all: bool) -> Vec<(String, String)> {
+        let mut waiting = self.lock();
+        let taken: Vec<(String, String)> = if all {
+            std::mem::take(&mut waiting.by_balancer).into_iter().collect()
+        } else {
+            waiting.by_balancer.extract_if(.., |_, lines| lines.len() >= FULL_BYTES).collect()
+        };
+        waiting.bytes -= taken.iter().map(|(_, lines)| lines.len()).sum::<usize>();
+        let dropped = std::mem::take(&mut waiting.dropped);
+        drop(waiting);
+        if dropped > 0 {
+            tracing::warn!(dropped, "lines of access logs were dropped: there were more than can wait");
+        }
+        taken
+    }
+}
+
+impl AccessLog for Lines {
+    fn record(&self, load_balancer_arn: &str, line: String) {
+        let mut waiting = self.lock();
+        if waiting.bytes + line.len() + 1 > MOST_BYTES {
+            waiting.dropped += 1;
+            return;
+        }
+        waiting.bytes += line.len() + 1;
+        let lines = match waiting.by_balancer.get_mut(load_balancer_arn) {
+            Some(lines) => lines,
+            None => waiting.by_balancer.entry(load_balancer_arn.to_owned()).or_default(),
+        };
+        lines.push_str(&line);
+        lines.push('\n');
+        if lines.len() >= FULL_BYTES {
+            self.full.notify_one();
+        }
+    }
+}
+
+/// Delivers lines until it is dropped.
+pub(super) async fn run(node: Arc<Node>, lines: Arc<Lines>) {
+    let mut every = tokio::time::interval(INTERVAL);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    every.tick().await;
+    loop {
+        let all = tokio::select! {
+            _ = every.tick() => true,
+            () = lines.full.notified() => false,
+        };
+        deliver(&node, &lines, all).await;
+    }
+}
+
+/// Delivers what waits, or as much of it as is taken.
+pub(super) async fn deliver(node: &Node, lines: &Lines, all: bool) {
+    for (load_balancer_arn, lines) in lines.take(all) {
+        let message = AccessLogLines { load_balancer_arn, lines };
+        let mut backoff = Backoff::default();
+        for attempt in 1.. {
+            match node.control.deliver_access_log(message.clone()).await {
+                Ok(()) => break,
+                Err(ControlError::Unavailable(reason)) if attempt < MOST_ATTEMPTS => {
+                    tracing::debug!(reason, "lines of an access log were not taken");
+                    backoff.wait().await;
+                }
+                Err(error) => {
+                    let arn = &message.load_balancer_arn;
+                    tracing::warn!(arn, %error, "lines of an access log could not be delivered and are lost");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use load_balancer::AccessLog;
+
+    use super::{FULL_BYTES, Lines, MOST_BYTES};
+
+    #[test]
+    fn lines_gather_by_load_balancer() {
+        let lines = Lines::default();
+        lines.record("b", "one".to_owned());
+        lines.record("a", "two".to_owned());
+        lines.record("b", "three".to_owned());
+        assert_eq!(lines.take(false), []);
+        let taken = lines.take(true);
+        assert_eq!(taken, [("a".to_owned(), "two\n".to_owned()), ("b".to_owned(), "one\nthree\n".to_owned())]);
+        assert_eq!(lines.lock().bytes, 0);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let lines = Lines::default();
+        let line = "x".repeat(FULL_BYTES);
+        for _ in 0..100 {
+            lines.record("a", line.clone());
+        }
+        lines.record("b", "short".to_owned());
+        let waiting = lines.lock();
+        assert!(waiting.bytes <= MOST_BYTES);
+        assert!(waiting.dropped > 0);
+        drop(waiting);
+        let full: Vec<String> = lines.take(false).into_iter().map(|(arn, _)| arn).collect();
+        assert_eq!(full, ["a"], "what is not full waits");
+    }
+}
