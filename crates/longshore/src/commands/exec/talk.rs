@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    os::fd::AsFd,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -79,7 +80,9 @@ impl Conversation {
         let mut resized = signal(SignalKind::window_change())?;
         let has_terminal = matches!(input, Input::Terminal(_));
         let mut reading = !matches!(input, Input::None);
-        let (mut stdin, mut buffer) = (tokio::io::stdin(), vec![0; INPUT_BYTES]);
+        let own = std::io::stdin().as_fd().try_clone_to_owned().context("standard input")?;
+        let mut stdin = tokio::fs::File::from_std(own.into());
+        let mut buffer = vec![0; INPUT_BYTES];
         let mut open = false;
         loop {
             let due = self.channel.next_due().map_or(Instant::now() + SILENCE, |due| self.began + due);

@@ -14,10 +14,10 @@ impl RawTerminal {
     /// # Errors
     /// When standard input is no terminal.
     pub fn enter() -> io::Result<RawTerminal> {
-        let before = tcgetattr(rustix::stdio::stdin())?;
+        let before = tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &raw)?;
+        tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         Ok(RawTerminal { before })
     }
 }
@@ -25,12 +25,12 @@ impl RawTerminal {
 impl Drop for RawTerminal {
     fn drop(&mut self) {
         // Nothing else can be done about it.
-        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.before);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
 
 /// The size of the terminal that is written to.
 pub fn size() -> Option<Size> {
-    let size = tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    let size = tcgetwinsize(io::stdout()).ok()?;
     (size.ws_row > 0 && size.ws_col > 0).then(|| Size { rows: size.ws_row.into(), cols: size.ws_col.into() })
 }
