@@ -77,6 +77,7 @@ class Agent:
     def start(self):
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         env.update(AWS_ACCESS_KEY_ID=self.key[0], AWS_SECRET_ACCESS_KEY=self.key[1], AWS_REGION=REGION)
+        env.update(ECS_ENABLE_CONTAINER_METADATA="true")
         self.log.truncate(0)
         enter = self.machine.enter() if self.machine else []
         self.process = subprocess.Popen(
@@ -305,6 +306,18 @@ def test_bridge_tasks_of_one_port_stand_side_by_side(fleet, machine, instance):
     for task, binding in zip(tasks, found):
         fleet.stop(task)
         assert not open_port(THERE, binding["hostPort"])
+
+
+def test_a_container_finds_a_file_about_itself(fleet, instance):
+    script = "until grep -q READY $ECS_CONTAINER_METADATA_FILE; do sleep 0.1; done; cat $ECS_CONTAINER_METADATA_FILE; exec sleep 1000"
+    [task] = fleet.run("metadata", script, ports=[{"containerPort": 80}])
+    shown = fleet.wait(task, "RUNNING")
+    eventually(lambda: fleet.lines(task)[-1:] == ["}"], 20, "the whole file")
+    found = json.loads("\n".join(fleet.lines(task)))
+    assert (found["TaskARN"], found["ContainerInstanceARN"], found["Cluster"]) == (task, instance, "fleet")
+    assert found["PortMappings"][0]["HostPort"] == bindings(shown)[0]["hostPort"]
+    assert found["Networks"][0]["NetworkMode"] == "bridge" and found["Networks"][0]["IPv4Addresses"]
+    fleet.stop(task)
 
 
 def test_a_given_port_belongs_to_one(fleet, instance):

@@ -1,12 +1,15 @@
 """What tasks are given by their execution role, and what becomes of those whose role may not."""
 
+import base64
+import contextlib
+import hashlib
 import json
 import pathlib
-import subprocess
+import secrets as secrets_module
 
 import pytest
 
-from conftest import ACCOUNT, REGION, TRUSTS_TASKS, eventually
+from conftest import ACCOUNT, REGION, TRUSTS_TASKS, Image, Lab, Platform, eventually
 from test_roles import allow, policy
 
 PULL = allow(["ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"])
@@ -117,16 +120,16 @@ def test_secrets_and_settings_are_in_the_environment(lab, platform, role, secret
         "SIZE": "/shop/size",
     }
     secrets = [{"name": name, "valueFrom": source} for name, source in names.items()]
-    script = "for one in USER PASSWORD TOKEN OLD COLOR SIZE; do eval echo $one \\$$one | wc -c; done; " \
-        "test \"$PASSWORD $TOKEN $OLD $COLOR $SIZE\" = \"kept-in-confidence newer-token-in-confidence " \
-        "plain-token-in-confidence blue-in-confidence large\" && echo all there; exec sleep 1000"
+    script = 'echo -n "$USER $PASSWORD $TOKEN $OLD $COLOR $SIZE $WHOLE" | busybox md5sum; exec sleep 1000'
+    whole = json.dumps({"user": "ann", "password": "kept-in-confidence"})
+    expected = f"ann kept-in-confidence newer-token-in-confidence plain-token-in-confidence blue-in-confidence large {whole}"
     task = run(lab, lab.container(script=script, secrets=secrets), role=may)
     lab.running(task)
-    lab.prints(task, "all there")
+    lab.prints(task, hashlib.md5(expected.encode()).hexdigest())
     # Nothing of it is to be seen from outside.
     described = json.dumps(lab.describe(task), default=str)
     definition = json.dumps(lab.ecs.describe_task_definition(taskDefinition="given"), default=str)
-    assert "in-confidence" not in described + definition.replace(script, "")
+    assert "in-confidence" not in described + definition
     lab.stop(task)
 
 
@@ -184,7 +187,7 @@ def test_pulling_takes_the_execution_role(lab, role):
         task,
         "unable to retrieve ecr registry auth: service call has been retried 1 time(s): AccessDeniedException: "
         f"User: arn:aws:sts::{ACCOUNT}:assumed-role/no-token/",
-        "ecr:GetAuthorizationToken on resource: *",
+        "is not authorized to perform: ecr:GetAuthorizationToken",
     )
     task = run(lab, lab.container(), role=role("no-image", LOGS, allow("ecr:GetAuthorizationToken")))
     fails(
@@ -261,8 +264,6 @@ def test_environment_files_are_read_from_buckets(lab, role, bucket):
 
 def test_a_private_registry_takes_the_credentials_of_a_secret(lab, platform, role, secret):
     """This platform's registry, as a stranger's: with a password of its own and without a right of the role."""
-    import base64
-
     token = platform.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
     user, password = base64.b64decode(token).decode().split(":", 1)
     good = secret("registry", {"username": user, "password": password})
@@ -327,3 +328,36 @@ def test_metadata_says_all_that_is_documented(lab, role):
     assert later["preread"] == stats["read"]
     assert tagged["TaskARN"] == task and tagged["TaskTags"] == {}
     lab.stop(task)
+
+
+def test_what_a_task_was_given_lies_nowhere(stopped_shared, kept_dir, tmp_path):
+    """A secret's value is in the container's environment, and in no file, log or argument of this machine."""
+    value = secrets_module.token_hex(16)
+    platform = Platform(kept_dir).start()
+    try:
+        lab = Lab(platform, Image(platform, tmp_path))
+        iam = platform.client("iam")
+        iam.put_role_policy(
+            RoleName="exec",
+            PolicyName="secrets",
+            PolicyDocument=policy(allow(["secretsmanager:GetSecretValue", "ssm:GetParameters", "kms:Decrypt"])),
+        )
+        arn = platform.client("secretsmanager").create_secret(Name="needle", SecretString=f"a-{value}")["ARN"]
+        platform.client("ssm").put_parameter(Name="/needle", Value=f"b-{value}", Type="SecureString")
+        given = [{"name": "A", "valueFrom": arn}, {"name": "B", "valueFrom": "/needle"}]
+        task = lab.run(lab.container(script='echo -n "$A$B" | busybox md5sum; exec sleep 1000', secrets=given))
+        lab.running(task)
+        lab.prints(task, hashlib.md5(f"a-{value}b-{value}".encode()).hexdigest())
+        folders = [kept_dir, pathlib.Path("/run/longshore"), pathlib.Path("/var/tmp")]
+        looked_at = 0
+        for path in [pathlib.Path(platform.log.name), *(path for folder in folders for path in folder.rglob("*"))]:
+            if path.is_file() and not path.is_symlink():
+                looked_at += 1
+                assert value.encode() not in path.read_bytes(), path
+        assert looked_at > 10
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                assert value.encode() not in (process / "cmdline").read_bytes(), process
+        lab.stop(task)
+    finally:
+        platform.stop()

@@ -18,6 +18,12 @@ mod secrets;
 mod secure;
 mod tags;
 #[cfg(test)]
+pub mod testing {
+    //! For the tests of others.
+
+    pub use super::put::put;
+}
+#[cfg(test)]
 mod tests;
 
 use aws_shapes_ssm as ssm;

@@ -72,7 +72,7 @@ impl Fixture {
         found.into_iter().map(|parameter| parameter.name.unwrap()).collect()
     }
 
-    async fn described(&self, filters: Vec<ParameterStringFilter>) -> Result<Vec<String>, ApiError> {
+    async fn names_of(&self, filters: Vec<ParameterStringFilter>) -> Result<Vec<String>, ApiError> {
         let input = DescribeParametersRequest {
             parameter_filters: Some(filters),
             max_results: Some(50),
@@ -169,7 +169,7 @@ async fn values_are_checked() {
     ] {
         refused(fixture.put(input).await, code, message);
     }
-    assert!(fixture.described(Vec::new()).await.unwrap().is_empty());
+    assert!(fixture.names_of(Vec::new()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn what_a_new_version_does_not_say_it_takes_from_the_old_one() {
     let shown = &shown[0];
     assert_eq!((shown.description.as_deref(), shown.version), (Some("a number"), Some(2)));
     assert_eq!(shown.last_modified_user.as_deref(), Some("arn:aws:iam::000000000000:root"));
-    assert_eq!(fixture.described(vec![filter("tag:team", None, &["web"])]).await.unwrap(), ["n"]);
+    assert_eq!(fixture.names_of(vec![filter("tag:team", None, &["web"])]).await.unwrap(), ["n"]);
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn tiers_only_go_up() {
     assert_eq!(tier(fixture.put(overwriting("t", "x")).await.unwrap()), ParameterTier::Advanced);
     refused(fixture.put(tiered(ParameterTier::Standard, true, 1)).await, INVALID, "You can't downgrade");
     refused(fixture.put(tiered(ParameterTier::Advanced, true, 8193)).await, INVALID, "8192 characters");
-    assert_eq!(fixture.described(vec![filter("Tier", None, &["Advanced"])]).await.unwrap(), ["t"]);
+    assert_eq!(fixture.names_of(vec![filter("Tier", None, &["Advanced"])]).await.unwrap(), ["t"]);
 }
 
 #[tokio::test]
@@ -325,7 +325,7 @@ async fn filters_choose_among_all() {
             vec!["/bar/one/two", "/param-2", "/tangent-3", "param", "tangram-4"],
         ),
     ] {
-        assert_eq!(fixture.described(vec![one.clone()]).await.unwrap(), expected, "{one:?}");
+        assert_eq!(fixture.names_of(vec![one.clone()]).await.unwrap(), expected, "{one:?}");
     }
     for (filters, code, message) in [
         (
@@ -358,7 +358,7 @@ async fn filters_choose_among_all() {
         ),
         (vec![filter("Type", None, &["x"])], "InvalidFilterOption", "[String, StringList, SecureString]"),
     ] {
-        refused(fixture.described(filters).await, code, message);
+        refused(fixture.names_of(filters).await, code, message);
     }
 }
 
