@@ -37,9 +37,9 @@ use crate::{
     gateway::{ApiError, Call},
     services::{Services, sts::messages},
 };
+pub use asked::Asked;
 #[cfg(test)]
 use asked::mapped;
-pub use asked::Asked;
 pub use decisions::Decided;
 pub use documents::compile;
 pub use holder::{Holder, Holders};
@@ -149,12 +149,8 @@ pub fn authorize_with_resource_policy(
     wish: &Wish<'_>,
 ) -> Result<(), ApiError> {
     let facts = services.state.read(|view: &View| resources::facts(view, wish.resource));
-    let question = Question {
-        action: wish.action,
-        resource: wish.resource,
-        facts: facts.as_ref(),
-        policy: wish.policy,
-    };
+    let question =
+        Question { action: wish.action, resource: wish.resource, facts: facts.as_ref(), policy: wish.policy };
     answer(services, holder, context, service, &question).1
 }
 
@@ -199,7 +195,8 @@ fn answer(
         context,
     };
     let compiled = policy.map(|policy| services.holders.compiled.of_resource(resource, &policy.document));
-    let decision = decided(&request, holder, compiled.as_deref(), policy.is_some_and(|policy| policy.decides));
+    let decision =
+        decided(&request, holder, compiled.as_deref(), policy.is_some_and(|policy| policy.decides));
     decisions::note(&request, &decision);
     let refusal = decision.refusal(&request).map(|mut message| {
         if service.protocols.first() == Some(&Protocol::Ec2Query)

@@ -93,6 +93,8 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
+                // Simple clients end what they say before they listen.
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), answering);
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "a connection to the instance metadata service broke");

@@ -109,3 +109,86 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_statements_that_are_told_are_those_that_decided(
+        policies in prop::array::uniform4(statements()),
+        action in prop::sample::select(&["ecs:RunTask", "iam:PassRole"][..]),
+        decides in any::<bool>(),
+    ) {
+        let context = Context::new().with("aws:username", "ann");
+        let [identity, boundary, session_policy, on_resource] =
+            policies.each_ref().map(|statements| policy(statements));
+        for who in [user(), session()] {
+            let resource = "arn:aws:ecs:r:1:task/ann";
+            let request =
+                Request { principal: &who, action, resource, resource_account: None, context: &context };
+            let all = Policies {
+                identity: &[&identity],
+                boundary: Some(&[&boundary]),
+                session: Some(&[&session_policy]),
+                resource: Some(&on_resource),
+                resource_decides: decides,
+            };
+            let decision = decide(&request, &all);
+            let told = crate::statements(&request, &all);
+            // The one that decided is among them, and a denial stands alone with its like.
+            prop_assert!(decision.source().is_none_or(|source| told.contains(source)));
+            let effect_of = |source: &Source| {
+                let from = match source.kind {
+                    Kind::Identity => &policies[0],
+                    Kind::Boundary => &policies[1],
+                    Kind::Session => &policies[2],
+                    Kind::Resource => &policies[3],
+                };
+                from[source.statement - 1].effect
+            };
+            let wanted = if decision.verdict() == Verdict::ExplicitDeny { Effect::Deny } else { Effect::Allow };
+            prop_assert!(told.iter().all(|source| effect_of(source) == wanted));
+            // Nobody is allowed by anything but a statement that is told.
+            prop_assert!(!decision.is_allowed() || !told.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_resource_that_decides_never_allows_more(policies in prop::array::uniform4(statements())) {
+        let context = Context::new().with("aws:username", "ann");
+        let [identity, boundary, _, on_resource] = policies.each_ref().map(|statements| policy(statements));
+        for who in [user(), session()] {
+            let (action, resource) = ("ecs:RunTask", "arn:aws:ecs:r:1:task/ann");
+            let request =
+                Request { principal: &who, action, resource, resource_account: None, context: &context };
+            let with = |resource_decides| {
+                let all = Policies {
+                    identity: &[&identity],
+                    boundary: Some(&[&boundary]),
+                    session: None,
+                    resource: Some(&on_resource),
+                    resource_decides,
+                };
+                decide(&request, &all).is_allowed()
+            };
+            prop_assert!(!with(true) || with(false));
+        }
+    }
+
+    #[test]
+    fn the_service_of_an_action_is_no_more_than_a_shortcut(
+        pattern in "(ecs|ECS|e\\?s|e\\*|iam|\\*)(:(\\*|Run\\*|RunTask|List\\?))?",
+        action in "(ecs|iam|ec2):(RunTask|ListX|Other)",
+    ) {
+        // Asked by a policy that names no service at all, the same pattern has to match the same actions.
+        let context = Context::new();
+        let by_clause = crate::pattern::Pattern::glob(&pattern, LanguageVersion::V2008)
+            .matches(&action, &context, crate::pattern::Case::Insensitive);
+        let compiled = policy(&[allow(&[&pattern], &["*"])]);
+        let who = user();
+        let request =
+            Request { principal: &who, action: &action, resource: "*", resource_account: None, context: &context };
+        let decided = decide(&request, &Policies { identity: &[&compiled], ..Policies::default() });
+        prop_assert_eq!(decided.is_allowed(), by_clause);
+    }
+}

@@ -6,10 +6,7 @@ use aws_shapes_iam as iam;
 
 use super::may;
 use crate::{
-    authorization::{
-        Wish, authorize_with_resource_policy, judge, of_call,
-        resources::ResourcePolicy,
-    },
+    authorization::{Wish, authorize_with_resource_policy, judge, of_call, resources::ResourcePolicy},
     gateway::Principal,
     services::{
         ecr as ecr_service, ecs as ecs_service,
@@ -32,14 +29,15 @@ fn policy(principal: &str, decides: bool) -> ResourcePolicy {
 fn decrypts(fixture: &Fixture, who: &Principal, policy: Option<&ResourcePolicy>) -> bool {
     let (holder, context) = of_call(&fixture.call_as(who.clone()));
     let wish = Wish { policy, ..Wish::new("kms:Decrypt", KEY) };
-    authorize_with_resource_policy(&fixture.services, &holder, &context, aws_shapes_kms::SERVICE, &wish).is_ok()
+    authorize_with_resource_policy(&fixture.services, &holder, &context, aws_shapes_kms::SERVICE, &wish)
+        .is_ok()
 }
 
 #[tokio::test]
 async fn either_policy_is_enough_unless_the_resources_decides() {
     let fixture = Fixture::new().await;
     let (ann, bob) = (user(&fixture, "ann", &[]).await, user(&fixture, "bob", &[ALL]).await);
-    let root = fixture.call().principal;
+    let root = fixture.call().principal.clone();
     let named = |decides| policy(r#"{"AWS":"arn:aws:iam::000000000000:user/ann"}"#, decides);
     let account = |decides| policy(r#"{"AWS":"000000000000"}"#, decides);
     for (who, policy, expected) in [
@@ -105,11 +103,8 @@ async fn a_repositorys_policy_lets_another_account_in() {
 
 async fn tagged_cluster(fixture: &Fixture, name: &str, team: &str) {
     let tag = ecs::Tag { key: text("team"), value: text(team) };
-    let create = ecs::CreateClusterRequest {
-        cluster_name: text(name),
-        tags: Some(vec![tag]),
-        ..Default::default()
-    };
+    let create =
+        ecs::CreateClusterRequest { cluster_name: text(name), tags: Some(vec![tag]), ..Default::default() };
     ecs_service::clusters::create(fixture.call(), create).await.unwrap();
 }
 

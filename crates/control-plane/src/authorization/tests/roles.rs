@@ -76,8 +76,7 @@ async fn a_trust_policy_that_names_the_account_leaves_it_to_the_callers_policies
 #[tokio::test]
 async fn a_trust_policy_that_names_the_caller_is_enough_within_the_account() {
     let fixture = Fixture::new().await;
-    let denied =
-        r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}"#;
+    let denied = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}"#;
     let (ann, bob) = (user(&fixture, "ann", &[]).await, user(&fixture, "bob", &[MAY_ASSUME]).await);
     target(&fixture, ANN, "").await;
     assert!(assumed(&fixture, &ann).await);
@@ -153,12 +152,7 @@ async fn tags_and_a_source_identity_are_permissions_of_their_own() {
     target(&fixture, ACCOUNT, "").await;
     refused(assume(&fixture, &ann, tagged("team")).await, "AccessDenied", "perform: sts:TagSession");
     refused(
-        assume(
-            &fixture,
-            &ann,
-            sts::AssumeRoleRequest { source_identity: text("Ann"), ..wanted() },
-        )
-        .await,
+        assume(&fixture, &ann, sts::AssumeRoleRequest { source_identity: text("Ann"), ..wanted() }).await,
         "AccessDenied",
         "perform: sts:SetSourceIdentity",
     );

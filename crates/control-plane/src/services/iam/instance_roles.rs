@@ -78,7 +78,8 @@ pub async fn credentials(
                 now,
             };
             if !sessions::trusts_service(&role, SERVICE, &session) {
-                let message = format!("{SERVICE} is not authorized to perform: sts:AssumeRole on resource: {arn}");
+                let message =
+                    format!("{SERVICE} is not authorized to perform: sts:AssumeRole on resource: {arn}");
                 return Err(ApiError::undeclared("AccessDenied", 403, message));
             }
             let principal = sessions::principal(account, &role, session.session_name);

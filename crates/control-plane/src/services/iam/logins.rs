@@ -3,8 +3,9 @@
 use aws_schema::Unit;
 use aws_shapes_iam as iam;
 use aws_shapes_iam::{
-    ChangePasswordRequest, CreateLoginProfileRequest, CreateLoginProfileResponse, DeleteLoginProfileRequest, GetLoginProfileRequest,
-    GetLoginProfileResponse, UpdateLoginProfileRequest, errors::{INVALID_USER_TYPE_EXCEPTION, PASSWORD_POLICY_VIOLATION_EXCEPTION},
+    ChangePasswordRequest, CreateLoginProfileRequest, CreateLoginProfileResponse, DeleteLoginProfileRequest,
+    GetLoginProfileRequest, GetLoginProfileResponse, UpdateLoginProfileRequest,
+    errors::{INVALID_USER_TYPE_EXCEPTION, PASSWORD_POLICY_VIOLATION_EXCEPTION},
 };
 use hmac::{Hmac, Mac};
 use sha2::Sha256;

@@ -86,7 +86,9 @@ fn table(view: &View, scope: &Scope) -> String {
             None => (false, "N/A".to_owned(), "N/A".to_owned()),
             Some(login) => {
                 let next = max_age.map(|days| {
-                    time(login.created_at + Duration::from_secs(u64::from(days.unsigned_abs()) * 24 * 60 * 60))
+                    time(
+                        login.created_at + Duration::from_secs(u64::from(days.unsigned_abs()) * 24 * 60 * 60),
+                    )
                 });
                 (true, time(login.created_at), next.unwrap_or_else(|| "not_supported".to_owned()))
             }
@@ -108,8 +110,10 @@ fn table(view: &View, scope: &Scope) -> String {
 
 /// The columns of the two access keys that a user or the root may have, the older first.
 fn keys(view: &View, owner: &str) -> String {
-    let mut keys: Vec<_> =
-        view.by_index::<AccessKey>(&global(), "owner", owner).filter(|(_, key)| !key.is_temporary()).collect();
+    let mut keys: Vec<_> = view
+        .by_index::<AccessKey>(&global(), "owner", owner)
+        .filter(|(_, key)| !key.is_temporary())
+        .collect();
     keys.sort_by_key(|(_, key)| key.created_at);
     let columns = (0..2).map(|number| match keys.get(number) {
         None => "false,N/A,N/A,N/A,N/A".to_owned(),

@@ -16,7 +16,9 @@ use aws_shapes_iam::{
     PolicyEvaluationDecisionType, SimulateCustomPolicyRequest, SimulatePolicyResponse,
     SimulatePrincipalPolicyRequest,
 };
-use policy::{Caller, Context, Decision, Kind, Policies, Policy, Principal, Request, Verdict, decide, statements};
+use policy::{
+    Caller, Context, Decision, Kind, Policies, Policy, Principal, Request, Verdict, decide, statements,
+};
 use vocabulary::{AccountId, Arn};
 
 use self::sources::Source;
@@ -60,7 +62,9 @@ pub async fn custom(
     input: SimulateCustomPolicyRequest,
 ) -> Result<SimulatePolicyResponse, ApiError> {
     if input.ordered_organization_policy_input_list.is_some_and(|list| !list.is_empty()) {
-        return Err(errors::invalid_input("Policies of organizations cannot be simulated: there are none here."));
+        return Err(errors::invalid_input(
+            "Policies of organizations cannot be simulated: there are none here.",
+        ));
     }
     let identity = sources::given("PolicyInputList", input.policy_input_list.unwrap_or_default())?;
     let common = Common {
@@ -125,7 +129,9 @@ fn run(
     }
     let principal = who(account, common.caller_arn.as_deref())?;
     let owner = match common.resource_owner.as_deref() {
-        Some(owner) => account_of(owner).ok_or_else(|| errors::invalid_input(format!("{owner} is not an account.")))?,
+        Some(owner) => {
+            account_of(owner).ok_or_else(|| errors::invalid_input(format!("{owner} is not an account.")))?
+        }
         None => account.clone(),
     };
     let (context, given) = circumstances(&principal, tags.unwrap_or_default(), common.entries)?;
@@ -283,7 +289,8 @@ impl Simulation {
             }
         };
         let boundary_detail = boundary.as_ref().map(|boundary| {
-            let alone = Principal { account: self.principal.account.clone(), caller: not_root(&self.principal) };
+            let alone =
+                Principal { account: self.principal.account.clone(), caller: not_root(&self.principal) };
             let request = Request { principal: &alone, resource_account: None, ..request.clone() };
             let allowed = decide(&request, &Policies { identity: boundary, ..Policies::default() });
             iam::PermissionsBoundaryDecisionDetail {

@@ -17,8 +17,7 @@ async fn a_refusal_of_ec2_is_decoded_for_its_own_account() {
     let denied = r#"{"Version":"2012-10-17","Statement":{"Sid":"No","Effect":"Deny","Action":"ec2:*","Resource":"*"}}"#;
     let ann = user(&fixture, "ann", &[denied]).await;
     let input = ec2::DescribeVpcsRequest::default().into_value();
-    let error =
-        authorize(&fixture.call_as(ann), ec2::SERVICE, ec2::DescribeVpcs::TABLE, &input).unwrap_err();
+    let error = authorize(&fixture.call_as(ann), ec2::SERVICE, ec2::DescribeVpcs::TABLE, &input).unwrap_err();
     let (_, encoded) = error.message.split_once("Encoded authorization failure message: ").unwrap();
     assert!(!error.message.contains("policy-0"), "what the policies are is told to nobody by the way");
     let ask = async |message: &str, account: &str| {

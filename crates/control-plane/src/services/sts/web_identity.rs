@@ -6,9 +6,9 @@
 //! for the token, the IAM user guide for claims and condition keys.
 
 pub mod keys;
-pub mod token;
 #[cfg(test)]
 mod tests;
+pub mod token;
 
 use std::time::Duration;
 
@@ -55,8 +55,11 @@ pub async fn assume_role(
     let token = Token::parse(&input.web_identity_token.unwrap_or_default()).map_err(rejected)?;
     let claims = token.claims.clone();
 
-    let (account, _) =
-        call.services.state.read(|view| sessions::role_in_view(view, &role_arn)).ok_or_else(not_authorized)?;
+    let (account, _) = call
+        .services
+        .state
+        .read(|view| sessions::role_in_view(view, &role_arn))
+        .ok_or_else(not_authorized)?;
     let scope = names::global(&account);
     let issuer = claims.issuer.trim_end_matches('/');
     let id = issuer.strip_prefix("https://").unwrap_or(issuer).to_owned();
@@ -64,7 +67,8 @@ pub async fn assume_role(
     let provider = provider.ok_or_else(|| {
         rejected(format!("No OpenIDConnect provider found in your account for {}", claims.issuer))
     })?;
-    let audience = claims.audience_among(&provider.clients).ok_or_else(|| rejected("Incorrect token audience"))?;
+    let audience =
+        claims.audience_among(&provider.clients).ok_or_else(|| rejected("Incorrect token audience"))?;
     let now_seconds = call.now().as_millis().div_euclid(1000);
     if claims.expires_at <= now_seconds {
         let message = format!(

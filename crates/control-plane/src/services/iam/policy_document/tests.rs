@@ -1,4 +1,6 @@
-use super::{Clause, Condition, Effect, LanguageVersion, NamedPrincipal as Principal, Quantifier, Use, parse};
+use super::{
+    Clause, Condition, Effect, LanguageVersion, NamedPrincipal as Principal, Quantifier, Use, parse,
+};
 
 #[track_caller]
 fn refused(text: &str, kind: Use, message: &str) {
@@ -71,7 +73,8 @@ fn trust_policies_have_principals() {
 
 #[test]
 fn policies_of_resources_have_principals_and_may_name_resources() {
-    let statement = |rest: &str| document(&format!(r#"{{"Effect":"Allow","Action":"ecr:BatchGetImage"{rest}}}"#));
+    let statement =
+        |rest: &str| document(&format!(r#"{{"Effect":"Allow","Action":"ecr:BatchGetImage"{rest}}}"#));
     refused(&statement(r#","Resource":"*""#), Use::Resource, "Missing required field Principal");
     for rest in ["", r#","Resource":"*""#] {
         let text = statement(&format!(r#","Principal":{{"AWS":"111122223333"}}{rest}"#));

@@ -64,10 +64,7 @@ mod tests {
         let two = r#"{"Id":"Statement","Statement":[{"Sid":"a\"}{","Condition":{"Bool":{"a":["true"]}}},{"Sid":"b"}],"Version":"x"}"#;
         let found = statements(two);
         let texts: Vec<&str> = found.iter().map(|((_, from), (_, to))| &two[from - 1..to - 1]).collect();
-        assert_eq!(
-            texts,
-            [r#"{"Sid":"a\"}{","Condition":{"Bool":{"a":["true"]}}}"#, r#"{"Sid":"b"}"#]
-        );
+        assert_eq!(texts, [r#"{"Sid":"a\"}{","Condition":{"Bool":{"a":["true"]}}}"#, r#"{"Sid":"b"}"#]);
         assert_eq!(statements("nonsense ]}]{{"), []);
     }
 

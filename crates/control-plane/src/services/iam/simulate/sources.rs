@@ -99,7 +99,8 @@ pub fn held(view: &View, scope: &Scope, arn: &str) -> Result<Held, ApiError> {
     let name = names::last_segment(path);
     let own = parsed.account() == scope.account.as_str();
     let of = |held: &Permissions, origin: Origin, owner: &str| permissions(view, scope, held, origin, owner);
-    let limit = |boundary: Option<&String>| boundary.map(|arn| managed(view, scope, arn).into_iter().collect());
+    let limit =
+        |boundary: Option<&String>| boundary.map(|arn| managed(view, scope, arn).into_iter().collect());
     match kind {
         _ if parsed.service() != "iam" => Err(invalid()),
         "user" if own => {

@@ -147,8 +147,7 @@ async fn a_resources_policy_counts_for_the_caller_it_names() {
     let details: Vec<(&str, &str)> =
         details.iter().map(|(side, decision)| (side.as_str(), decision.as_str())).collect();
     assert_eq!(details, [("IAM Policy", "implicitDeny"), ("Resource Policy", "allowed")]);
-    let without_caller =
-        iam::SimulateCustomPolicyRequest { caller_arn: None, ..ask(ANN, ANN, &[nothing]) };
+    let without_caller = iam::SimulateCustomPolicyRequest { caller_arn: None, ..ask(ANN, ANN, &[nothing]) };
     refused(custom(fixture.call(), without_caller).await, "InvalidInput", "CallerArn");
 }
 

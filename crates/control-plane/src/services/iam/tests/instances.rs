@@ -28,7 +28,8 @@ fn trusting(service: &str) -> String {
 
 /// The profile `node`, and the role `node` in it, if a service is to be trusted by one.
 async fn profile(fixture: &Fixture, trusted: Option<&str>) {
-    let input = api::CreateInstanceProfileRequest { instance_profile_name: text("node"), ..Default::default() };
+    let input =
+        api::CreateInstanceProfileRequest { instance_profile_name: text("node"), ..Default::default() };
     instance_profiles::create(fixture.call(), input).await.unwrap();
     let Some(service) = trusted else { return };
     let role = api::CreateRoleRequest {
@@ -37,10 +38,8 @@ async fn profile(fixture: &Fixture, trusted: Option<&str>) {
         ..Default::default()
     };
     roles::create(fixture.call(), role).await.unwrap();
-    let add = api::AddRoleToInstanceProfileRequest {
-        instance_profile_name: text("node"),
-        role_name: text("node"),
-    };
+    let add =
+        api::AddRoleToInstanceProfileRequest { instance_profile_name: text("node"), role_name: text("node") };
     instance_profiles::add_role(fixture.call(), add).await.unwrap();
 }
 
@@ -127,7 +126,10 @@ async fn the_credential_report_tells_of_every_user() {
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [22, 22, 22]);
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["user", "<root_account>", "ann"]);
-    assert_eq!(&rows[2][1..5], ["arn:aws:iam::000000000000:user/ann", "2024-10-04T12:00:00Z", "true", "no_information"]);
+    assert_eq!(
+        &rows[2][1..5],
+        ["arn:aws:iam::000000000000:user/ann", "2024-10-04T12:00:00Z", "true", "no_information"]
+    );
     fixture.pass(4 * HOUR);
     refused(report::get(fixture.call(), Unit).await, "ReportExpired", "");
 }
@@ -150,6 +152,6 @@ async fn a_user_changes_their_own_password() {
     refused(change(&ann, "correct horse", "short").await, "PasswordPolicyViolation", "minimum length");
     change(&ann, "correct horse", "battery staple").await.unwrap();
     refused(change(&ann, "correct horse", "battery staple").await, "AccessDenied", "old password");
-    let root = fixture.call().principal;
+    let root = fixture.call().principal.clone();
     refused(change(&root, "a", "b").await, "InvalidUserType", "IAM Users");
 }

@@ -143,7 +143,11 @@ async fn tokens_that_prove_nothing_are_refused() {
         (format!("{head}.{other_claims}.{signature}"), "InvalidIdentityToken", "verification key"),
         (format!("{unsigned}.{other_claims}."), "InvalidIdentityToken", "none"),
         (signer.sign(&with("aud", json!("other"))), "InvalidIdentityToken", "audience"),
-        (signer.sign(&with("iss", json!("https://elsewhere.example.com"))), "InvalidIdentityToken", "No OpenIDConnect provider"),
+        (
+            signer.sign(&with("iss", json!("https://elsewhere.example.com"))),
+            "InvalidIdentityToken",
+            "No OpenIDConnect provider",
+        ),
         (signer.sign(&with("exp", json!(now))), "ExpiredTokenException", "Token expired"),
         (signer.sign(&with("nbf", json!(now + 3600))), "InvalidIdentityToken", "not valid yet"),
         (signer.sign(&with("sub", json!(7))), "InvalidIdentityToken", "sub"),
@@ -160,10 +164,8 @@ async fn a_role_that_does_not_trust_the_provider_is_not_had() {
     let signer = Signer::new();
     let fixture = platform(&signer, "").await;
     let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:*"}]}"#;
-    let update = iam::UpdateAssumeRolePolicyRequest {
-        role_name: text("deploy"),
-        policy_document: text(trust),
-    };
+    let update =
+        iam::UpdateAssumeRolePolicyRequest { role_name: text("deploy"), policy_document: text(trust) };
     roles::update_trust(fixture.call(), update).await.unwrap();
     refused(assume(&fixture, signer.sign(&claims())).await, "AccessDenied", "Not authorized");
 }
@@ -180,9 +182,11 @@ async fn tags_of_a_token_are_tags_of_the_session() {
     let trust = format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Federated":"{PROVIDER}"}},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession"],"Condition":{{"StringEquals":{{"aws:RequestTag/team":"blue"}}}}}}]}}"#
     );
-    let update = iam::UpdateAssumeRolePolicyRequest { role_name: text("deploy"), policy_document: Some(trust) };
+    let update =
+        iam::UpdateAssumeRolePolicyRequest { role_name: text("deploy"), policy_document: Some(trust) };
     roles::update_trust(fixture.call(), update).await.unwrap();
-    let key = assume(&fixture, signer.sign(&tagged)).await.unwrap().credentials.unwrap().access_key_id.unwrap();
+    let key =
+        assume(&fixture, signer.sign(&tagged)).await.unwrap().credentials.unwrap().access_key_id.unwrap();
     let scope = crate::services::ec2::records::global();
     let kept = fixture.services.state.read(|view| view.get::<AccessKey>(&scope, &key)).unwrap();
     assert_eq!(kept.session.tags.get("team").map(String::as_str), Some("blue"));

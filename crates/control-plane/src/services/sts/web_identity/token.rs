@@ -91,9 +91,7 @@ impl Token {
 impl Claims {
     fn of(json: &Value) -> Result<Claims, String> {
         let text = |name: &str| json[name].as_str().map(str::to_owned);
-        let needed = |name: &str| {
-            text(name).ok_or_else(|| format!("Missing a required claim: {name}"))
-        };
+        let needed = |name: &str| text(name).ok_or_else(|| format!("Missing a required claim: {name}"));
         let seconds = |name: &str| json[name].as_f64().map(|seconds| seconds as i64);
         let expires_at = seconds("exp").ok_or("Missing a required claim: exp")?;
         seconds("iat").ok_or("Missing a required claim: iat")?;

@@ -81,8 +81,10 @@ async fn document<T: DeserializeOwned>(
         .body(Empty::new())
         .map_err(|_| FetchError::Url(url.to_owned()))?;
     let answered = async {
-        let unreachable =
-            |error: &dyn std::error::Error| FetchError::Unreachable { url: url.to_owned(), reason: chain(error) };
+        let unreachable = |error: &dyn std::error::Error| FetchError::Unreachable {
+            url: url.to_owned(),
+            reason: chain(error),
+        };
         let answer = client.request(request).await.map_err(|error| unreachable(&error))?;
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status { url: url.to_owned(), status: answer.status() });
