@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from conftest import ACCOUNT, REGION, Image, Platform, eventually, stop_shared
+from conftest import ACCOUNT, REGION, Image, Platform, eventually, make_execution_role, stop_shared
 from test_agents import WEB, Agent, Fleet
 
 PROVIDER = "machines"
@@ -199,11 +199,12 @@ def test_daemon_services_and_draining_instances(fleet, instance):
 def test_an_express_service_is_reached_under_its_name_and_leaves_nothing(fleet):
     ecs = fleet.ecs
     role = f"arn:aws:iam::{ACCOUNT}:role"
+    make_execution_role(fleet.platform)
     container = {"image": fleet.image, "command": ["sh", "-c", WEB.format(port=80)]}
     made = ecs.create_express_gateway_service(
         serviceName="hello",
         infrastructureRoleArn=f"{role}/infrastructure",
-        executionRoleArn=f"{role}/execution",
+        executionRoleArn=f"{role}/exec",
         primaryContainer=container,
         healthCheckPath="/",
     )["service"]
