@@ -11,6 +11,8 @@ import urllib.error
 import urllib.request
 import zlib
 
+import boto3
+import botocore.config
 import botocore.exceptions
 import pytest
 from boto3.s3.transfer import TransferConfig
@@ -34,6 +36,18 @@ def bucket(s3, request):
         for found in page.get("Contents", []):
             s3.delete_object(Bucket=name, Key=found["Key"])
     s3.delete_bucket(Bucket=name)
+
+
+def presigner(platform, access_key=ACCOUNT, secret_key="secret"):
+    """boto3 presigns for S3 with the old version of signatures unless it is told otherwise."""
+    return boto3.client(
+        "s3",
+        endpoint_url=platform.endpoint,
+        region_name=REGION,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=botocore.config.Config(signature_version="s3v4"),
+    )
 
 
 @contextlib.contextmanager
@@ -121,7 +135,8 @@ def test_lists(s3, bucket):
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
-def test_presigned_urls(s3, bucket):
+def test_presigned_urls(platform, bucket):
+    s3 = presigner(platform)
     put = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k y"}, ExpiresIn=60)
     request = urllib.request.Request(put, data=b"by url", method="PUT")
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -169,20 +184,23 @@ def test_signed_requests_are_verified_and_authorized(platform, s3, bucket):
         user.put_object(Bucket=bucket, Key="theirs/k", Body=b"x")
     with refused("AccessDenied"):
         user.list_objects_v2(Bucket=bucket)
-    url = user.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "mine/k"})
+    key = user._request_signer._credentials
+    by_url = presigner(platform, key.access_key, key.secret_key)
+    url = by_url.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "mine/k"})
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert len(answer.read()) == 100_000
     altered = url.replace("mine/k", "mine/l")
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(altered, timeout=10)
     assert caught.value.code == 403 and b"SignatureDoesNotMatch" in caught.value.read()
-    key = user._request_signer._credentials
     wrong = platform.client("s3", access_key=key.access_key, secret_key="wrong")
     with refused("SignatureDoesNotMatch"):
         wrong.get_object(Bucket=bucket, Key="mine/k")
-    unknown = platform.client("s3", access_key="AKIAQQQQQQQQQQQQQQQQ", secret_key="x")
+    iam = platform.client("iam")
+    owner = iam.get_access_key_last_used(AccessKeyId=key.access_key)["UserName"]
+    iam.delete_access_key(UserName=owner, AccessKeyId=key.access_key)
     with refused("InvalidAccessKeyId"):
-        unknown.list_buckets()
+        user.get_object(Bucket=bucket, Key="mine/k")
 
 
 def test_bodies_in_signed_pieces(platform, s3, bucket):
