@@ -237,7 +237,7 @@ ESCAPES = {
     "control groups": "for f in $(find /sys/fs/cgroup -name release_agent -o -name cgroup.procs -o -name devices.allow 2>/dev/null);"
     " do (echo 1 > $f) 2>/dev/null && echo ESCAPED $f; done; mkdir /sys/fs/cgroup/x 2>/dev/null && echo ESCAPED; true",
     "processes outside": "for p in /proc/[0-9]*; do n=${p#/proc/}; [ $n -gt 1 ] && grep -qa '[l]ongshore' $p/cmdline 2>/dev/null && echo ESCAPED $p; done;"
-    " ls /proc/1/root/run/longshore 2>/dev/null && echo ESCAPED; true",
+    " ls -d /proc/1/root/run/long* 2>/dev/null && echo ESCAPED; true",
     "the machine's files": "ls /proc/1/root/etc/shadow 2>/dev/null && echo ESCAPED; ls /var/lib/longshore 2>/dev/null && echo ESCAPED;"
     " find / -name '*.sock' -not -path '/proc/*' 2>/dev/null | grep -q . && echo ESCAPED; true",
     "time and name": "date -s \"$(date '+%Y-%m-%d %H:%M:%S')\" 2>&1 | grep -q permitted || echo ESCAPED; hostname evil 2>/dev/null && echo ESCAPED; true",
