@@ -82,7 +82,7 @@ def test_a_shell_with_a_terminal(lab, task):
     client.shows("24 80")
     # Ctrl-C reaches what runs in the foreground, and not the shell.
     client.type("sleep 500\r")
-    client.shows("sleep 500")
+    eventually(lambda: "sleep 500" in processes(lab, task), 10, "what is to be broken off")
     client.type("\x03")
     client.type("echo af''ter\r")
     client.shows("after")
@@ -303,10 +303,10 @@ def test_longshore_exec_in_a_terminal(platform, lab, task):
     shows(b"40 100")
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     process.send_signal(signal.SIGWINCH)
-    os.write(leader, b"sleep 1; busybox stty size\r")
+    os.write(leader, b"until busybox stty size | grep 77; do :; done\r")
     shows(b"33 77")
     os.write(leader, b"sleep 600\r")
-    shows(b"sleep 600")
+    eventually(lambda: "sleep 600" in processes(lab, task), 10, "what is to be broken off")
     os.write(leader, b"\x03")
     os.write(leader, b"exit 6\r")
     # What is still shown has to be read, or the process could not write it.
