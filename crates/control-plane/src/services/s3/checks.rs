@@ -123,6 +123,8 @@ pub struct Said {
     value: Option<String>,
     /// The checksum comes behind the body.
     follows: bool,
+    /// A checksum that is to be computed beside it.
+    pub beside: Option<Algorithm>,
 }
 
 impl Said {
@@ -176,12 +178,19 @@ impl Said {
         if named.is_some_and(|named| Algorithm::of_name(named) != Some(algorithm)) {
             return Err(errors::invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid."));
         }
-        Ok(Said { md5: md5.transpose()?, sha256: payload.sha256.clone(), algorithm, value, follows })
+        Ok(Said {
+            md5: md5.transpose()?,
+            sha256: payload.sha256.clone(),
+            algorithm,
+            value,
+            follows,
+            beside: None,
+        })
     }
 
     /// What has to be computed to know whether it is true.
     pub fn wanted(&self) -> Wanted {
-        Wanted { sha256: self.sha256.is_some(), checksum: self.algorithm }
+        Wanted { sha256: self.sha256.is_some(), checksum: self.algorithm, second: self.beside }
     }
 
     /// Whether the client gave a checksum.

@@ -127,6 +127,8 @@ pub struct Checksum {
 pub struct Wanted {
     pub sha256: bool,
     pub checksum: Algorithm,
+    /// Another checksum: what the platform keeps where the client says one of another kind.
+    pub second: Option<Algorithm>,
 }
 
 /// The digests under way.
@@ -134,6 +136,7 @@ pub struct Digests {
     md5: Md5,
     sha256: Option<Sha256>,
     checksum: Sum,
+    second: Option<Sum>,
 }
 
 /// What came out.
@@ -145,6 +148,8 @@ pub struct Outcome {
     pub algorithm: Algorithm,
     /// Base 64.
     pub checksum: String,
+    /// Base 64, where a second one was wanted.
+    pub second: Option<String>,
 }
 
 impl Outcome {
@@ -160,6 +165,7 @@ impl Digests {
             md5: Md5::new(),
             sha256: wanted.sha256.then(Sha256::new),
             checksum: Sum::new(wanted.checksum),
+            second: wanted.second.map(Sum::new),
         }
     }
 
@@ -169,6 +175,9 @@ impl Digests {
             sha256.update(bytes);
         }
         self.checksum.update(bytes);
+        if let Some(second) = &mut self.second {
+            second.update(bytes);
+        }
     }
 
     pub fn finish(self) -> Outcome {
@@ -177,6 +186,7 @@ impl Digests {
             sha256: self.sha256.map(|sha256| hex::encode(sha256.finalize())),
             algorithm: self.checksum.algorithm,
             checksum: self.checksum.finish(),
+            second: self.second.map(Sum::finish),
         }
     }
 }

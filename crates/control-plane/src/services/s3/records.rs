@@ -117,6 +117,8 @@ pub struct Part {
     pub etag: String,
     /// Of the upload's algorithm, in base 64.
     pub checksum: String,
+    /// What the client checked it with, where that is another kind.
+    pub given: Option<(Algorithm, String)>,
     pub modified_at: Timestamp,
 }
 

@@ -169,7 +169,8 @@ impl ContentStore {
     /// Waits until what is going has gone.
     pub async fn settled(&self) {
         for _ in 0..10_000 {
-            if self.0.writing().is_empty() && self.0.leases.awaited().is_empty() && !self.0.leases.any_going() {
+            if self.0.writing().is_empty() && self.0.leases.awaited().is_empty() && !self.0.leases.any_going()
+            {
                 return;
             }
             tokio::task::spawn_blocking(|| ()).await.unwrap();

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use super::{ContentStore, Piece, seal::SEGMENT_BYTES};
 use crate::services::s3::digests::{Algorithm, Wanted};
 
-const WANTED: Wanted = Wanted { sha256: true, checksum: Algorithm::Crc32 };
+const WANTED: Wanted = Wanted { sha256: true, checksum: Algorithm::Crc32, second: None };
 
 fn store(folder: &tempfile::TempDir) -> ContentStore {
     ContentStore::open(folder.path(), [7; 32], false).unwrap()

@@ -84,7 +84,8 @@ pub async fn copy(call: Call, input: s3::CopyObjectRequest) -> Result<s3::CopyOb
         let object = describe_anew(&call, &name, &key, &source.etag, description, tags, &unless).await?;
         return Ok(answer(&object));
     }
-    let mut writer = services.objects.begin(Wanted { sha256: false, checksum: algorithm }).await?;
+    let mut writer =
+        services.objects.begin(Wanted { sha256: false, checksum: algorithm, second: None }).await?;
     let mut stream = content.stream(0..source.length);
     while let Some(bytes) = stream.try_next().await? {
         writer.write(bytes).await?;

@@ -15,7 +15,8 @@ const READABLE: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/public/*"}]}"#;
 
 async fn set_policy(fixture: &Fixture, policy: &str) -> Result<(), ApiError> {
-    let input = s3::PutBucketPolicyRequest { bucket: text("bucket"), policy: text(policy), ..Default::default() };
+    let input =
+        s3::PutBucketPolicyRequest { bucket: text("bucket"), policy: text(policy), ..Default::default() };
     policies::put(fixture.call(), input).await.map(drop)
 }
 
@@ -26,7 +27,12 @@ async fn block_nothing(fixture: &Fixture) {
 
 fn may_get(fixture: &Fixture, principal: Principal, key: &str) -> Result<(), ApiError> {
     let input = s3::GetObjectRequest { bucket: text("bucket"), key: text(key), ..Default::default() };
-    authorization::authorize(&fixture.call_as(principal), s3::SERVICE, s3::GetObject::TABLE, &input.into_value())
+    authorization::authorize(
+        &fixture.call_as(principal),
+        s3::SERVICE,
+        s3::GetObject::TABLE,
+        &input.into_value(),
+    )
 }
 
 #[tokio::test]

@@ -83,7 +83,8 @@ async fn the_first_version_has_markers() {
 #[tokio::test]
 async fn each_object_is_its_one_version() {
     let fixture = filled().await;
-    let input = s3::ListObjectVersionsRequest { bucket: text("bucket"), max_keys: Some(1), ..Default::default() };
+    let input =
+        s3::ListObjectVersionsRequest { bucket: text("bucket"), max_keys: Some(1), ..Default::default() };
     let page = lists::versions(fixture.call(), input).await.unwrap();
     let version = &page.versions.unwrap()[0];
     assert_eq!((version.version_id.as_deref(), version.is_latest), (Some("null"), Some(true)));

@@ -161,7 +161,11 @@ async fn many_are_deleted_each_by_itself() {
 async fn copies_have_the_bytes_and_what_is_said_of_them() {
     let fixture = with_bucket("bucket").await;
     create(fixture.call(), "second").await.unwrap();
-    let input = s3::PutObjectRequest { content_type: text("text/x"), tagging: text("a=b"), ..to_put("bucket", "a b") };
+    let input = s3::PutObjectRequest {
+        content_type: text("text/x"),
+        tagging: text("a=b"),
+        ..to_put("bucket", "a b")
+    };
     put(&fixture, input, b"content").await.unwrap();
     let copy = |source: &str, bucket: &str, key: &str| s3::CopyObjectRequest {
         copy_source: text(source),
@@ -176,7 +180,11 @@ async fn copies_have_the_bytes_and_what_is_said_of_them() {
     delete(&fixture, "bucket", "a b").await.unwrap();
     let (_, content, _) = get(&fixture, to_get("second", "c")).await.unwrap();
     assert_eq!(content, b"content", "it has bytes of its own");
-    refused(handlers::copy(fixture.call(), copy("second/c", "second", "c")).await, "InvalidRequest", "to itself");
+    refused(
+        handlers::copy(fixture.call(), copy("second/c", "second", "c")).await,
+        "InvalidRequest",
+        "to itself",
+    );
     let anew = s3::CopyObjectRequest {
         metadata_directive: Some(s3::MetadataDirective::Replace),
         content_type: text("text/y"),
@@ -194,12 +202,18 @@ async fn what_is_not_here_is_refused() {
     let fixture = with_bucket("bucket").await;
     let base = || to_put("bucket", "key");
     for (input, code) in [
-        (s3::PutObjectRequest { acl: Some(s3::ObjectCannedACL::PublicRead), ..base() }, "AccessControlListNotSupported"),
+        (
+            s3::PutObjectRequest { acl: Some(s3::ObjectCannedACL::PublicRead), ..base() },
+            "AccessControlListNotSupported",
+        ),
         (
             s3::PutObjectRequest { server_side_encryption: Some(s3::ServerSideEncryption::AwsKms), ..base() },
             "NotImplemented",
         ),
-        (s3::PutObjectRequest { storage_class: Some(s3::StorageClass::Glacier), ..base() }, "InvalidStorageClass"),
+        (
+            s3::PutObjectRequest { storage_class: Some(s3::StorageClass::Glacier), ..base() },
+            "InvalidStorageClass",
+        ),
         (s3::PutObjectRequest { website_redirect_location: text("/x"), ..base() }, "NotImplemented"),
         (s3::PutObjectRequest { expected_bucket_owner: text("111111111111"), ..base() }, "AccessDenied"),
         (s3::PutObjectRequest { key: text(&"k".repeat(1025)), ..base() }, "KeyTooLongError"),
@@ -253,6 +267,7 @@ async fn tags_of_objects() {
     };
     set(10).await.unwrap();
     refused(set(11).await, "BadRequest", "greater than 10");
-    let input = s3::GetObjectTaggingRequest { bucket: text("bucket"), key: text("key"), ..Default::default() };
+    let input =
+        s3::GetObjectTaggingRequest { bucket: text("bucket"), key: text("key"), ..Default::default() };
     assert_eq!(tags::of_object(fixture.call(), input).await.unwrap().tag_set.unwrap().len(), 10);
 }

@@ -81,7 +81,8 @@ async fn parts_become_one_object() {
     let (output, content, status) = get(&fixture, second).await.unwrap();
     assert_eq!((content.as_slice(), status, output.parts_count), (b"end".as_slice(), Some(206), Some(2)));
     // The checksum of the whole follows from those of the parts.
-    let whole = s3::GetObjectRequest { checksum_mode: Some(s3::ChecksumMode::Enabled), ..to_get("bucket", "key") };
+    let whole =
+        s3::GetObjectRequest { checksum_mode: Some(s3::ChecksumMode::Enabled), ..to_get("bucket", "key") };
     let joined = get(&fixture, whole.clone()).await.unwrap().0.checksum_crc64_nvme;
     put(&fixture, to_put("bucket", "key"), &[first.as_slice(), b"end"].concat()).await.unwrap();
     assert_eq!(get(&fixture, whole).await.unwrap().0.checksum_crc64_nvme, joined);

@@ -146,7 +146,7 @@ fn chosen(
         let checksums = checksums!(one)?;
         let mut given = checksums.iter().filter_map(|(algorithm, value)| Some((*algorithm, value.as_ref()?)));
         match given.next() {
-            Some((algorithm, value)) if algorithm != upload.algorithm || *value != part.checksum => {
+            Some((algorithm, value)) if !is_its(upload, part, algorithm, value) => {
                 return Err(errors::invalid_part());
             }
             Some(_) => {}
@@ -165,6 +165,12 @@ fn chosen(
         return Err(errors::entity_too_small());
     }
     Ok(parts)
+}
+
+/// Whether a checksum is the part's, of the upload's kind or of the one that it was checked with.
+fn is_its(upload: &Upload, part: &Part, algorithm: Algorithm, value: &str) -> bool {
+    let given = part.given.as_ref().is_some_and(|(kind, own)| *kind == algorithm && own == value);
+    given || (algorithm == upload.algorithm && value == part.checksum)
 }
 
 fn checksum_of(upload: &Upload, parts: &[Arc<Part>]) -> Result<Checksum, ApiError> {

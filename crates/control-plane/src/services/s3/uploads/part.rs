@@ -55,13 +55,17 @@ pub async fn part(
         find(view, &name, &key, &id)
     })?;
     let named = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
-    let said = Said::of(input.content_md5.as_deref(), named, given, &payload, upload.algorithm)?;
+    let mut said = Said::of(input.content_md5.as_deref(), named, given, &payload, upload.algorithm)?;
     if said.algorithm != upload.algorithm {
-        return Err(errors::invalid_request(format!(
-            "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
-            upload.algorithm.name().to_ascii_lowercase(),
-            said.algorithm.name().to_ascii_lowercase()
-        )));
+        if upload.chosen {
+            return Err(errors::invalid_request(format!(
+                "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+                upload.algorithm.name().to_ascii_lowercase(),
+                said.algorithm.name().to_ascii_lowercase()
+            )));
+        }
+        // The client checks its transfer with one kind; the object is kept with the platform's.
+        said.beside = Some(upload.algorithm);
     }
     let written = receive(&call.services, &mut payload, &said, LARGEST_PART_BYTES).await?;
     let outcome = written.outcome.clone();
@@ -110,7 +114,7 @@ pub async fn part_copy(
     if range.end - range.start > LARGEST_PART_BYTES {
         return Err(errors::entity_too_large());
     }
-    let wanted = Wanted { sha256: false, checksum: upload.algorithm };
+    let wanted = Wanted { sha256: false, checksum: upload.algorithm, second: None };
     let mut writer = call.services.objects.begin(wanted).await?;
     let mut stream = content.stream(range);
     while let Some(bytes) = stream.try_next().await? {
@@ -150,11 +154,13 @@ fn range_of(text: &str, length: u64) -> Result<Range<u64>, ApiError> {
 
 /// Makes it the part of this number, unless the upload has ended meanwhile.
 async fn store(call: &Call, upload: &Upload, number: u32, written: Written) -> Result<(), ApiError> {
+    let outcome = &written.outcome;
     let part = Part {
         number,
         piece: written.piece(),
-        etag: written.outcome.etag(),
-        checksum: written.outcome.checksum.clone(),
+        etag: outcome.etag(),
+        checksum: outcome.second.clone().unwrap_or_else(|| outcome.checksum.clone()),
+        given: outcome.second.is_some().then(|| (outcome.algorithm, outcome.checksum.clone())),
         modified_at: call.now(),
     };
     let scope = global();
