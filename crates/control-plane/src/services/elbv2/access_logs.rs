@@ -67,10 +67,8 @@ pub struct Place {
 pub fn place(balancer: &LoadBalancer, own: &Attributes) -> Option<Place> {
     let table = attributes::of_load_balancer(balancer.kind);
     let text = |key| attributes::get(&table, own, key).to_owned();
-    (text("access_logs.s3.enabled") == "true").then(|| Place {
-        bucket: text("access_logs.s3.bucket"),
-        prefix: text("access_logs.s3.prefix"),
-    })
+    (text("access_logs.s3.enabled") == "true")
+        .then(|| Place { bucket: text("access_logs.s3.bucket"), prefix: text("access_logs.s3.prefix") })
 }
 
 /// Whether the bucket takes the log: a file is put there to see.
@@ -92,7 +90,8 @@ pub async fn check(
     let key = format!("{}/ELBAccessLogTestFile", folder(scope, place));
     let now = services.now();
     let content = format!("Enable AccessLog for ELB: {} at {}", balancer.name, basic(now, MINUTE));
-    let put = put(services, scope, &balancer.arn(scope), place, &key, "text/plain", content.into(), now).await;
+    let put =
+        put(services, scope, &balancer.arn(scope), place, &key, "text/plain", content.into(), now).await;
     put.map_err(|error| match error.status {
         500.. => error,
         _ => invalid_configuration(format!(
@@ -114,9 +113,10 @@ pub async fn deliver(
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let Some(place) = place(balancer, &balancer.attributes) else { return Ok(()) };
-    let node = balancer.nodes.first().and_then(|node| {
-        services.state.read(|view| view.get::<NetworkInterface>(scope, &node.interface_id))
-    });
+    let node = balancer
+        .nodes
+        .first()
+        .and_then(|node| services.state.read(|view| view.get::<NetworkInterface>(scope, &node.interface_id)));
     let address = node.map_or_else(|| "0.0.0.0".to_owned(), |node| node.private_address.to_string());
     let mut random = [0; 8];
     services.ids().fill(&mut random);
@@ -164,7 +164,8 @@ async fn put(
     };
     let by_name = allowed(Principal::service(DELIVERY), DELIVERY);
     let region = scope.region.as_str();
-    let account = ACCOUNTS.iter().find(|(name, _)| *name == region).and_then(|(_, id)| id.parse::<AccountId>().ok());
+    let account =
+        ACCOUNTS.iter().find(|(name, _)| *name == region).and_then(|(_, id)| id.parse::<AccountId>().ok());
     let by_account = account.filter(|_| by_name.is_err()).map(|account| {
         let id = account.to_string();
         allowed(Principal::root(account), &id)
