@@ -44,7 +44,20 @@ async fn credentials() {
     let got = with(&f, &format!("/v2/{NAME}/tags/list"), Some(&f.basic()), Some(region)).await;
     got.refused(StatusCode::NOT_FOUND, "NAME_UNKNOWN");
     let foreign = "111111111111.dkr.ecr.us-east-1.amazonaws.com";
-    with(&f, "/v2/", Some(&f.basic()), Some(foreign)).await.refused(StatusCode::FORBIDDEN, "DENIED");
+    // Another account's registry is spoken to under its own name; what may be done there is for policies to say.
+    with(&f, "/v2/", Some(&f.basic()), Some(foreign)).await.expect(StatusCode::OK);
+    let got = with(&f, &format!("/v2/{NAME}/tags/list"), Some(&f.basic()), Some(foreign)).await;
+    got.refused(StatusCode::NOT_FOUND, "NAME_UNKNOWN");
+    // What an agent is given opens one repository, and lists nothing.
+    let (narrow, _) = f.registry.key.issue(&Access::pulling(f.scope.clone(), NAME), f.now);
+    let narrow = format!("Bearer {narrow}");
+    let ask = async |path: &str| with(&f, path, Some(&narrow), None).await;
+    ask(&format!("/v2/{NAME}/manifests/none")).await.refused(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN");
+    for path in
+        [format!("/v2/{OTHER}/manifests/none"), format!("/v2/{NAME}/tags/list"), "/v2/_catalog".to_owned()]
+    {
+        ask(&path).await.refused(StatusCode::FORBIDDEN, "DENIED");
+    }
 
     let mut late = f;
     late.now = late.now + LIFETIME;

@@ -77,7 +77,10 @@ async fn policies() {
     let text = policy(json!("ecr:ReplicateImage"));
     f.call("PutRegistryPolicy", json!({ "policyText": text })).await;
     assert_eq!(f.call("GetRegistryPolicy", json!({})).await["policyText"], text);
+    // Of the second scope, the default, a registry's policy is about every action; of the first about three.
     let wide = policy(json!("ecr:DescribeRepositories"));
+    f.call("PutRegistryPolicy", json!({ "policyText": wide })).await;
+    f.call("PutAccountSetting", json!({ "name": "REGISTRY_POLICY_SCOPE", "value": "V1" })).await;
     f.refused("PutRegistryPolicy", json!({ "policyText": wide }), "InvalidParameterException").await;
     f.call("DeleteRegistryPolicy", json!({})).await;
     f.refused("DeleteRegistryPolicy", json!({}), "RegistryPolicyNotFoundException").await;
