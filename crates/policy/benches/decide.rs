@@ -24,7 +24,9 @@ fn main() {
         .with("aws:SourceIp", "10.1.2.3")
         .with("aws:RequestedRegion", "us-east-1")
         .with("aws:PrincipalTag/team", "blue");
-    for (name, action) in [("allowed by the last", "s39:Act994"), ("allowed by none", "s39:Other")] {
+    for (name, action, allowed) in
+        [("allowed by the last", "s39:Act999", true), ("allowed by none", "s39:Other", false)]
+    {
         let request = Request {
             principal: &principal,
             action,
@@ -33,6 +35,7 @@ fn main() {
             context: &context,
         };
         let policies = Policies { identity: &identity, ..Policies::default() };
+        assert_eq!(decide(&request, &policies).is_allowed(), allowed, "{name}");
         let began = Instant::now();
         for _ in 0..ROUNDS {
             black_box(decide(black_box(&request), black_box(&policies)));

@@ -62,7 +62,7 @@ async fn the_statements_that_decided_are_named_with_their_place() {
             })
             .collect()
     };
-    let begin = 38;
+    let begin = 37;
     assert_eq!(
         ids(&results[0]),
         [("PolicyInputList.1".to_owned(), begin), ("PolicyInputList.2".to_owned(), begin + 1)]

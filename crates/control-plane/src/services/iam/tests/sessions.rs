@@ -12,7 +12,7 @@ use crate::{
     services::{
         iam::{
             access_keys::{self, AccessKey, Lookup, SessionCredentials, forget_expired},
-            keys,
+            inline, keys,
             records::LastUse,
             roles,
             sessions::{CannotAssume, TaskSession, task_credentials},
@@ -26,6 +26,17 @@ const HOUR: i64 = 3_600_000;
 
 fn trusting_account() -> String {
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"xyz"}}}]}"#.to_owned()
+}
+
+/// Lets the role `r` begin sessions itself, with tags and a source identity.
+async fn may_assume(fixture: &Fixture) {
+    let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:*","Resource":"*"}}"#;
+    let input = api::PutRolePolicyRequest {
+        role_name: text("r"),
+        policy_name: text("chain"),
+        policy_document: text(policy),
+    };
+    inline::put_role(fixture.call(), input).await.unwrap();
 }
 
 fn look_up(fixture: &Fixture, key: &str, now: i64) -> Lookup {
@@ -74,8 +85,12 @@ async fn a_role_is_assumed_by_whom_it_trusts() {
         "AccessDenied",
         "Cannot call GetSessionToken with session credentials",
     );
-    let chained = fixture.call_by(principal, NOW);
-    assert!(calls::assume_role(chained, wanted(Some("xyz"), None)).await.is_ok());
+    // The role trusts its account: those in it who are no root need a permission of their own.
+    let chained = || calls::assume_role(fixture.call_by(principal.clone(), NOW), wanted(Some("xyz"), None));
+    let message = format!("User: {arn} is not authorized to perform: sts:AssumeRole on resource: {ROLE}");
+    refused(chained().await, "AccessDenied", &message);
+    may_assume(&fixture).await;
+    assert!(chained().await.is_ok());
 }
 
 #[tokio::test]
@@ -188,6 +203,7 @@ async fn tags_need_their_own_permission_and_go_on() {
     refused(assume(tagged()).await, "AccessDenied", &refusal("sts:SetSourceIdentity"));
     allow(r#"["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]"#).await.unwrap();
     let first = assume(tagged()).await.unwrap().credentials.unwrap().access_key_id.unwrap();
+    may_assume(&fixture).await;
     let chained = fixture.call_by(fixture.signer(&first, NOW).unwrap(), NOW);
     let second = calls::assume_role(chained, wanted(None, None)).await.unwrap();
     assert_eq!(second.source_identity.as_deref(), Some("bob"));
