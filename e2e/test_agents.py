@@ -309,7 +309,7 @@ def test_bridge_tasks_of_one_port_stand_side_by_side(fleet, machine, instance):
 
 
 def test_a_container_finds_a_file_about_itself(fleet, instance):
-    script = "until grep -q READY $ECS_CONTAINER_METADATA_FILE; do sleep 0.1; done; cat $ECS_CONTAINER_METADATA_FILE; exec sleep 1000"
+    script = "until grep -q READY $ECS_CONTAINER_METADATA_FILE; do sleep 0.1; done; cat $ECS_CONTAINER_METADATA_FILE; echo; exec sleep 1000"
     [task] = fleet.run("metadata", script, ports=[{"containerPort": 80}])
     shown = fleet.wait(task, "RUNNING")
     eventually(lambda: fleet.lines(task)[-1:] == ["}"], 20, "the whole file")
