@@ -61,7 +61,8 @@ async fn secrets_are_read_with_the_execution_roles_rights() {
     assert!(!format!("{given:?}").contains("blue"));
 
     fixture.parameter("/bank/pin", "1234").await;
-    let refusal = fixture.given(with(|app| app.secrets = Some(vec![secret("A", "/bank/pin")]))).await.unwrap_err();
+    let refusal =
+        fixture.given(with(|app| app.secrets = Some(vec![secret("A", "/bank/pin")]))).await.unwrap_err();
     for part in [
         "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secrets from ssm: \
          service call has been retried 1 time(s): AccessDeniedException: User: arn:aws:sts::000000000000:assumed-role/exec/",
@@ -77,23 +78,29 @@ async fn secrets_are_read_with_the_execution_roles_rights() {
 #[tokio::test]
 async fn what_is_given_is_checked_when_it_is_registered() {
     let fixture = fixture().await;
-    let file = |arn: &str| ecs::EnvironmentFile {
-        value: text(arn),
-        r#type: Some(ecs::EnvironmentFileType::S3),
-    };
+    let file =
+        |arn: &str| ecs::EnvironmentFile { value: text(arn), r#type: Some(ecs::EnvironmentFileType::S3) };
     let pair = |name: &str| ecs::KeyValuePair { name: text(name), value: text("x") };
     let twice = with(|app| {
         app.secrets = Some(vec![secret("A", "/a")]);
         app.environment = Some(vec![pair("A")]);
     });
     refused(fixture.register(twice).await, CLIENT, "The secret name must be unique");
-    refused(fixture.register(with(|app| app.secrets = Some(vec![secret("A", "")]))).await, CLIENT, "valueFrom");
+    refused(
+        fixture.register(with(|app| app.secrets = Some(vec![secret("A", "")]))).await,
+        CLIENT,
+        "valueFrom",
+    );
     for arn in ["s3://bucket/a.env", "arn:aws:s3:::bucket/a.txt", "arn:aws:s3:::a.env"] {
         let wrong = with(|app| app.environment_files = Some(vec![file(arn)]));
         refused(fixture.register(wrong).await, CLIENT, "'environmentFiles'");
     }
     let many = (0..11).map(|number| file(&format!("arn:aws:s3:::bucket/{number}.env"))).collect();
-    refused(fixture.register(with(|app| app.environment_files = Some(many))).await, CLIENT, "10 environment files");
+    refused(
+        fixture.register(with(|app| app.environment_files = Some(many))).await,
+        CLIENT,
+        "10 environment files",
+    );
     let mut roleless = with(|app| app.environment_files = Some(vec![file("arn:aws:s3:::bucket/a.env")]));
     roleless.execution_role_arn = None;
     refused(fixture.register(roleless).await, CLIENT, "you must also specify a value for 'executionRoleArn'");
