@@ -132,7 +132,7 @@ async fn what_was_acknowledged_is_there_after_opening_again() {
     store.close().await.unwrap();
     assert!(store.put(vec![sample(&orders, NOW, 3.0)], at(NOW)).await.is_err());
     let store = MetricStore::open(folder.path()).unwrap();
-    assert_eq!(store.list(&scope(), &MetricFilter::default(), None, 10), [orders.clone()]);
+    assert_eq!(store.list(&scope(), &MetricFilter::default(), None, 10), std::slice::from_ref(&orders));
     store.put(vec![sample(&orders, NOW, 4.0)], at(NOW)).await.unwrap();
     assert_eq!(sums(&store, &orders, Resolution::Minute).await, [(0, 2.0, 7.0)]);
     let p50: metrics::Statistic = "p50".parse().unwrap();

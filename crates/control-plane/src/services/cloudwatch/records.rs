@@ -23,6 +23,7 @@ pub struct Alarm {
 }
 
 /// What an alarm follows, as it was asked for, without tags.
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Watches {
     Metric(AwsJson<cloudwatch::PutMetricAlarmInput>),

@@ -111,10 +111,8 @@ async fn a_deployment_can_only_watch_alarms_that_are_there() {
     let fixture = fixture().await;
     fixture.register(fargate("app")).await.unwrap();
     alarm(&fixture, "failing").await;
-    let input = ecs::CreateServiceRequest {
-        deployment_configuration: watched(0),
-        ..service(&fixture, "web", 1)
-    };
+    let input =
+        ecs::CreateServiceRequest { deployment_configuration: watched(0), ..service(&fixture, "web", 1) };
     let refused = fixture.create_service(input).await.unwrap_err();
     assert!(refused.message.contains("do not exist: [noisy]"), "{}", refused.message);
 }
@@ -142,9 +140,11 @@ async fn tasks_of_a_service_are_measured_by_what_they_have_reserved() {
     };
     meters::take(&fixture.services, &request, fixture.now()).await.unwrap();
     for (name, least, greatest) in [("CPUUtilization", 20.0, 80.0), ("MemoryUtilization", 25.0, 75.0)] {
-        let key = MetricKey::new(scope(), "AWS/ECS", name, [("ClusterName", "default"), ("ServiceName", "web")]);
+        let key =
+            MetricKey::new(scope(), "AWS/ECS", name, [("ClusterName", "default"), ("ServiceName", "web")]);
         let now = fixture.now().as_millis() / 1000;
-        let read = fixture.services.metrics.read(&key, Some("Percent"), (now - 60, now + 60), Resolution::Minute);
+        let read =
+            fixture.services.metrics.read(&key, Some("Percent"), (now - 60, now + 60), Resolution::Minute);
         let found = read.await.unwrap();
         let summary = &found[0].samples[0].1;
         assert_eq!((summary.samples, summary.minimum, summary.maximum), (2.0, least, greatest), "{name}");
