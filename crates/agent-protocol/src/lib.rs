@@ -30,7 +30,8 @@ pub mod stream;
 pub mod tcs;
 
 pub use control::{
-    AccessLogLines, Answer, ControlError, ControlPlane, InstanceRole, LogBatch, LogDestination, LogEvent, RegistryLogin, RegistryLoginRequest, TargetHealthReport,
+    AccessLogLines, Answer, ControlError, ControlPlane, InstanceRole, LogBatch, LogDestination, LogEvent,
+    RegistryLogin, RegistryLoginRequest, TargetHealthReport,
 };
 pub use envelope::{AcsMessage, AgentMessage, DecodeError, TelemetryAnswer, TelemetryMessage};
 pub use secrets::{ContainerSecrets, TaskSecrets};

@@ -171,6 +171,7 @@ fn every_kind_of_message_round_trips() {
             number: 7,
             request: call::Request::PutLogs(crate::LogBatch {
                 destination: crate::LogDestination {
+                    task_arn: "arn:aws:ecs:us-east-1:000000000000:task/c/t".to_owned(),
                     account: AccountId::local(),
                     region: "us-east-1".parse().unwrap(),
                     group: "g".into(),

@@ -18,6 +18,6 @@ mod upkeep;
 
 pub use agents::AgentLink;
 pub use convert::AwsJson;
-pub use services::ssm::sessions as session_manager;
 pub use doors::{CertificateFiles, bootstrap::RootKey};
+pub use services::ssm::sessions as session_manager;
 pub use start::{Config, ControlPlane, StartError, StoreChoice, StrictDoor};

@@ -94,7 +94,7 @@ pub use network::Network;
 pub use probe::{Finding, Verdict, probe};
 pub use sockets::{NamespaceSockets, datagrams_in, stream_in};
 pub use spec::{
-    Attached, DesiredNetwork, EniId, GroupId, HostAddress, HostService, IdError, InterfaceSpec,
-    INSTANCE_METADATA_ADDRESS, METADATA_ADDRESS, NetworkConfig, Peer, Ports, Publish, Published, RESOLVER_ADDRESS, Reconciled, Rule,
-    SecurityGroupSpec, Traffic, Transport, VpcId, VpcSpec,
+    Attached, DesiredNetwork, EniId, GroupId, HostAddress, HostService, INSTANCE_METADATA_ADDRESS, IdError,
+    InterfaceSpec, METADATA_ADDRESS, NetworkConfig, Peer, Ports, Publish, Published, RESOLVER_ADDRESS,
+    Reconciled, Rule, SecurityGroupSpec, Traffic, Transport, VpcId, VpcSpec,
 };

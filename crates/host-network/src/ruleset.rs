@@ -28,8 +28,8 @@ use addressing::{Cidr, vpc};
 use crate::{
     entry::{Entry, members_set},
     spec::{
-        GroupId, HostAddress, HostService, INSTANCE_METADATA_ADDRESS, METADATA_ADDRESS, NetworkConfig, Peer, Ports, RESOLVER_ADDRESS,
-        Rule, SecurityGroupSpec, Traffic, Transport,
+        GroupId, HostAddress, HostService, INSTANCE_METADATA_ADDRESS, METADATA_ADDRESS, NetworkConfig, Peer,
+        Ports, RESOLVER_ADDRESS, Rule, SecurityGroupSpec, Traffic, Transport,
     },
     state::{State, peers_named},
 };
@@ -113,10 +113,15 @@ fn base_chains(config: &NetworkConfig, node: Option<Ipv4Addr>) -> String {
         ),
     };
     let translate_instance_metadata = config.instance_metadata.map_or_else(String::new, |own| {
-        format!("iifname \"{prefix}-*\" ip daddr {INSTANCE_METADATA_ADDRESS} tcp dport 80 dnat ip to {own}\n    ")
+        format!(
+            "iifname \"{prefix}-*\" ip daddr {INSTANCE_METADATA_ADDRESS} tcp dport 80 dnat ip to {own}\n    "
+        )
     });
-    let held: Vec<String> =
-        [*metadata, *resolver].into_iter().chain(config.instance_metadata).map(|one| one.to_string()).collect();
+    let held: Vec<String> = [*metadata, *resolver]
+        .into_iter()
+        .chain(config.instance_metadata)
+        .map(|one| one.to_string())
+        .collect();
     let held = held.join(", ");
     // What was sent to the node and led to a container comes back by way of the node: from its loopback address, and from a
     // neighbour (or itself) that would be answered past the translation.

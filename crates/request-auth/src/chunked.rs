@@ -109,8 +109,11 @@ impl Presented {
     }
 }
 
+/// Trailers in their order, and the signature over them.
+type Trailers = (Vec<(String, String)>, Option<String>);
+
 /// What follows the last piece, and the signature over it.
-fn read_trailers(mut rest: &[u8]) -> Result<(Vec<(String, String)>, Option<String>), AuthError> {
+fn read_trailers(mut rest: &[u8]) -> Result<Trailers, AuthError> {
     let (mut trailers, mut signature) = (Vec::new(), None);
     while !rest.is_empty() {
         let text = line(&mut rest)?;

@@ -114,7 +114,7 @@ mod tests {
     fn a_transfer_is_seen_until_it_is_dropped() {
         let transfers = Transfers::default();
         let pull = transfers.begin(Direction::Pull, "web:v1", None);
-        let push = transfers.clone().begin(Direction::Push, "web", Some(10));
+        let push = transfers.begin(Direction::Push, "web", Some(10));
         pull.set_total(100);
         pull.set(40);
         pull.set(30);

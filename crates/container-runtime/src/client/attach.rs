@@ -105,7 +105,6 @@ impl AttachControl {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of one structure")]
     fn streams(
         &mut self,
         has_terminal: bool,

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use agent_protocol::{
-    AccessLogLines, AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination, RegistryLogin,
-    RegistryLoginRequest, Sensitive, TargetHealthReport, TaskSecrets,
+    AccessLogLines, AgentMessage, Answer, ControlError, ControlPlane, LogBatch, LogDestination,
+    RegistryLogin, RegistryLoginRequest, Sensitive, TargetHealthReport, TaskSecrets,
     state::{AttachmentStateChange, TaskStateChange},
     tcs::PublishMetricsRequest,
 };
@@ -191,9 +191,8 @@ impl ControlPlane for AgentLink {
     fn deliver_access_log(&self, message: AccessLogLines) -> Answer<'_, ()> {
         Box::pin(async move {
             let arn: Option<vocabulary::Arn> = message.load_balancer_arn.parse().ok();
-            let scope = arn.and_then(|arn| {
-                Some(Scope::new(arn.account().parse().ok()?, arn.region().parse().ok()?))
-            });
+            let scope =
+                arn.and_then(|arn| Some(Scope::new(arn.account().parse().ok()?, arn.region().parse().ok()?)));
             let found = scope.and_then(|scope| {
                 let arn = &message.load_balancer_arn;
                 let balancer = self.services.state.read(|view| balancers::see(view, &scope, arn)).ok()?;

@@ -324,7 +324,9 @@ impl Gateway {
         };
         let mut recording =
             Recording::begin(&self.services, (routed.service, routed.operation), parts, now, request_id);
-        let result = self.operate(parts, &head, &routed, (body, content), trust, now, request_id, &mut recording).await;
+        let result = self
+            .operate(parts, &head, &routed, (body, content), trust, now, request_id, &mut recording)
+            .await;
         let result = result.map_err(|error| credentials::in_words_of(routed.protocol, error));
         recording.end(&self.services, &result);
         let (service, operation) = (routed.service.name, routed.operation.name);

@@ -230,14 +230,16 @@ impl Instance {
         config.cgroup_root = cgroup_root("/longshore-agent");
         config.metadata_listen = Some(SocketAddr::from((place.metadata, 80)));
         // The published agent's name for it.
-        config.metadata_files = std::env::var("ECS_ENABLE_CONTAINER_METADATA").is_ok_and(|value| value == "true");
+        config.metadata_files =
+            std::env::var("ECS_ENABLE_CONTAINER_METADATA").is_ok_and(|value| value == "true");
         config.instance_metadata = place.instance_metadata.map(|address| format!("http://{address}"));
         // The agents' door is not for tasks.
         let near = place.platform.map(|port| format!("http://{METADATA_ADDRESS}:{port}"));
         config.endpoint_url = args.task_endpoint.clone().or(near);
-        let authority = args.ca.as_ref().map(|path| {
-            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
-        });
+        let authority = args
+            .ca
+            .as_ref()
+            .map(|path| fs::read_to_string(path).with_context(|| format!("reading {}", path.display())));
         let authority = authority.transpose()?;
         config.authority.clone_from(&authority);
         let remote = RemoteConfig {

@@ -44,7 +44,9 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
 
 async fn execute(args: ExecArgs) -> anyhow::Result<u8> {
     let authority = match &args.ca {
-        Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?),
+        Some(path) => {
+            Some(std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?)
+        }
         None => None,
     };
     let api = Api::over(&args.endpoint, args.region.to_string(), credentials(), authority.as_deref())?;
@@ -64,7 +66,7 @@ async fn execute(args: ExecArgs) -> anyhow::Result<u8> {
         .await
         .map_err(said)?;
     let input = match (args.tty, args.interactive) {
-        (true, _) => Input::Terminal(RawTerminal::enter().context("setting the terminal up")?),
+        (true, _) => Input::Terminal { _raw: RawTerminal::enter().context("setting the terminal up")? },
         (false, true) => Input::Stream,
         (false, false) => Input::None,
     };
@@ -73,7 +75,10 @@ async fn execute(args: ExecArgs) -> anyhow::Result<u8> {
         bail!("{reason}");
     }
     // The lower eight bits, as of any process.
-    ended.exit_code.map(|code| (code & 0xff) as u8).ok_or_else(|| anyhow!("the session ended before the command"))
+    ended
+        .exit_code
+        .map(|code| (code & 0xff) as u8)
+        .ok_or_else(|| anyhow!("the session ended before the command"))
 }
 
 /// The environment's; at an open door any do.
@@ -107,15 +112,19 @@ async fn in_terminal(api: &Api, args: &ExecArgs, cluster: &str) -> Result<Value,
 }
 
 async fn without_terminal(api: &Api, args: &ExecArgs, cluster: &str) -> Result<Value, ControlError> {
-    let refused = |message: String| ControlError::Refused { code: "InvalidParameterException".to_owned(), message };
+    let refused =
+        |message: String| ControlError::Refused { code: "InvalidParameterException".to_owned(), message };
     let input = json!({"cluster": cluster, "tasks": [args.task]});
     let described = api.call_of(ECS, "DescribeTasks", &input).await?;
-    let task = described["tasks"].get(0).ok_or_else(|| refused("The referenced task was not found.".to_owned()))?;
+    let task =
+        described["tasks"].get(0).ok_or_else(|| refused("The referenced task was not found.".to_owned()))?;
     let containers = task["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
     let container = match (&args.container, containers) {
         (Some(name), all) => all.iter().find(|container| container["name"] == *name),
         (None, [only]) => Some(only),
-        (None, _) => return Err(refused("The task has several containers: name one with --container.".to_owned())),
+        (None, _) => {
+            return Err(refused("The task has several containers: name one with --container.".to_owned()));
+        }
     };
     let container = container.ok_or_else(|| refused("The container is not in the task.".to_owned()))?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -130,9 +139,11 @@ async fn without_terminal(api: &Api, args: &ExecArgs, cluster: &str) -> Result<V
         "Parameters": {"command": [words::join(&args.command)], "separateOutputStream": ["true"]},
     });
     match api.call_of(SSM, "StartSession", &input).await {
-        Err(ControlError::Refused { code, message }) if code == "TargetNotConnected" => Err(refused(format!(
-            "{message} Its container runs, the task has --enable-execute-command, and its role allows ssmmessages?"
-        ))),
+        Err(ControlError::Refused { code, message }) if code == "TargetNotConnected" => {
+            Err(refused(format!(
+                "{message} Its container runs, the task has --enable-execute-command, and its role allows ssmmessages?"
+            )))
+        }
         other => other,
     }
 }

@@ -2,8 +2,8 @@
 
 pub mod agent;
 pub mod demo;
-mod entry;
 pub mod doctor;
+mod entry;
 pub mod env;
 pub mod exec;
 mod progress;

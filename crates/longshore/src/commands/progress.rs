@@ -123,7 +123,10 @@ mod tests {
         assert!(has_bar(&bars));
         pull.set(60);
         bars.draw(&transfers.under_way(), start + WORTH_SHOWING + REDRAWN);
-        assert_eq!(bars.seen.values().next().and_then(|(_, bar)| bar.as_ref()).map(ProgressBar::position), Some(60));
+        assert_eq!(
+            bars.seen.values().next().and_then(|(_, bar)| bar.as_ref()).map(ProgressBar::position),
+            Some(60)
+        );
         drop(pull);
         bars.draw(&transfers.under_way(), start + 2 * WORTH_SHOWING);
         assert!(bars.seen.is_empty());

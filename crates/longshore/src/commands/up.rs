@@ -208,12 +208,8 @@ async fn start_agent(
     let port = control.address().port();
     let exe = std::env::current_exe().context("finding this program's own file")?;
     let run_dir = PathBuf::from(RUN_DIR);
-    let mut config = AgentConfig::new(
-        places.data_dir.join("node"),
-        run_dir.join("node"),
-        exe,
-        control.node_seal(),
-    );
+    let mut config =
+        AgentConfig::new(places.data_dir.join("node"), run_dir.join("node"), exe, control.node_seal());
     config.transfers = control.transfers();
     config.cgroup_root = cgroup_root("/longshore");
     config.endpoint_url = Some(format!("http://{METADATA_ADDRESS}:{port}"));

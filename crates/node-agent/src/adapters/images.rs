@@ -6,11 +6,18 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use agent_protocol::RegistryLogin;
-use image_store::{Credentials, Endpoint, GcPolicy, Image, ImageStore, PullOptions, PullPolicy, Reference};
+use image_store::{
+    Credentials, Endpoint, GcPolicy, Image, ImageStore, Progress, ProgressFn, PullOptions, PullPolicy,
+    Reference,
+};
+use vocabulary::{Direction, Transfer, Transfers};
 
 use crate::ports::{BoxFuture, ImageRequest, Images, LocalImage};
 
-pub(super) struct RealImages(pub(super) ImageStore);
+pub(super) struct RealImages {
+    pub(super) store: ImageStore,
+    pub(super) transfers: Transfers,
+}
 
 impl Images for RealImages {
     fn ensure(&self, request: ImageRequest) -> BoxFuture<'_, Result<LocalImage, String>> {
@@ -23,18 +30,24 @@ impl Images for RealImages {
                 Some(_) => PullPolicy::IfNotPresent,
                 None => PullPolicy::AlwaysOrPresent,
             };
-            let mut options = PullOptions { policy, pin_for: Some(request.holder), ..PullOptions::default() };
+            let transfer = self.transfers.begin(Direction::Pull, &request.image, None);
+            let mut options = PullOptions {
+                policy,
+                pin_for: Some(request.holder),
+                progress: Some(follow(transfer)),
+                ..PullOptions::default()
+            };
             if let Some(login) = request.login {
                 log_in(&mut options, &reference, login)?;
             }
-            let image = self.0.pull(&reference, options).await.map_err(|error| error.to_string())?;
+            let image = self.store.pull(&reference, options).await.map_err(|error| error.to_string())?;
             Ok(local(image))
         })
     }
 
     fn release<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if let Err(error) = self.0.unpin(holder).await {
+            if let Err(error) = self.store.unpin(holder).await {
                 tracing::warn!(holder, %error, "images of a stopped task could not be let go");
             }
         })
@@ -42,7 +55,7 @@ impl Images for RealImages {
 
     fn retain<'a>(&'a self, holders: &'a BTreeSet<String>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            for (holder, _) in self.0.pins() {
+            for (holder, _) in self.store.pins() {
                 if !holders.contains(&holder) {
                     self.release(&holder).await;
                 }
@@ -52,7 +65,7 @@ impl Images for RealImages {
 
     fn collect_garbage(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            match self.0.collect_garbage(&GcPolicy::default()).await {
+            match self.store.collect_garbage(&GcPolicy::default()).await {
                 Ok(report) if report.removed_images.is_empty() && report.removed_layers == 0 => {}
                 Ok(report) => tracing::info!(?report, "images that nobody used were removed"),
                 Err(error) => tracing::warn!(%error, "unused images could not be removed"),
@@ -78,6 +91,15 @@ fn log_in(options: &mut PullOptions, reference: &Reference, login: RegistryLogin
         options.rewrite = Some(Arc::new(move |asked| (asked == host).then(|| endpoint.clone())));
     }
     Ok(())
+}
+
+/// Over when the pull lets go of it.
+fn follow(transfer: Transfer) -> ProgressFn {
+    Arc::new(move |progress| match progress {
+        Progress::Resolved { download_bytes, .. } => transfer.set_total(download_bytes),
+        Progress::Downloaded { bytes } => transfer.set(bytes),
+        Progress::LayerReady { .. } => {}
+    })
 }
 
 fn local(image: Image) -> LocalImage {

@@ -132,7 +132,10 @@ mod tests {
         lines.record("b", "three".to_owned());
         assert_eq!(lines.take(false), []);
         let taken = lines.take(true);
-        assert_eq!(taken, [("a".to_owned(), "two\n".to_owned()), ("b".to_owned(), "one\nthree\n".to_owned())]);
+        assert_eq!(
+            taken,
+            [("a".to_owned(), "two\n".to_owned()), ("b".to_owned(), "one\nthree\n".to_owned())]
+        );
         assert_eq!(lines.lock().bytes, 0);
     }
 

@@ -88,7 +88,7 @@ fn any_alteration_breaks_it() {
     let unsigned = String::from_utf8(body).unwrap().replace(";chunk-signature", ";x");
     assert_eq!(claim.unframe(unsigned.as_bytes(), Some(SECRET)), mismatch);
     // Cut off after a whole piece, and within one.
-    for end in [65536 + 100, 70_000_usize.min(66_700)] {
+    for end in [65536 + 100, 66_700] {
         let cut = &framed(&[65536, 1024, 0], &SIGNATURES)[..end];
         assert!(claim.unframe(cut, Some(SECRET)).is_err(), "{end}");
     }

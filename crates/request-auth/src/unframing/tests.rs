@@ -46,12 +46,11 @@ fn example() -> (Unframing, Vec<u8>) {
     (claim.unframing(Some(SECRET)).unwrap(), body)
 }
 
-/// The content and the trailers, with the body given in parts of `size` bytes.
-fn unframe(
-    mut unframing: Unframing,
-    body: &[u8],
-    size: usize,
-) -> Result<(Vec<u8>, Vec<(String, String)>), AuthError> {
+/// The content and the trailers.
+type Whole = (Vec<u8>, Vec<(String, String)>);
+
+/// What comes out, with the body given in parts of `size` bytes.
+fn unframe(mut unframing: Unframing, body: &[u8], size: usize) -> Result<Whole, AuthError> {
     let mut content = Vec::new();
     for part in body.chunks(size.max(1)) {
         for range in unframing.push(part)? {

@@ -86,11 +86,14 @@ pub(super) struct Snapshot {
     pub tables: Vec<Table>,
 }
 
+/// From the key and the bytes in the store, with what seals.
+type Decode = fn(&str, &[u8], Option<&dyn Seal>) -> Result<AnyRecord, StateError>;
+
 /// What a kind of record needs to be handled without its type at hand.
 pub(super) struct Kind {
     pub service: &'static str,
     pub kind: &'static str,
-    decode: fn(&str, &[u8], Option<&dyn Seal>) -> Result<AnyRecord, StateError>,
+    decode: Decode,
     indexes: fn(&AnyRecord) -> Vec<(&'static str, String)>,
 }
 

@@ -44,7 +44,7 @@ pub async fn import(
         None => call.services.ids().uuid(),
         Some(arn) => id_of(scope, arn)?.to_owned(),
     };
-    let sealed = call.services.certificate_keys.seal(&arn(scope, &id), checked.key.as_bytes());
+    let sealed = call.services.certificate_keys.seal(arn(scope, &id), checked.key.as_bytes());
     let fresh = Certificate {
         id: id.clone(),
         body: checked.body,

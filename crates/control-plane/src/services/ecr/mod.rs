@@ -143,7 +143,9 @@ fn registry_scope(call: &Call, registry: Option<&String>) -> Result<Scope, ApiEr
     let Some(registry) = registry else { return Ok(scope.clone()) };
     let account = registry.parse().map_err(|_| {
         let constraint = "Member must satisfy regular expression pattern: [0-9]{12}";
-        errors::invalid(format!("Invalid parameter at 'registryId' failed to satisfy constraint: '{constraint}'"))
+        errors::invalid(format!(
+            "Invalid parameter at 'registryId' failed to satisfy constraint: '{constraint}'"
+        ))
     })?;
     Ok(Scope::new(account, scope.region.clone()))
 }

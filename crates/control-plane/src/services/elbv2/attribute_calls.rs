@@ -58,7 +58,9 @@ pub async fn modify_load_balancer(
     let table = attributes::of_load_balancer(found.kind);
     let wanted = attributes::changed(&table, "Load balancer", &found.attributes, given.clone())?;
     let place = access_logs::place(&found, &wanted);
-    if let Some(place) = place.filter(|place| access_logs::place(&found, &found.attributes).as_ref() != Some(place)) {
+    if let Some(place) =
+        place.filter(|place| access_logs::place(&found, &found.attributes).as_ref() != Some(place))
+    {
         access_logs::check(&call.services, call.scope(), &found, &place).await?;
     }
     let (table, own) = call

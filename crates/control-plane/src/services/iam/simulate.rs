@@ -304,7 +304,7 @@ impl Simulation {
         let specific = (!everything).then(|| {
             vec![iam::ResourceSpecificResult {
                 eval_resource_name: Some(resource.to_owned()),
-                eval_resource_decision: Some(verdict.clone()),
+                eval_resource_decision: Some(verdict),
                 matched_statements: Some(matched.clone()),
                 missing_context_values: Some(missing.to_vec()),
                 eval_decision_details: details.clone(),

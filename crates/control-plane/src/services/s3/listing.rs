@@ -166,7 +166,7 @@ mod tests {
                 all.extend(found);
                 match page.next {
                     Some(next) => {
-                        prop_assert_eq!(&behind(&next.last_shown, &prefix, delimiter) <= &next.from, true);
+                        prop_assert!(behind(&next.last_shown, &prefix, delimiter) <= next.from);
                         asked.from = next.from;
                     }
                     None => break,

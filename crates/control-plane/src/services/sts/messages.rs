@@ -41,7 +41,7 @@ pub fn encode(services: &Services, request: &Request<'_>, decision: &Decision) -
             "conditions": {"items": conditions},
         },
     });
-    let sealed = services.authorization_messages.seal(&purpose(account), message.to_string().as_bytes());
+    let sealed = services.authorization_messages.seal(purpose(account), message.to_string().as_bytes());
     Some(URL_SAFE_NO_PAD.encode(sealed))
 }
 

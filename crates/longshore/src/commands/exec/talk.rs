@@ -39,8 +39,8 @@ pub enum Input {
     None,
     /// Standard input, to its end.
     Stream,
-    /// What is typed.
-    Terminal(RawTerminal),
+    /// What is typed; the terminal is as it was when this is dropped.
+    Terminal { _raw: RawTerminal },
 }
 
 /// How it ended.
@@ -78,7 +78,7 @@ impl Conversation {
         };
         self.socket.send(Frame::text(serde_json::to_string(&open)?)).await.context("opening the session")?;
         let mut resized = signal(SignalKind::window_change())?;
-        let has_terminal = matches!(input, Input::Terminal(_));
+        let has_terminal = matches!(input, Input::Terminal { .. });
         let mut reading = !matches!(input, Input::None);
         let own = std::io::stdin().as_fd().try_clone_to_owned().context("standard input")?;
         let mut stdin = tokio::fs::File::from_std(own.into());
@@ -161,8 +161,8 @@ impl Conversation {
                 Ok(Heard::Nothing)
             }
             Kind::ChannelClosed => {
-                let closed: ChannelClosed =
-                    serde_json::from_slice(&message.payload).context("the session's last word cannot be read")?;
+                let closed: ChannelClosed = serde_json::from_slice(&message.payload)
+                    .context("the session's last word cannot be read")?;
                 let reason = Some(closed.output).filter(|text| !text.is_empty());
                 Ok(Heard::Closed(Ended { exit_code: closed.exit_code, reason }))
             }

@@ -37,7 +37,14 @@ fn scope_of(account: &str) -> Scope {
 struct Nobody;
 
 impl Authorize for Nobody {
-    fn may(&self, _: &Access, _: &str, _: &str, _: &crate::gateway::Origin, _: Timestamp) -> Result<(), String> {
+    fn may(
+        &self,
+        _: &Access,
+        _: &str,
+        _: &str,
+        _: &crate::gateway::Origin,
+        _: Timestamp,
+    ) -> Result<(), String> {
         Err("nobody asks here".to_owned())
     }
 }
@@ -54,11 +61,18 @@ impl Fixture {
     pub async fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let state = State::open(store, services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32])))).await.unwrap();
+        let state = State::open(
+            store,
+            services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32]))),
+        )
+        .await
+        .unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
-        let objects = services::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false).unwrap();
+        let objects =
+            services::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false)
+                .unwrap();
         let services = Arc::new(Services {
             objects,
             trail: services::cloudtrail::Trail::start(

@@ -121,7 +121,7 @@ pub async fn sweep_one(call: &Call, express: &Express) -> Result<(), ApiError> {
             match outcome {
                 Ok(()) => _ = tx.delete::<Express>(scope, &key),
                 Err(_) => {
-                    tx.put(scope, &key, Express { made: made.clone(), deleted: true, ..(*there).clone() })
+                    tx.put(scope, &key, Express { made: made.clone(), deleted: true, ..(*there).clone() });
                 }
             }
             Ok::<_, ApiError>(())

@@ -39,6 +39,7 @@ pub fn in_alarm(view: &View, scope: &Scope, names: &[String]) -> Vec<String> {
 
 /// Whether deployments of a service with this configuration watch the alarm.
 pub fn watched(configuration: Option<&ecs::DeploymentConfiguration>, name: &str) -> bool {
-    let alarms = configuration.and_then(|given| given.alarms.as_ref()).filter(|alarms| alarms.enable == Some(true));
+    let alarms =
+        configuration.and_then(|given| given.alarms.as_ref()).filter(|alarms| alarms.enable == Some(true));
     alarms.is_some_and(|alarms| alarms.alarm_names.iter().flatten().any(|one| one == name))
 }

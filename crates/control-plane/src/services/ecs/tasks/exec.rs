@@ -22,7 +22,9 @@ use crate::{
             names::{self, cluster_name, invalid},
             records::{Task, TaskContainer, TaskDefinition, definition_id, task_key},
         },
-        ssm::sessions::{self, Asked, ECS_COMMAND, LogTo, Patience, Plan, Reached, Target, Unreachable, Work},
+        ssm::sessions::{
+            self, Asked, ECS_COMMAND, LogTo, Patience, Plan, Reached, Target, Unreachable, Work,
+        },
     },
 };
 
@@ -83,7 +85,8 @@ pub async fn execute(call: Call, input: ExecuteCommandRequest) -> Result<Execute
         log,
     };
     let id = format!("ecs-execute-command-{}", call.services.ids().hex(17));
-    let asked = Asked { id, plan, target: target.text(), reached, reason: None, patience: Patience::default() };
+    let asked =
+        Asked { id, plan, target: target.text(), reached, reason: None, patience: Patience::default() };
     let opened = sessions::open(&call, asked).await?;
     let cluster_arn = scope.arn("ecs", format_args!("cluster/{cluster}")).to_string();
     let container_arn =

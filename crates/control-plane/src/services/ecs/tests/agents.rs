@@ -39,7 +39,7 @@ impl Agent {
         let (here, there) = tokio::io::duplex(1 << 20);
         let socket = WebSocketStream::from_raw_socket(there, Role::Server, None).await;
         let (services, key, origin) = (fixture.services.clone(), key.clone(), ORIGIN.to_owned());
-        let served = tokio::spawn(session::serve(services, key, socket, origin));
+        let served = tokio::spawn(session::serve(services, key, socket, origin, None));
         Agent { socket: WebSocketStream::from_raw_socket(here, Role::Client, None).await, served, calls: 0 }
     }
 
@@ -179,6 +179,7 @@ async fn an_instance_is_told_its_own_tasks_and_reports_them() {
     );
     let elsewhere: AccountId = "111111111111".parse().unwrap();
     let destination = LogDestination {
+        task_arn: task.clone(),
         account: elsewhere.clone(),
         region: scope().region,
         group: "g".into(),

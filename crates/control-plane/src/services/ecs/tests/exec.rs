@@ -38,15 +38,16 @@ fn execute(task: &str) -> ecs::ExecuteCommandRequest {
     }
 }
 
-async fn asked(fixture: &Fixture, input: ecs::ExecuteCommandRequest) -> Result<ecs::ExecuteCommandResponse, ApiError> {
+async fn asked(
+    fixture: &Fixture,
+    input: ecs::ExecuteCommandRequest,
+) -> Result<ecs::ExecuteCommandResponse, ApiError> {
     tasks::exec::execute(fixture.call(), input).await
 }
 
 async fn configure(fixture: &Fixture, execute: ecs::ExecuteCommandConfiguration) {
-    let configuration = ecs::ClusterConfiguration {
-        execute_command_configuration: Some(execute),
-        ..Default::default()
-    };
+    let configuration =
+        ecs::ClusterConfiguration { execute_command_configuration: Some(execute), ..Default::default() };
     let input = ecs::UpdateClusterRequest {
         cluster: text("default"),
         configuration: Some(configuration),
@@ -95,7 +96,8 @@ async fn a_task_that_was_not_told_to_listen_does_not() {
     let pending = ecs::RunTaskRequest { enable_execute_command: Some(true), ..run_request(&fixture, "app") };
     let pending = fixture.run(pending).await.unwrap().remove(0).task_arn.unwrap();
     refused(asked(&fixture, execute(&pending)).await, INVALID, NOT_ENABLED);
-    let agents = fixture.describe_task(&pending).await.unwrap().containers.unwrap().remove(0).managed_agents.unwrap();
+    let agents =
+        fixture.describe_task(&pending).await.unwrap().containers.unwrap().remove(0).managed_agents.unwrap();
     assert_eq!(agents[0].last_status.as_deref(), Some("PENDING"));
 }
 
@@ -112,7 +114,10 @@ async fn what_does_not_fit_is_refused() {
     refused(asked(&fixture, unfinished).await, INVALID, "quotation");
     let unknown = execute("0123456789abcdef0123456789abcdef");
     refused(asked(&fixture, unknown).await, INVALID, "not found");
-    let elsewhere = ecs::ExecuteCommandRequest { cluster: text("nowhere"), ..execute("0123456789abcdef0123456789abcdef") };
+    let elsewhere = ecs::ExecuteCommandRequest {
+        cluster: text("nowhere"),
+        ..execute("0123456789abcdef0123456789abcdef")
+    };
     refused(asked(&fixture, elsewhere).await, "ClusterNotFoundException", "");
     // The agent has gone.
     drop(node);
@@ -162,8 +167,10 @@ async fn the_clusters_configuration_is_acted_on_or_refused() {
     };
     configure(&fixture, logged(to_group.clone())).await;
     refused(asked(&fixture, execute(&task)).await, INVALID, "/exec");
-    let encrypted =
-        ecs::ExecuteCommandLogConfiguration { cloud_watch_encryption_enabled: Some(true), ..to_group.clone() };
+    let encrypted = ecs::ExecuteCommandLogConfiguration {
+        cloud_watch_encryption_enabled: Some(true),
+        ..to_group.clone()
+    };
     configure(&fixture, logged(encrypted)).await;
     refused(asked(&fixture, execute(&task)).await, INVALID, "encryption is not set up");
     let bucket = ecs::ExecuteCommandLogConfiguration { s3_bucket_name: text("exec"), ..Default::default() };

@@ -2,7 +2,9 @@
 
 use std::io::Read;
 
-use aws_shapes_elbv2::{LoadBalancerAttribute, ModifyLoadBalancerAttributesInput, ModifyLoadBalancerAttributesOutput};
+use aws_shapes_elbv2::{
+    LoadBalancerAttribute, ModifyLoadBalancerAttributesInput, ModifyLoadBalancerAttributesOutput,
+};
 use aws_shapes_s3 as s3;
 use flate2::read::GzDecoder;
 use vocabulary::Scope;
@@ -17,7 +19,11 @@ use crate::{
     },
 };
 
-async fn switch_on(lab: &Lab, arn: Option<String>, prefix: &str) -> Result<ModifyLoadBalancerAttributesOutput, ApiError> {
+async fn switch_on(
+    lab: &Lab,
+    arn: Option<String>,
+    prefix: &str,
+) -> Result<ModifyLoadBalancerAttributesOutput, ApiError> {
     let one = |key: &str, value: &str| LoadBalancerAttribute { key: text(key), value: text(value) };
     let input = ModifyLoadBalancerAttributesInput {
         load_balancer_arn: arn,
@@ -34,7 +40,8 @@ async fn allow(lab: &Lab, principal: &str, resource: &str) {
     let policy = format!(
         r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": {principal}, "Action": "s3:PutObject", "Resource": "{resource}"}}]}}"#
     );
-    let input = s3::PutBucketPolicyRequest { bucket: text("logs"), policy: Some(policy), ..Default::default() };
+    let input =
+        s3::PutBucketPolicyRequest { bucket: text("logs"), policy: Some(policy), ..Default::default() };
     objects::put_policy(lab.fixture.call(), input).await.unwrap();
 }
 

@@ -38,7 +38,14 @@ fn scope() -> Scope {
 struct Nobody;
 
 impl Authorize for Nobody {
-    fn may(&self, _: &Access, _: &str, _: &str, _: &crate::gateway::Origin, _: Timestamp) -> Result<(), String> {
+    fn may(
+        &self,
+        _: &Access,
+        _: &str,
+        _: &str,
+        _: &crate::gateway::Origin,
+        _: Timestamp,
+    ) -> Result<(), String> {
         Err("nobody asks here".to_owned())
     }
 }
@@ -55,7 +62,12 @@ impl Fixture {
     pub async fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let state = State::open(store, services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32])))).await.unwrap();
+        let state = State::open(
+            store,
+            services::tables().sealed_with(Arc::new(crate::secret::SealingKey::new([4; 32]))),
+        )
+        .await
+        .unwrap();
         let telemetry = TelemetryStore::ephemeral(Options::default()).unwrap();
         let services = Fixture::services(&folder, state, telemetry);
         Fixture { services, folder, now: NOW, calls: 0.into() }
@@ -65,7 +77,9 @@ impl Fixture {
         let tokens = PageTokens::new([7; 32]);
         let blobs = Arc::new(FileBlobStore::open(folder.path(), Limits::default()).unwrap());
         let catalog = Catalog::new(state.clone());
-        let objects = services::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false).unwrap();
+        let objects =
+            services::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false)
+                .unwrap();
         Arc::new(Services {
             objects,
             trail: services::cloudtrail::Trail::start(

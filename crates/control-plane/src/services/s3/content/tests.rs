@@ -65,7 +65,7 @@ async fn nothing_of_it_lies_on_the_disk_as_it_is() {
     assert!(!stored.windows(8).any(|window| window == b"the very"));
     let other = ContentStore::open(folder.path(), [8; 32], false).unwrap();
     let outcome: Result<Vec<Bytes>, _> =
-        other.hold(&[piece.clone()]).unwrap().stream(0..10).try_collect().await;
+        other.hold(std::slice::from_ref(&piece)).unwrap().stream(0..10).try_collect().await;
     assert!(outcome.is_err());
     let mut damaged = stored;
     damaged[100] ^= 1;

@@ -24,7 +24,7 @@ struct Filter {
 enum Key {
     Name,
     Kind,
-    KeyId,
+    Encryption,
     Path,
     Label,
     Tier,
@@ -106,7 +106,7 @@ impl Filter {
                 self.values.iter().any(|value| self.relation.holds(&name, &rooted(value)))
             }
             Key::Kind => any(version.kind.shape().as_str()),
-            Key::KeyId => version.key_id.as_deref().is_some_and(any),
+            Key::Encryption => version.key_id.as_deref().is_some_and(any),
             Key::Path => {
                 let recursive = self.relation == Relation::Recursive;
                 self.values.iter().any(|path| is_under(&parameter.name, path, recursive))
@@ -149,7 +149,7 @@ fn key_of(text: &str) -> Key {
     match text {
         "Name" => Key::Name,
         "Type" => Key::Kind,
-        "KeyId" => Key::KeyId,
+        "KeyId" => Key::Encryption,
         "Path" => Key::Path,
         "Label" => Key::Label,
         "Tier" => Key::Tier,

@@ -6,8 +6,8 @@ use aws_shapes_ssm as ssm;
 use aws_shapes_ssm::{
     ConnectionStatus, DescribeSessionsRequest, DescribeSessionsResponse, GetConnectionStatusRequest,
     GetConnectionStatusResponse, ResumeSessionRequest, ResumeSessionResponse, SessionFilterKey,
-    SessionManagerOutputUrl, SessionState, StartSessionRequest, StartSessionResponse, TerminateSessionRequest,
-    TerminateSessionResponse, errors,
+    SessionManagerOutputUrl, SessionState, StartSessionRequest, StartSessionResponse,
+    TerminateSessionRequest, TerminateSessionResponse, errors,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vocabulary::{Ids, Scope, Timestamp};
@@ -40,15 +40,14 @@ pub struct Opened {
 
 pub async fn start(call: Call, input: StartSessionRequest) -> Result<StartSessionResponse, ApiError> {
     let text = input.target.unwrap_or_default();
-    let unconnected = || {
-        ApiError::new(&errors::TARGET_NOT_CONNECTED, format!("{text} is not connected."))
-    };
+    let unconnected = || ApiError::new(&errors::TARGET_NOT_CONNECTED, format!("{text} is not connected."));
     let target = Target::parse(&text).ok_or_else(unconnected)?;
     let (reached, preferences) = call.services.state.read(|view| {
         let reached = target.reach(view, call.scope()).map_err(|_| unconnected())?;
         Ok::<_, ApiError>((reached, documents::preferences(view, call.scope())))
     })?;
-    let parameters: BTreeMap<String, Vec<String>> = input.parameters.unwrap_or_default().into_iter().collect();
+    let parameters: BTreeMap<String, Vec<String>> =
+        input.parameters.unwrap_or_default().into_iter().collect();
     let plan = plan::of_document(
         input.document_name.as_deref(),
         &parameters,
@@ -62,7 +61,11 @@ pub async fn start(call: Call, input: StartSessionRequest) -> Result<StartSessio
     let name = call.principal.arn.rsplit('/').next().unwrap_or_default();
     let name = if name.contains(':') { "root" } else { name };
     let id = format!("{name}-{}", call.services.ids().hex(17));
-    let opened = open(&call, Asked { id, plan, target: text, reached, reason: input.reason, patience: Patience::default() }).await?;
+    let opened = open(
+        &call,
+        Asked { id, plan, target: text, reached, reason: input.reason, patience: Patience::default() },
+    )
+    .await?;
     Ok(StartSessionResponse {
         session_id: Some(opened.id),
         stream_url: Some(opened.stream_url),
@@ -143,7 +146,9 @@ fn no_log(to: &LogTo, error: SinkError) -> ApiError {
             ApiError::undeclared(
                 "InvalidParameterException",
                 400,
-                format!("The session cannot be started: the log group {group} that it is logged to does not exist."),
+                format!(
+                    "The session cannot be started: the log group {group} that it is logged to does not exist."
+                ),
             )
         }
         other => ApiError::internal(other),
@@ -219,9 +224,7 @@ fn filter_of(key: Option<SessionFilterKey>, value: String) -> Result<Filter, Api
         Some(SessionFilterKey::Target) => Box::new(move |record| record.target == value),
         Some(SessionFilterKey::Owner) => Box::new(move |record| record.owner == value),
         Some(SessionFilterKey::SessionId) => Box::new(move |record| record.id == value),
-        Some(SessionFilterKey::Status) => {
-            Box::new(move |record| record.status.shape().as_str() == value)
-        }
+        Some(SessionFilterKey::Status) => Box::new(move |record| record.status.shape().as_str() == value),
         // All are.
         Some(SessionFilterKey::AccessType) => Box::new(move |_| value == "Standard"),
         Some(key @ (SessionFilterKey::InvokedAfter | SessionFilterKey::InvokedBefore)) => {
@@ -264,7 +267,8 @@ pub async fn connection_status(
     let reached = Target::parse(&target)
         .and_then(|parsed| call.services.state.read(|view| parsed.reach(view, call.scope())).ok());
     let connected = reached.is_some_and(|reached| {
-        exec::authorize_role(&call, &reached, None).is_ok() && call.services.agents.streams.reaches(&reached.node)
+        exec::authorize_role(&call, &reached, None).is_ok()
+            && call.services.agents.streams.reaches(&reached.node)
     });
     let status = if connected { ConnectionStatus::Connected } else { ConnectionStatus::Notconnected };
     Ok(GetConnectionStatusResponse { target: Some(target), status: Some(status) })

@@ -30,8 +30,8 @@ use state_store::Tables;
 
 pub use board::Sessions;
 pub use calls::{Asked, forget_earlier, open};
-pub use run::Patience;
 pub use plan::{ECS_COMMAND, LogTo, Plan, Work};
+pub use run::Patience;
 pub use target::{Reached, Target, Unreachable};
 pub use work::{CLOSE_INPUT, OWN_CLIENT};
 

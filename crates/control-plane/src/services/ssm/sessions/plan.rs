@@ -101,7 +101,8 @@ impl Given<'_> {
     fn check(&self, known: &[&str]) -> Result<(), ApiError> {
         match self.all.keys().find(|name| !known.contains(&name.as_str())) {
             Some(unknown) => {
-                let message = format!("Parameter \"{unknown}\" is not defined in document {}.", self.document);
+                let message =
+                    format!("Parameter \"{unknown}\" is not defined in document {}.", self.document);
                 Err(invalid(message))
             }
             None => Ok(()),
@@ -124,9 +125,10 @@ impl Given<'_> {
     fn port(&self, name: &str, default: &str) -> Result<u16, ApiError> {
         let text = self.text(name)?.unwrap_or(default);
         let lowest = u16::from(name == "portNumber");
-        text.parse().ok().filter(|port| *port >= lowest).ok_or_else(|| {
-            invalid(format!("Parameter \"{name}\" has value \"{text}\", which is no port."))
-        })
+        text.parse()
+            .ok()
+            .filter(|port| *port >= lowest)
+            .ok_or_else(|| invalid(format!("Parameter \"{name}\" has value \"{text}\", which is no port.")))
     }
 }
 

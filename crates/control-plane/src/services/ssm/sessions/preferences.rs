@@ -68,10 +68,9 @@ pub fn parse(content: &str) -> Result<Preferences, String> {
             _ => Err(format!("its input {name} is not a number of minutes from 1 to {most}")),
         }
     };
-    for (name, what) in [
-        ("cloudWatchEncryptionEnabled", "encrypted log groups"),
-        ("runAsEnabled", "running as another user"),
-    ] {
+    for (name, what) in
+        [("cloudWatchEncryptionEnabled", "encrypted log groups"), ("runAsEnabled", "running as another user")]
+    {
         if is(name)? {
             return Err(format!("{what} ({name}) is not implemented"));
         }

@@ -26,8 +26,8 @@ use super::{
     target::Reached,
     transcript::Transcript,
     wire::{
-        ACTION_SUCCEEDED, ChannelClosed, HandshakeComplete, HandshakeRequest, HandshakeResponse, Kind, Message,
-        Payload, RequestedAction, Size,
+        ACTION_SUCCEEDED, ChannelClosed, HandshakeComplete, HandshakeRequest, HandshakeResponse, Kind,
+        Message, Payload, RequestedAction, Size,
     },
     work::{Outcome, Work},
 };
@@ -358,7 +358,8 @@ impl Session {
                 (_, Payload::Size) => {
                     if let Ok(size) = serde_json::from_slice::<Size>(&message.payload) {
                         let at_most = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
-                        self.work.resize(TerminalSize { rows: at_most(size.rows), columns: at_most(size.cols) });
+                        self.work
+                            .resize(TerminalSize { rows: at_most(size.rows), columns: at_most(size.cols) });
                     }
                 }
                 (_, Payload::Output) => {
@@ -390,7 +391,8 @@ impl Session {
         };
         let refused = response.processed_client_actions.iter().find(|a| a.action_status != ACTION_SUCCEEDED);
         if let Some(refused) = refused {
-            let _ = self.fail(&format!("the client does not support {}: {}", refused.action_type, refused.error));
+            let _ =
+                self.fail(&format!("the client does not support {}: {}", refused.action_type, refused.error));
             return self.close();
         }
         let complete = HandshakeComplete {

@@ -72,11 +72,8 @@ impl Target {
         if task.desired_status == DesiredStatus::Stopped || state.last_status != ContainerStatus::Running {
             return Err(Unreachable::NotRunning);
         }
-        let instance = |id: &String| InstanceKey {
-            scope: scope.clone(),
-            cluster: task.cluster.clone(),
-            id: id.clone(),
-        };
+        let instance =
+            |id: &String| InstanceKey { scope: scope.clone(), cluster: task.cluster.clone(), id: id.clone() };
         Ok(Reached {
             task_arn: task.arn(scope),
             task_key: key,
@@ -94,7 +91,10 @@ mod tests {
     fn a_target_has_three_parts() {
         let target = Target::parse("ecs:my_own_cluster_0123abcd_0123abcd-0000000001").unwrap();
         assert_eq!(target.cluster, "my_own_cluster");
-        assert_eq!((target.task_id.as_str(), target.runtime_id.as_str()), ("0123abcd", "0123abcd-0000000001"));
+        assert_eq!(
+            (target.task_id.as_str(), target.runtime_id.as_str()),
+            ("0123abcd", "0123abcd-0000000001")
+        );
         assert_eq!(target.text(), "ecs:my_own_cluster_0123abcd_0123abcd-0000000001");
         for wrong in ["i-0123", "ecs:", "ecs:a_b", "ecs:__", "ecs:a__c", "mi-1_2_3"] {
             assert_eq!(Target::parse(wrong), None, "{wrong}");

@@ -82,12 +82,23 @@ pub enum Payload {
 impl Payload {
     fn of(number: u32) -> Option<Payload> {
         use Payload::{
-            EncryptionAnswer, EncryptionChallenge, Error, ExitCode, Flag, HandshakeComplete, HandshakeRequest,
-            HandshakeResponse, None as Nothing, Output, Parameter, Size, StdErr,
+            EncryptionAnswer, EncryptionChallenge, Error, ExitCode, Flag, HandshakeComplete,
+            HandshakeRequest, HandshakeResponse, None as Nothing, Output, Parameter, Size, StdErr,
         };
         let all = [
-            Nothing, Output, Error, Size, Parameter, HandshakeRequest, HandshakeResponse, HandshakeComplete,
-            EncryptionChallenge, EncryptionAnswer, Flag, StdErr, ExitCode,
+            Nothing,
+            Output,
+            Error,
+            Size,
+            Parameter,
+            HandshakeRequest,
+            HandshakeResponse,
+            HandshakeComplete,
+            EncryptionChallenge,
+            EncryptionAnswer,
+            Flag,
+            StdErr,
+            ExitCode,
         ];
         all.into_iter().find(|kind| *kind as u32 == number)
     }

@@ -16,9 +16,7 @@ pub fn split(line: &str) -> Result<Vec<String>, Unfinished> {
     while let Some(char) = chars.next() {
         match char {
             ' ' | '\t' | '\r' | '\n' => words.extend(word.take()),
-            '#' if word.is_none() => {
-                while chars.next_if(|char| *char != '\n').is_some() {}
-            }
+            '#' if word.is_none() => while chars.next_if(|char| *char != '\n').is_some() {},
             '\'' => {
                 let word = word.get_or_insert_default();
                 loop {

@@ -117,7 +117,9 @@ impl Work {
     }
 
     fn connect(&mut self) -> (u32, Carrier) {
-        let plan::Work::Port { host, port, .. } = &self.plan else { unreachable!("only ports are connected to") };
+        let plan::Work::Port { host, port, .. } = &self.plan else {
+            unreachable!("only ports are connected to")
+        };
         let what = What::Connection(Destination { host: host.clone(), port: *port });
         self.start(what)
     }
@@ -125,8 +127,11 @@ impl Work {
     fn start(&mut self, what: What) -> (u32, Carrier) {
         while self.tasks.try_join_next().is_some() {}
         self.begun += 1;
-        let begin =
-            Begin { task_arn: self.reached.task_arn.clone(), container: self.reached.container.clone(), what };
+        let begin = Begin {
+            task_arn: self.reached.task_arn.clone(),
+            container: self.reached.container.clone(),
+            what,
+        };
         let start = carrier::Start {
             streams: self.streams.clone(),
             node: self.reached.node.clone(),

@@ -78,7 +78,10 @@ fn the_other_side_counts_as_gone_in_the_end() {
 #[test]
 fn an_acknowledgement_names_its_message() {
     let mut channel = Channel::new(Kind::Output);
-    let message = Message { id: *b"\xdd\x01\xe5\x6b\xff\x48\x48\x3e\xa5\x08\xb5\xf0\x73\xf3\x1b\x16", ..send(&mut channel, "a", at(0)) };
+    let message = Message {
+        id: *b"\xdd\x01\xe5\x6b\xff\x48\x48\x3e\xa5\x08\xb5\xf0\x73\xf3\x1b\x16",
+        ..send(&mut channel, "a", at(0))
+    };
     let bytes = acknowledge(&message, [2; 16], 5);
     let read = Message::decode(&bytes).unwrap();
     assert_eq!((read.kind, read.flags, read.sequence), (Kind::Acknowledge, 3, 0));

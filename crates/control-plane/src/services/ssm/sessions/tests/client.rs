@@ -93,7 +93,8 @@ impl Node {
     pub async fn open(&self, document: &str, parameters: &[(&str, &str)]) -> Opened {
         let parameters: BTreeMap<String, Vec<String>> =
             parameters.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect();
-        let plan = plan::of_document(Some(document), &parameters, &Preferences::default(), IDLE_TIMEOUT).unwrap();
+        let plan =
+            plan::of_document(Some(document), &parameters, &Preferences::default(), IDLE_TIMEOUT).unwrap();
         self.open_plan(plan).await
     }
 
@@ -103,7 +104,11 @@ impl Node {
 
     /// A client that has come in.
     pub async fn connect(&self, opened: &Opened) -> Client {
-        let mut client = Client { wire: self.line(opened).await, channel: Channel::new(Kind::Input), received: Vec::new() };
+        let mut client = Client {
+            wire: self.line(opened).await,
+            channel: Channel::new(Kind::Input),
+            received: Vec::new(),
+        };
         client.received.clear();
         client
     }

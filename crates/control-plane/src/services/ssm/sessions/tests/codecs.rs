@@ -147,7 +147,10 @@ fn documents_say_what_is_done() {
         plan::of_document(name, &parameters(pairs), &Preferences::default(), IDLE_TIMEOUT)
     };
     let shell = of(None, &[]).unwrap();
-    assert_eq!((shell.work.session_type(), shell.idle_timeout), ("Standard_Stream", Duration::from_secs(1200)));
+    assert_eq!(
+        (shell.work.session_type(), shell.idle_timeout),
+        ("Standard_Stream", Duration::from_secs(1200))
+    );
     assert!(matches!(&shell.work, Work::Terminal { args, .. } if args == &["sh"]), "{shell:?}");
     let interactive = of(Some("AWS-StartInteractiveCommand"), &[("command", "sh -c 'ls /'")]).unwrap();
     assert!(matches!(&interactive.work, Work::Terminal { args, .. } if args == &["sh", "-c", "ls /"]));
@@ -162,7 +165,9 @@ fn documents_say_what_is_done() {
     );
     let to_host = [("portNumber", "5432"), ("host", "db.internal"), ("localPortNumber", "5433")];
     let to_host = of(Some("AWS-StartPortForwardingSessionToRemoteHost"), &to_host).unwrap();
-    assert!(matches!(&to_host.work, Work::Port { host: Some(host), port: 5432, .. } if host == "db.internal"));
+    assert!(
+        matches!(&to_host.work, Work::Port { host: Some(host), port: 5432, .. } if host == "db.internal")
+    );
 
     refused(of(Some("AWS-RunShellScript"), &[]), "InvalidDocument", "does not exist");
     refused(of(None, &[("command", "ls")]), "InvalidParameters", "is not defined");
@@ -177,14 +182,16 @@ fn documents_say_what_is_done() {
 #[test]
 fn preferences_are_read_or_refused() {
     let of = |inputs: &str| {
-        let text = format!(r#"{{"schemaVersion": "1.0", "sessionType": "Standard_Stream", "inputs": {inputs}}}"#);
+        let text =
+            format!(r#"{{"schemaVersion": "1.0", "sessionType": "Standard_Stream", "inputs": {inputs}}}"#);
         preferences::parse(&text)
     };
     assert_eq!(of("{}").unwrap(), Preferences::default());
-    let all = of(r#"{"idleSessionTimeout": "5", "maxSessionDuration": "60", "cloudWatchLogGroupName": "/sessions",
+    let all =
+        of(r#"{"idleSessionTimeout": "5", "maxSessionDuration": "60", "cloudWatchLogGroupName": "/sessions",
         "cloudWatchEncryptionEnabled": false, "s3BucketName": "", "kmsKeyId": "",
         "shellProfile": {"linux": "cd /tmp"}}"#)
-    .unwrap();
+        .unwrap();
     assert_eq!((all.idle_timeout.unwrap().as_secs(), all.longest.unwrap().as_secs()), (300, 3600));
     assert_eq!(all.log.as_ref().unwrap().group, "/sessions");
     assert_eq!(all.shell(), "'sh' '-c' 'cd /tmp\nexec sh'");

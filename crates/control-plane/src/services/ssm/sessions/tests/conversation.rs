@@ -34,7 +34,10 @@ async fn a_terminal_from_the_handshake_to_its_end() {
     assert_eq!(action["ActionParameters"]["SessionType"], "InteractiveCommands");
     node.recorded(&opened.id, |record| record.status == SessionStatus::Connected).await;
     let begun = node.begun().await;
-    assert_eq!((begun.task_arn.as_str(), begun.container.as_str()), ("arn:aws:ecs:us-east-1:000000000000:task/web/t1", "app"));
+    assert_eq!(
+        (begun.task_arn.as_str(), begun.container.as_str()),
+        ("arn:aws:ecs:us-east-1:000000000000:task/web/t1", "app")
+    );
     let What::Process(process) = begun.what else { panic!("a process") };
     assert_eq!((process.args.as_slice(), process.user.as_deref()), (&["sh".to_owned()][..], Some("0")));
     assert!(process.environment.contains(&"TERM=xterm-256color".to_owned()));
@@ -331,7 +334,8 @@ async fn logged(fixture: &Fixture, group: &str, stream: &str) -> Vec<String> {
         ..Default::default()
     };
     use aws_schema::Shape;
-    let answer = operations.answer(logs::SERVICE, operation, fixture.call(), input.into_value()).await.unwrap();
+    let answer =
+        operations.answer(logs::SERVICE, operation, fixture.call(), input.into_value()).await.unwrap();
     let crate::gateway::Answer::Value(value) = answer else { panic!("a value") };
     let response = logs::GetLogEventsResponse::from_value(value).unwrap();
     response.events.unwrap().into_iter().map(|event| event.message.unwrap()).collect()

@@ -48,22 +48,18 @@ async fn preferences_are_written_and_acted_on() {
     let updated = documents::update(fixture.call(), update(7, "$LATEST")).await.unwrap();
     assert_eq!(updated.document_description.unwrap().latest_version, text("2"));
     assert_eq!(minutes(), Some(7));
-    refused(
-        documents::update(fixture.call(), update(7, "2")).await,
-        "DuplicateDocumentContent",
-        "matches",
-    );
+    refused(documents::update(fixture.call(), update(7, "2")).await, "DuplicateDocumentContent", "matches");
     refused(documents::update(fixture.call(), update(8, "1")).await, "InvalidDocumentVersion", "not valid");
-    let bad = UpdateDocumentRequest {
-        name: text(RUN_SHELL),
-        content: text("nonsense"),
-        ..Default::default()
-    };
+    let bad =
+        UpdateDocumentRequest { name: text(RUN_SHELL), content: text("nonsense"), ..Default::default() };
     refused(documents::update(fixture.call(), bad).await, "InvalidDocumentContent", "no JSON");
     assert_eq!(documents::get(fixture.call(), get()).await.unwrap().content, content(7));
     let describe = DescribeDocumentRequest { name: text(RUN_SHELL), ..Default::default() };
     let described = documents::describe(fixture.call(), describe).await.unwrap().document.unwrap();
-    assert_eq!((described.document_type, described.document_version), (Some(DocumentType::Session), text("2")));
+    assert_eq!(
+        (described.document_type, described.document_version),
+        (Some(DocumentType::Session), text("2"))
+    );
     let delete = || DeleteDocumentRequest { name: text(RUN_SHELL), ..Default::default() };
     documents::delete(fixture.call(), delete()).await.unwrap();
     refused(documents::delete(fixture.call(), delete()).await, "InvalidDocument", "does not exist");

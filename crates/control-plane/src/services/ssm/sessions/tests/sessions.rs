@@ -1,8 +1,8 @@
 //! The operations on sessions, as far as they need no running task.
 
 use aws_shapes_ssm::{
-    DescribeSessionsRequest, GetConnectionStatusRequest, ResumeSessionRequest, SessionFilter, SessionFilterKey,
-    SessionState, StartSessionRequest, TerminateSessionRequest,
+    DescribeSessionsRequest, GetConnectionStatusRequest, ResumeSessionRequest, SessionFilter,
+    SessionFilterKey, SessionState, StartSessionRequest, TerminateSessionRequest,
 };
 
 use super::{
@@ -12,7 +12,8 @@ use super::{
 use crate::services::testing::{Fixture, refused, text};
 
 async fn listed(node: &Node, state: SessionState, filters: &[(SessionFilterKey, &str)]) -> Vec<String> {
-    let filter = |(key, value): &(SessionFilterKey, &str)| SessionFilter { key: Some(*key), value: text(value) };
+    let filter =
+        |(key, value): &(SessionFilterKey, &str)| SessionFilter { key: Some(*key), value: text(value) };
     let input = DescribeSessionsRequest {
         state: Some(state),
         filters: Some(filters.iter().map(filter).collect()),
@@ -31,7 +32,7 @@ async fn sessions_are_listed_resumed_and_terminated() {
     use SessionFilterKey::{Owner, SessionId, Status, Target};
     use SessionState::{Active, History};
     assert_eq!(listed(&node, Active, &[]).await, [second.id.clone(), first.id.clone()]);
-    assert_eq!(listed(&node, Active, &[(SessionId, &first.id)]).await, [first.id.clone()]);
+    assert_eq!(listed(&node, Active, &[(SessionId, &first.id)]).await, std::slice::from_ref(&first.id));
     assert_eq!(listed(&node, Active, &[(Target, "ecs:web_t1_t1-1"), (Status, "Connecting")]).await.len(), 2);
     assert_eq!(listed(&node, Active, &[(Owner, "arn:aws:iam::000000000000:user/other")]).await, [""; 0]);
     assert_eq!(listed(&node, History, &[]).await, [""; 0]);
@@ -45,7 +46,7 @@ async fn sessions_are_listed_resumed_and_terminated() {
     let terminated = calls::terminate(node.fixture.call(), terminate).await.unwrap();
     assert_eq!(terminated.session_id, text(&first.id));
     node.recorded(&first.id, |record| record.status == SessionStatus::Terminated).await;
-    assert_eq!(listed(&node, History, &[]).await, [first.id.clone()]);
+    assert_eq!(listed(&node, History, &[]).await, std::slice::from_ref(&first.id));
     assert_eq!(calls::resume(node.fixture.call(), resume()).await.unwrap().token_value, None);
     let unknown = TerminateSessionRequest { session_id: text("root-0") };
     refused(calls::terminate(node.fixture.call(), unknown).await, "DoesNotExistException", "root-0");
