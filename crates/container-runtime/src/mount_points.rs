@@ -45,3 +45,20 @@ pub(crate) fn layer(run_dir: &Path) -> Option<PathBuf> {
     let root = run_dir.join(NAME);
     root.is_dir().then_some(root)
 }
+
+/// Removes the layer when nothing else is in the run directory: no task lives on it.
+pub(crate) fn remove_if_alone(run_dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(run_dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        if entry?.file_name() != NAME {
+            return Ok(());
+        }
+    }
+    match fs::remove_dir_all(run_dir.join(NAME)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}

@@ -104,17 +104,20 @@ impl Runtime {
         adopt::adopt(dir).await
     }
 
-    /// Ends the waiting shims and removes the runtime's own cgroups and run directory, unless tasks still live in them: for an agent that
+    /// Ends the waiting shims and the fork server, and removes the runtime's own cgroups and run directory, unless tasks still live in them: for an agent that
     /// leaves nothing behind. Tasks are not touched. To launch again, make a new runtime.
     ///
     /// # Errors
     /// When what is empty cannot be removed.
     pub async fn dispose(&self) -> Result<(), RuntimeError> {
         self.prepare(0);
+        self.inner.pool.close();
         let config = self.inner.config.clone();
         let dispose = move || {
             let root = &config.cgroup_root;
             cgroup::remove_root_if_unused(root).map_err(RuntimeError::io("remove the cgroup", root))?;
+            mount_points::remove_if_alone(&config.run_dir)
+                .map_err(RuntimeError::io("clear", &config.run_dir))?;
             match std::fs::remove_dir(&config.run_dir) {
                 Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
                     Err(RuntimeError::io("remove", &config.run_dir)(e))

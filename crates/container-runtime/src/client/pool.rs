@@ -62,6 +62,11 @@ impl Pool {
         self.refill(config);
     }
 
+    /// Ends the fork server; the next shim would start another.
+    pub(super) fn close(&self) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Tells one waiting shim that a container will be made soon, unless one was told a moment ago.
     pub(super) fn nudge(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -80,6 +80,10 @@ impl Machine {
         let own = self.root.path().to_str().expect("a plain path");
         found.extend(mounts.lines().filter(|line| line.contains(own)).map(str::to_owned));
         for entry in std::fs::read_dir(self.root.path().join("run")).expect("run directory").flatten() {
+            // Made once for all containers, and there for the next ones.
+            if entry.file_name() == ".mount-points" {
+                continue;
+            }
             found.push(entry.path().display().to_string());
         }
         found

@@ -7,7 +7,7 @@ use metrics::{
 use serde_json::json;
 use vocabulary::{Scope, Timestamp};
 
-use super::{Change, iso, watched::Watched};
+use super::{Change, iso, run::SETTLED_SECONDS, watched::Watched};
 use crate::{
     convert::AwsJson,
     gateway::ApiError,
@@ -33,7 +33,8 @@ pub async fn verdict(
     let Watches::Metric(AwsJson(given)) = &alarm.watches else { return Ok(None) };
     let watched = Watched::of(scope, given)?;
     let seconds = now.as_millis().div_euclid(1000);
-    // Up to the last period that is over.
+    // Up to the last period that is over and has come in.
+    let seconds = if watched.period < 60 { seconds } else { seconds - SETTLED_SECONDS };
     let to = seconds - seconds.rem_euclid(watched.period);
     let periods = range(watched.rule.evaluation_periods);
     let from = to - watched.period * i64::try_from(periods).unwrap_or(1);

@@ -33,7 +33,7 @@ const TENURE_SECONDS: i64 = 10;
 /// Between two turns: the shortest period that an alarm can have.
 const TURN: Duration = Duration::from_secs(10);
 /// How long after a minute has begun the one before is evaluated.
-const SETTLED_SECONDS: i64 = 15;
+pub(super) const SETTLED_SECONDS: i64 = 15;
 /// Alarms that are evaluated at the same time.
 const WORKERS: usize = 8;
 /// Composite alarms may rest on each other this deep.

@@ -1,5 +1,7 @@
 //! A client of sessions and a node of pretended containers.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use agent_protocol::{
@@ -85,7 +87,9 @@ impl Node {
             container: "app".into(),
             node: None,
         };
-        let id = format!("root-{}", plan.document);
+        // One document may be asked for more than once.
+        static OPENED: AtomicUsize = AtomicUsize::new(0);
+        let id = format!("root-{}-{}", plan.document, OPENED.fetch_add(1, Ordering::Relaxed));
         let asked = Asked { id, plan, target: "ecs:web_t1_t1-1".into(), reached, reason: None, patience };
         open(&self.fixture.call(), asked).await.unwrap()
     }
