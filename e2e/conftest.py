@@ -373,6 +373,14 @@ def leftovers():
 
 
 SHARED = {}
+# Whoever uses one of these starts platforms of its own, after the shared one has ended for good.
+OWN_PLATFORM = {"stopped_shared", "fleet", "own"}
+
+
+def pytest_collection_modifyitems(items):
+    """Tests on the shared platform first: a machine has one platform at a time."""
+    items.sort(key=lambda item: bool(OWN_PLATFORM & set(item.fixturenames)) or "test_zz" in item.nodeid)
+
 
 
 @pytest.fixture(scope="session")
