@@ -39,7 +39,9 @@ def test_a_session_ends_with_the_platform_and_the_task_does_not(own, how):  # no
     eventually(lambda: "sleep 432" not in processes(lab, task), 20, "the command's end")
     ssm = platform.client("ssm")
     filters = [{"key": "SessionId", "value": client.id}]
-    assert [one["Status"] for one in ssm.describe_sessions(State="History", Filters=filters)["Sessions"]] == ["Terminated"]
+    (session,) = ssm.describe_sessions(State="History", Filters=filters)["Sessions"]
+    # A platform that stops may still see its node go.
+    assert session["Status"] in ("Terminated", "Failed")
     assert "TokenValue" not in ssm.resume_session(SessionId=client.id)
 
 
