@@ -41,7 +41,7 @@ setup-demo:
 	@scripts/install awscli buildah busybox-static ca-certificates curl nftables
 
 setup-test:
-	@scripts/install awscli buildah busybox-static ca-certificates chromium chromium-driver curl etcd-server iproute2 nftables python3 python3-venv skopeo
+	@scripts/install awscli buildah busybox-static ca-certificates chromium chromium-driver curl etcd-server iproute2 nftables openssl python3 python3-venv skopeo
 
 $(PYTHON): e2e/requirements.txt e2e/requirements-cli.txt
 	python3 -m venv $(VENV)
