@@ -213,13 +213,17 @@ def test_credentials_are_not_to_be_had_from_outside(lab, role):
     # This machine itself is no task: the endpoint knows a task by its address.
     assert "SecretAccessKey" not in ask("169.254.170.2", path)
     assert "SecretAccessKey" not in ask("169.254.170.2", path, {"X-Forwarded-For": address})
+    # Busybox's own time limit crashes on some machines, and what crashes proves nothing: the first line shows that asking works.
     tries = f"""
-        for host in 169.254.170.2 169.254.169.254; do wget -q -T 3 -O - http://$host{path}; done
-        wget -q -T 3 -O - --header 'X-Forwarded-For: {address}' http://169.254.170.2{path}
-        ip addr add {address}/32 dev eth0 2>&1; wget -q -T 3 -O - http://169.254.170.2{path}; echo done"""
+        ask() {{ busybox timeout 3 busybox wget -q -O - "$@" 2>&1; echo; }}
+        ask $ECS_CONTAINER_METADATA_URI_V4/task
+        for host in 169.254.170.2 169.254.169.254; do ask http://$host{path}; done
+        ask --header 'X-Forwarded-For: {address}' http://169.254.170.2{path}
+        ip addr add {address}/32 dev eth0 2>&1; ask http://169.254.170.2{path}; echo done"""
     thief = lab.run(lab.container(script=tries))
     lab.prints(thief, "done", timeout=60)
-    assert "SecretAccessKey" not in "".join(lab.output(thief))
+    told = "".join(lab.output(thief))
+    assert thief in told and "SecretAccessKey" not in told
     lab.stop(victim)
 
 
