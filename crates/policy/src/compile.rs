@@ -3,7 +3,7 @@
 use crate::{
     Clause, Context, Effect, LanguageVersion, NamedPrincipal, Statement as Written,
     condition::Condition,
-    pattern::{Case, Pattern},
+    pattern::{self, Case, Pattern},
 };
 
 /// A compiled policy, and by what name a decision shall tell of it.
@@ -58,10 +58,6 @@ impl Policy {
 
 impl Statement {
     fn compile(written: &Written, version: LanguageVersion) -> Result<Statement, String> {
-        let patterns = |clause: &Clause<String>, version| Clause {
-            negated: clause.negated,
-            members: clause.members.iter().map(|text| Pattern::glob(text, version)).collect(),
-        };
         let conditions = written.conditions.iter().map(|condition| Condition::compile(condition, version));
         Ok(Statement {
             sid: written.sid.clone(),
@@ -69,8 +65,18 @@ impl Statement {
             principals: written.principals.clone(),
             vendors: vendors(&written.actions),
             // Actions have no variables.
-            actions: patterns(&written.actions, LanguageVersion::V2008),
-            resources: written.resources.as_ref().map(|clause| patterns(clause, version)),
+            actions: Clause {
+                negated: written.actions.negated,
+                members: (written.actions.members.iter())
+                    .map(|text| Pattern::glob(text, LanguageVersion::V2008))
+                    .collect(),
+            },
+            resources: written.resources.as_ref().map(|clause| Clause {
+                negated: clause.negated,
+                members: (clause.members.iter())
+                    .map(|text| Pattern::glob(&pattern::completed(text), version))
+                    .collect(),
+            }),
             conditions: conditions.collect::<Result<_, _>>()?,
         })
     }

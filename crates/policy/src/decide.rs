@@ -150,7 +150,7 @@ pub fn decide(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
         .chain(limited)
         .find_map(|(kind, all)| own(kind, all, Effect::Deny))
         .or_else(|| {
-            let denies = |statement: &Statement| named(request.principal, statement).is_some();
+            let denies = |statement: &Statement| is_denied(request.principal, policies, statement);
             policies.resource.and_then(|policy| find(request, policy, Kind::Resource, Effect::Deny, denies))
         });
     if let Some(source) = denied {
@@ -209,7 +209,11 @@ pub fn statements(request: &Request<'_>, policies: &Policies<'_>) -> Vec<Source>
         all.flat_map(|(kind, policy)| {
             let speaks = move |statement: &Statement| {
                 statement.effect == effect
-                    && (kind != Kind::Resource || named(request.principal, statement).is_some())
+                    && match (kind, effect) {
+                        (Kind::Resource, Effect::Deny) => is_denied(request.principal, policies, statement),
+                        (Kind::Resource, Effect::Allow) => named(request.principal, statement).is_some(),
+                        _ => true,
+                    }
                     && statement.fits(request.action, request.resource, request.context)
             };
             policy.statements.iter().enumerate().filter(move |(_, statement)| speaks(statement)).map(
@@ -234,6 +238,13 @@ fn grant(request: &Request<'_>, policy: &Policy) -> Option<(Source, Named)> {
         find(request, policy, Kind::Resource, Effect::Allow, names).map(|source| (source, how))
     };
     closest(Named::Itself).or_else(|| closest(Named::Role)).or_else(|| closest(Named::Account))
+}
+
+/// Whether a denying statement of a resource's policy means the one who asks. One with `NotPrincipal` means everybody who has a permissions
+/// boundary, whoever it leaves out. Source: "Permissions boundaries for IAM entities".
+fn is_denied(principal: &Principal, policies: &Policies<'_>, statement: &Statement) -> bool {
+    let leaves_out = statement.principals.as_ref().is_some_and(|clause| clause.negated);
+    (leaves_out && policies.boundary.is_some()) || named(principal, statement).is_some()
 }
 
 fn named(principal: &Principal, statement: &Statement) -> Option<Named> {

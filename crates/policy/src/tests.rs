@@ -4,6 +4,7 @@ mod conditions;
 mod logic;
 mod patterns;
 mod properties;
+mod published;
 
 use crate::*;
 
