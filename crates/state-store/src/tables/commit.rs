@@ -61,6 +61,7 @@ pub(super) async fn commit(store: &dyn Store, feed: &Feed, tx: &Tx) -> Result<Ou
     feed.healthy()?;
     let (compares, success) = tx.request();
     let failure = read_back(tx, &compares);
+    let _own = feed.expect(tx);
     let response = store.txn(Txn { compares, success, failure }).await?;
     if response.succeeded {
         reach(feed, response.revision).await?;

@@ -15,7 +15,9 @@ use tokio::sync::{broadcast, watch};
 use super::{
     AllChanges, Changes, Record, StateError, View,
     changes::Delivery,
+    own::{Own, OwnWrites},
     snapshot::{Kinds, Snapshot},
+    tx::Tx,
 };
 use crate::{Event, KeyRange, RangeRequest, Revision, Store, StoreError, WatchBatch};
 
@@ -36,6 +38,7 @@ pub(super) struct Feed {
     published: RwLock<Arc<Snapshot>>,
     progress: watch::Sender<Progress>,
     deliveries: broadcast::Sender<Delivery>,
+    own: Own,
 }
 
 #[derive(Clone)]
@@ -50,7 +53,7 @@ impl Feed {
         let (progress, _) = watch::channel(Progress { revision: snapshot.revision, stopped: None });
         let (deliveries, _) = broadcast::channel(SUBSCRIBER_BATCHES);
         let published = RwLock::new(Arc::new(snapshot));
-        Ok(Arc::new(Feed { kinds: Arc::new(kinds), published, progress, deliveries }))
+        Ok(Arc::new(Feed { kinds: Arc::new(kinds), published, progress, deliveries, own: Own::default() }))
     }
 
     pub fn view(&self) -> View {
@@ -83,6 +86,11 @@ impl Feed {
 
     pub fn changes(&self) -> AllChanges {
         AllChanges::new(self.deliveries.subscribe(), self.kinds.clone())
+    }
+
+    /// What `tx` writes need not be read back from its bytes while the answer lives.
+    pub fn expect<'a>(&'a self, tx: &'a Tx) -> OwnWrites<'a> {
+        self.own.expect(tx)
     }
 
     /// Follows the store until it is closed or a record cannot be read.
@@ -140,7 +148,7 @@ impl Feed {
     fn apply(&self, working: &mut Snapshot, batch: &WatchBatch) -> Result<(), StateError> {
         let mut applied = Vec::with_capacity(batch.events.len());
         for event in &batch.events {
-            applied.extend(working.apply(&self.kinds, event)?);
+            applied.extend(working.apply(&self.kinds, event, |stored| self.own.find(stored))?);
         }
         working.revision = batch.revision;
         for change in &applied {
@@ -185,7 +193,7 @@ async fn load_once(store: &dyn Store, kinds: &Kinds) -> Result<Snapshot, StateEr
         }
         let last = page.kvs.last().map(|kv| kv.key.clone());
         for kv in page.kvs {
-            snapshot.apply(kinds, &Event::Put(kv))?;
+            snapshot.apply(kinds, &Event::Put(kv), |_| None)?;
         }
         match last {
             Some(last) if page.more => rest = rest.after(&last),

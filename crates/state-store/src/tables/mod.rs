@@ -7,6 +7,7 @@
 mod changes;
 mod commit;
 mod feed;
+mod own;
 mod record;
 mod snapshot;
 mod sorted;

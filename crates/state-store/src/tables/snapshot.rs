@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use vocabulary::{Scope, Seal};
 
 use super::{
@@ -94,6 +95,8 @@ pub(super) struct Kind {
     pub service: &'static str,
     pub kind: &'static str,
     decode: Decode,
+    /// Whether two records are written alike.
+    alike: fn(&AnyRecord, &AnyRecord) -> bool,
     indexes: fn(&AnyRecord) -> Vec<(&'static str, String)>,
 }
 
@@ -124,6 +127,7 @@ impl Kinds {
             service: T::SERVICE,
             kind: T::KIND,
             decode: record::decode::<T>,
+            alike: |one, other| written::<T>(one) == written::<T>(other),
             indexes: |value| value.downcast_ref::<T>().map(Record::indexes).unwrap_or_default(),
         });
     }
@@ -149,13 +153,30 @@ impl Snapshot {
         Snapshot { revision: 0, tables: vec![Table::default(); kinds.all.len()] }
     }
 
-    /// Applies one event. None when it concerns no record that the program knows.
-    pub fn apply(&mut self, kinds: &Kinds, event: &Event) -> Result<Option<Applied>, StateError> {
+    /// Applies one event; `known` has the record of some bytes without reading them. None when it concerns no record that
+    /// the program knows.
+    pub fn apply(
+        &mut self,
+        kinds: &Kinds,
+        event: &Event,
+        known: impl FnOnce(&Bytes) -> Option<AnyRecord>,
+    ) -> Result<Option<Applied>, StateError> {
         let Ok(key) = std::str::from_utf8(event.key()) else { return Ok(None) };
         let Some((kind, scope, id_at)) = locate(kinds, key) else { return Ok(None) };
         match event {
             Event::Put(kv) => {
-                let value = (kinds.all[kind].decode)(key, &kv.value, kinds.seal.as_deref())?;
+                let read = || (kinds.all[kind].decode)(key, &kv.value, kinds.seal.as_deref());
+                let value = match known(&kv.value) {
+                    Some(known) => {
+                        // Whoever reads it after the next start must see the same.
+                        debug_assert!(
+                            (kinds.all[kind].alike)(&known, &read()?),
+                            "`{key}` is not read back as it was written"
+                        );
+                        known
+                    }
+                    None => read()?,
+                };
                 let entry = entry(kv, key, scope, id_at, value);
                 Ok(Some(self.put(kinds, kind, entry)))
             }
@@ -185,6 +206,10 @@ impl Snapshot {
         }
         Some(Applied { kind, before: Some(before), after: None })
     }
+}
+
+fn written<T: Record>(value: &AnyRecord) -> Option<serde_json::Value> {
+    serde_json::to_value(value.downcast_ref::<T>()?).ok()
 }
 
 impl Kind {
