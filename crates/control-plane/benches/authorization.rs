@@ -50,6 +50,7 @@ fn main() {
             ephemeral: true,
             host_ranges: Vec::new(),
             session_idle_timeout: Duration::from_secs(1200),
+            task_credentials_lifetime: Duration::from_secs(21_600),
             root_key: None,
         })
         .await

@@ -194,6 +194,7 @@ impl Platform {
             ephemeral,
             host_ranges: Vec::new(),
             session_idle_timeout: std::time::Duration::from_secs(1200),
+            task_credentials_lifetime: std::time::Duration::from_secs(21_600),
             root_key: None,
         })
         .await

@@ -68,6 +68,8 @@ pub struct Config {
     pub host_ranges: Vec<Cidr>,
     /// How long nothing may happen in a session before it ends.
     pub session_idle_timeout: Duration,
+    /// How long the credentials of a task's role hold; on AWS, six hours.
+    pub task_credentials_lifetime: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,6 +225,7 @@ impl ControlPlane {
                 secure: tls.is_some(),
                 task_endpoint: (config.task_address.filter(|_| strict))
                     .map(|address| format!("http://{}", SocketAddr::new(address, listen.port()))),
+                task_credentials_lifetime: config.task_credentials_lifetime,
             },
             host_ranges: config.host_ranges,
             target_health: Default::default(),
@@ -254,6 +257,7 @@ impl ControlPlane {
         let (evaluated, evaluator) = (Arc::clone(&services), server.clone());
         let background = vec![
             tokio::spawn(upkeep::run(Arc::clone(&services))),
+            tokio::spawn(upkeep::renew_credentials(Arc::clone(&services))),
             tokio::spawn(services::cloudwatch::meters::run(Arc::clone(&services))),
             tokio::spawn(async move {
                 if let Err(error) = services::cloudwatch::alarms::run::run(evaluated, evaluator).await {

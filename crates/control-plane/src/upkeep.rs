@@ -43,7 +43,6 @@ pub async fn run(services: Arc<Services>) {
         report("forgetting stopped tasks", forget_tasks(&services, now()).await);
         report("forgetting deleted services", forget_services(&services, now()).await);
         report("forgetting client tokens", forget_tokens(&services, now()).await);
-        report("renewing the credentials of tasks", roles::renew(&services, now()).await);
         report("forgetting ended sessions", access_keys::forget_expired(&services, now()).await);
         report(
             "carrying out the policies of parameters",
@@ -65,9 +64,21 @@ pub async fn run(services: Arc<Services>) {
     }
 }
 
+/// Renews the credentials of tasks before they end, from the start on: those that ended while nothing ran here are renewed at once. Runs until the
+/// process ends.
+pub async fn renew_credentials(services: Arc<Services>) {
+    let lifetime = services.settings.task_credentials_lifetime;
+    let mut due = tokio::time::interval(roles::renewal_interval(lifetime));
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        report("renewing the credentials of tasks", roles::renew(&services, now()).await);
+    }
+}
+
 fn report(what: &str, outcome: Result<(), ApiError>) {
     if let Err(error) = outcome {
-        tracing::error!(%error, cause = ?error.cause, "{what} failed; it is tried again in a minute");
+        tracing::error!(%error, cause = ?error.cause, "{what} failed; it is tried again within a minute");
     }
 }
 

@@ -93,6 +93,10 @@ pub struct UpArgs {
     /// Seconds after which a session in a container (ECS Exec) ends when nothing happens in it.
     #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub session_idle_timeout: u64,
+    /// Seconds for which the credentials of a task's role hold, 30 to 43200. They are renewed an hour before their end, shorter ones when half
+    /// of it has passed; the shorter, the less a stolen key is worth, and the more often programs fetch new ones.
+    #[arg(long, value_name = "SECONDS", default_value_t = 21_600, value_parser = clap::value_parser!(u64).range(30..=43_200))]
+    pub task_credentials_lifetime: u64,
     /// Say more in the log: -v for every call, -vv for what happens inside. LONGSHORE_LOG takes filters.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,

@@ -157,7 +157,7 @@ impl Holders {
             session_name: names::last_segment(source_arn),
             account: &account,
             source_arn,
-            duration: sessions::TASK_SESSION,
+            duration: sessions::SESSION_OF_THE_PLATFORM,
             now,
         };
         let role = sessions::role_in_view(view, role_arn).filter(|(owner, _)| *owner == account);

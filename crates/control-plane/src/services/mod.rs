@@ -88,6 +88,8 @@ pub struct Settings {
     pub secure: bool,
     /// Where tasks and the agent of this machine reach the platform, where that is not the front door.
     pub task_endpoint: Option<String>,
+    /// How long the credentials of a task's role hold.
+    pub task_credentials_lifetime: std::time::Duration,
 }
 
 impl Settings {

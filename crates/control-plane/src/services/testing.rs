@@ -115,6 +115,7 @@ impl Fixture {
                 public_pool: "198.18.0.0/16".parse().unwrap(),
                 secure: false,
                 task_endpoint: None,
+                task_credentials_lifetime: super::iam::sessions::SESSION_OF_THE_PLATFORM,
             },
             host_ranges: Vec::new(),
             target_health: Default::default(),

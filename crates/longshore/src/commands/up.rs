@@ -132,6 +132,7 @@ async fn start_control(args: &UpArgs, places: &Places) -> anyhow::Result<Control
         ephemeral: args.ephemeral,
         host_ranges: host_ranges().context("reading the machine's routes")?,
         session_idle_timeout: Duration::from_secs(args.session_idle_timeout),
+        task_credentials_lifetime: Duration::from_secs(args.task_credentials_lifetime),
     };
     Ok(ControlPlane::start(config).await?)
 }

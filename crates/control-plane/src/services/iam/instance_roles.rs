@@ -14,7 +14,7 @@ use super::{
     access_keys::{AccessKey, Session, begin_session},
     names,
     records::{self, InstanceProfile, Role},
-    sessions::{self, TASK_SESSION, TaskSession},
+    sessions::{self, SESSION_OF_THE_PLATFORM, TaskSession},
 };
 use crate::{
     authorization::{self, Wish},
@@ -74,7 +74,7 @@ pub async fn credentials(
                 session_name: names::last_segment(instance_arn),
                 account,
                 source_arn: instance_arn,
-                duration: TASK_SESSION,
+                duration: SESSION_OF_THE_PLATFORM,
                 now,
             };
             if !sessions::trusts_service(&role, SERVICE, &session) {

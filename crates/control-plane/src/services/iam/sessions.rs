@@ -13,8 +13,9 @@ use super::{
 };
 use crate::authorization::{self, Holder};
 
-/// How long the credentials of a task hold, whatever the role says of sessions that users begin.
-pub const TASK_SESSION: Duration = Duration::from_secs(6 * 60 * 60);
+/// How long the sessions hold that the platform begins itself, for instances and (unless the operator chose otherwise) for tasks, whatever the
+/// role says of sessions that users begin.
+pub const SESSION_OF_THE_PLATFORM: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// A role cannot be used for a task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

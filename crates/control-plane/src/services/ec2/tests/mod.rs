@@ -98,6 +98,7 @@ impl Fixture {
                 public_pool: "198.18.0.0/29".parse().unwrap(),
                 secure: false,
                 task_endpoint: None,
+                task_credentials_lifetime: crate::services::iam::sessions::SESSION_OF_THE_PLATFORM,
             },
             host_ranges: vec!["192.168.7.0/24".parse().unwrap()],
             target_health: Default::default(),

@@ -19,13 +19,16 @@ use crate::{
         ecs::records::{Task, TaskDefinition, definition_id},
         iam::{
             access_keys::AccessKey,
-            sessions::{CannotAssume, TASK_SESSION, TaskSession, task_credentials},
+            sessions::{CannotAssume, TaskSession, task_credentials},
         },
     },
 };
 
-/// Credentials are renewed this long before they expire: SDKs begin to ask for new ones a quarter of an hour before.
+/// Credentials are renewed this long before they expire, or when half of a shorter life has passed: SDKs begin to ask for new ones a quarter of
+/// an hour before.
 const RENEWED_BEFORE: Duration = Duration::from_secs(60 * 60);
+/// How often it is looked for those that end soon. A short life is looked at eight times, so that it is renewed well before its end.
+const LOOKED_AT: Duration = Duration::from_secs(60);
 
 /// Which credentials a task has; its id is the task's key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,6 +110,7 @@ pub async fn issue(
     now: Timestamp,
 ) -> Result<Result<(), CannotAssume>, ApiError> {
     let credentials_id = services.ids().uuid();
+    let lifetime = services.settings.task_credentials_lifetime;
     services
         .state
         .transact(|tx| {
@@ -114,7 +118,7 @@ pub async fn issue(
                 return Ok(Ok(()));
             };
             let held = tx.get::<TaskRole>(scope, key);
-            if held.as_ref().is_some_and(|held| !ends_soon(held, now)) {
+            if held.as_ref().is_some_and(|held| !ends_soon(held, lifetime, now)) {
                 return Ok(Ok(()));
             }
             let Some(role_arn) = wanted(tx.view(), scope, &task) else { return Ok(Ok(())) };
@@ -123,7 +127,7 @@ pub async fn issue(
                 session_name: &task.id,
                 account: &scope.account,
                 source_arn: &task.arn(scope),
-                duration: TASK_SESSION,
+                duration: lifetime,
                 now,
             };
             let issued = match task_credentials(tx, &session, &mut services.ids()) {
@@ -160,8 +164,9 @@ pub fn revoke(tx: &mut Tx, scope: &Scope, task: &Task) {
 /// # Errors
 /// Those of the store.
 pub async fn renew(services: &Services, now: Timestamp) -> Result<(), ApiError> {
+    let lifetime = services.settings.task_credentials_lifetime;
     let due: Vec<(Scope, String)> = services.state.read(|view| {
-        let held = view.scan_all::<TaskRole>().filter(|found| ends_soon(&found.value, now));
+        let held = view.scan_all::<TaskRole>().filter(|found| ends_soon(&found.value, lifetime, now));
         held.map(|found| (found.scope, found.id)).collect()
     });
     for (scope, key) in due {
@@ -172,8 +177,13 @@ pub async fn renew(services: &Services, now: Timestamp) -> Result<(), ApiError> 
     Ok(())
 }
 
-fn ends_soon(role: &TaskRole, now: Timestamp) -> bool {
-    role.expires_at.since(now) < RENEWED_BEFORE
+/// How often [`renew`] has to be called for credentials that hold so long.
+pub fn renewal_interval(lifetime: Duration) -> Duration {
+    LOOKED_AT.min(lifetime / 8)
+}
+
+fn ends_soon(role: &TaskRole, lifetime: Duration, now: Timestamp) -> bool {
+    role.expires_at.since(now) < RENEWED_BEFORE.min(lifetime / 2)
 }
 
 fn is_over(task: &Task) -> bool {

@@ -165,6 +165,9 @@ async fn a_task_with_a_role_is_sent_with_its_credentials_and_loses_them_when_it_
     assert_eq!(role.role_arn, "arn:aws:iam::000000000000:role/app");
     assert_eq!(keys(), before + 1);
 
+    let early = vocabulary::Timestamp::from_millis(role.expiration.as_millis() - 2 * 3_600_000);
+    tasks::roles::renew(&fixture.services, early).await.unwrap();
+    assert_eq!(keys(), before + 1, "what holds for two more hours is left alone");
     let almost = vocabulary::Timestamp::from_millis(role.expiration.as_millis() - 1000);
     tasks::roles::renew(&fixture.services, almost).await.unwrap();
     let AcsMessage::IamRoleCredentials(renewed) = node.next().await else { panic!("new credentials come") };
