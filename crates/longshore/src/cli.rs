@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use control_plane::StoreChoice;
 use vocabulary::{AccountId, Region};
 
-use crate::commands;
+use crate::commands::{self, exec::forward::Forward};
 
 /// The AWS container services on machines you own.
 ///
@@ -40,8 +40,8 @@ enum Command {
     Doctor,
     /// Run a command in a container of a running task.
     ///
-    /// The task has to be run with --enable-execute-command. Its exit status becomes this command's. With -t it gets a terminal. Endpoint and
-    /// key come from the environment: eval "$(longshore env)".
+    /// The task has to be run with --enable-execute-command. Its exit status becomes this command's. With -t it gets a terminal. With --forward
+    /// no command runs: connections to a port here go on within the task. Endpoint and key come from the environment: eval "$(longshore env)".
     Exec(ExecArgs),
     /// Show the platform at work: build an image, push it, run it, fetch its page, follow its logs.
     Demo(DemoArgs),
@@ -201,6 +201,10 @@ pub struct ExecArgs {
     /// Give the command a terminal. Needs one here.
     #[arg(short, long)]
     pub tty: bool,
+    /// Instead of running a command, forward connections to 127.0.0.1:LOCAL to the port REMOTE of the container, or of a HOST that the task
+    /// reaches. LOCAL 0 takes a free port. May be given several times.
+    #[arg(long, value_name = "LOCAL:[HOST:]REMOTE", conflicts_with_all = ["interactive", "tty", "command"])]
+    pub forward: Vec<Forward>,
     /// The control plane.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4566", env = "AWS_ENDPOINT_URL")]
     pub endpoint: String,
@@ -210,7 +214,7 @@ pub struct ExecArgs {
     #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "AWS_REGION")]
     pub region: Region,
     /// The command and its arguments.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "forward", value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 

@@ -213,8 +213,8 @@ pub struct User<'a> {
     pub holder: &'a Holder,
     /// What holds of everything it asks for: [`Holder::context`], or that of its call.
     pub context: &'a Context,
-    /// The service that uses the key in its name: `secretsmanager`.
-    pub via: &'static str,
+    /// The service that uses the key in its name: `secretsmanager`. None where it does so itself, as an agent in a container.
+    pub via: Option<&'static str>,
 }
 
 /// Whether the user may do `action` with the key, with this encryption context.
@@ -229,8 +229,10 @@ pub fn check_user(
     encryption: &EncryptionContext,
 ) -> Result<(), ApiError> {
     let mut context = user.context.clone();
-    context.set("kms:ViaService", format!("{}.{}.amazonaws.com", user.via, found.scope.region));
-    context.set("aws:ViaAWSService", "true");
+    if let Some(via) = user.via {
+        context.set("kms:ViaService", format!("{via}.{}.amazonaws.com", found.scope.region));
+        context.set("aws:ViaAWSService", "true");
+    }
     if let Some(account) = &user.holder.principal.account {
         context.set("kms:CallerAccount", account.as_str());
     }

@@ -32,7 +32,7 @@ use aws_shapes_kms as kms;
 use crate::gateway::Operations;
 pub use access::{User, asked, facts};
 pub use crypto::EncryptionContext;
-pub use within::{Encrypted, With, decrypt, encrypt};
+pub use within::{Encrypted, With, decrypt, encrypt, is_made_with};
 
 /// Registers the handlers.
 pub fn register(operations: &mut Operations) {

@@ -14,7 +14,7 @@ use super::{
     crypto::{self, EncryptionContext},
     errors::invalid_ciphertext,
     managed,
-    names::Found,
+    names::{self, Found},
     records::Key,
 };
 use crate::{gateway::ApiError, services::Services};
@@ -73,4 +73,11 @@ pub fn decrypt(
     check_user(services, user, &found, "kms:Decrypt", context)?;
     let found = usable(found)?;
     crypto::decrypt(&found.key, &header, blob, context).ok_or_else(invalid_ciphertext)
+}
+
+/// Whether a ciphertext was made with the key that `named` (an id, an ARN or an alias) means now.
+pub fn is_made_with(view: &View, scope: &Scope, named: &str, blob: &[u8]) -> bool {
+    let Some(header) = crypto::header(blob) else { return false };
+    names::see(view, scope, named)
+        .is_ok_and(|found| found.scope == header.scope && found.key.id == header.key_id)
 }

@@ -47,6 +47,7 @@ pub use access::restrict;
 #[cfg(test)]
 pub use buckets::create as create_bucket;
 pub use facts::facts;
+pub use objects::Draft;
 #[cfg(test)]
 pub use policies::put as put_policy;
 use records::{Bucket, Object, Part, Upload, object_id};
@@ -125,6 +126,12 @@ fn owned_as_expected(bucket: &Bucket, expected_owner: Option<&str>) -> Result<()
 /// A member that is in the path, and so is always there.
 fn required(member: Option<String>) -> Result<String, ApiError> {
     member.ok_or_else(|| errors::invalid_request("The request names no bucket or no key."))
+}
+
+/// # Errors
+/// `NoSuchBucket`.
+pub fn expect_bucket(services: &Services, name: &str) -> Result<(), ApiError> {
+    services.state.read(|view| bucket(view, name, None).map(drop))
 }
 
 /// The content of an object for the platform itself, in the name of `holder`.

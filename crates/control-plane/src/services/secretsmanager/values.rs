@@ -58,7 +58,7 @@ impl Asker {
     }
 
     fn user(&self) -> kms::User<'_> {
-        kms::User { holder: &self.holder, context: &self.context, via: "secretsmanager" }
+        kms::User { holder: &self.holder, context: &self.context, via: Some("secretsmanager") }
     }
 }
 

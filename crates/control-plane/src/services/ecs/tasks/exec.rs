@@ -4,8 +4,6 @@
 //! container runs, its role (where it has one) may open Session Manager's channels. Where the output is kept is the cluster's
 //! `executeCommandConfiguration`.
 
-use std::sync::Arc;
-
 use aws_shapes_ecs as ecs;
 use aws_shapes_ecs::{
     ExecuteCommandConfiguration, ExecuteCommandLogging, ExecuteCommandRequest, ExecuteCommandResponse, errors,
@@ -13,9 +11,7 @@ use aws_shapes_ecs::{
 use state_store::View;
 use vocabulary::{Ids, Scope};
 
-use super::roles;
 use crate::{
-    authorization::{Wish, authorize_with_resource_policy},
     gateway::{ApiError, Call},
     services::{
         ecs::{
@@ -23,7 +19,7 @@ use crate::{
             records::{Task, TaskContainer, TaskDefinition, definition_id, task_key},
         },
         ssm::sessions::{
-            self, Asked, ECS_COMMAND, LogTo, Patience, Plan, Reached, Target, Unreachable, Work,
+            self, Asked, BucketLog, ECS_COMMAND, LogTo, Patience, Plan, Target, Unreachable, Work, agent,
         },
     },
 };
@@ -31,13 +27,6 @@ use crate::{
 const NOT_ENABLED: &str = "The execute command failed because execute command was not enabled when the task was run or the execute command agent \
     isn’t running. Wait and try again or run a new task with execute command enabled and try again.";
 const INTERNAL: &str = "The execute command failed due to an internal error. Try again later.";
-/// What the agent in a container asks for.
-const CHANNEL_ACTIONS: [&str; 4] = [
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-];
 
 pub async fn execute(call: Call, input: ExecuteCommandRequest) -> Result<ExecuteCommandResponse, ApiError> {
     let scope = call.scope();
@@ -70,7 +59,7 @@ pub async fn execute(call: Call, input: ExecuteCommandRequest) -> Result<Execute
     let reached = target.reach(&view, scope).map_err(unreachable)?;
     let log = log_to(&view, scope, &task, &container.name, &configuration)?;
     let not_connected = || ApiError::new(&errors::TARGET_NOT_CONNECTED_EXCEPTION, INTERNAL);
-    authorize_role(&call, &reached, log.as_ref()).map_err(|refused| {
+    agent::authorize(&call, &reached, log.as_ref()).map_err(|refused| {
         // AWS says no more to the caller; the operator of this platform can read why.
         not_connected().caused_by(refused)
     })?;
@@ -83,6 +72,7 @@ pub async fn execute(call: Call, input: ExecuteCommandRequest) -> Result<Execute
         idle_timeout: call.services.sessions.idle_timeout,
         longest: None,
         log,
+        key: configuration.kms_key_id.filter(|key| !key.is_empty()),
     };
     let id = format!("ecs-execute-command-{}", call.services.ids().hex(17));
     let asked =
@@ -126,11 +116,6 @@ fn log_to(
     container: &str,
     configuration: &ExecuteCommandConfiguration,
 ) -> Result<Option<LogTo>, ApiError> {
-    if configuration.kms_key_id.as_ref().is_some_and(|key| !key.is_empty()) {
-        return Err(invalid(
-            "The execute command failed because the cluster's kmsKeyId asks for sessions that are encrypted with that key, which is not implemented.",
-        ));
-    }
     match configuration.logging {
         Some(ExecuteCommandLogging::None) => Ok(None),
         Some(ExecuteCommandLogging::Override) => {
@@ -144,12 +129,12 @@ fn log_to(
                      Either encrypt the log group or choose an option to enable logging without encryption.",
                 ));
             }
-            if bucket.is_some() {
-                return Err(invalid(
-                    "The execute command failed because the cluster's s3BucketName asks for sessions that are logged to a bucket, which is not implemented.",
-                ));
-            }
-            Ok(group.map(|group| LogTo { group }))
+            let bucket = bucket.map(|name| BucketLog {
+                name,
+                prefix: filled(to.s3_key_prefix),
+                encrypted: to.s3_encryption_enabled == Some(true),
+            });
+            Ok(LogTo::of(group, bucket))
         }
         // The container's own log group, where it has one.
         Some(ExecuteCommandLogging::Default) | None => {
@@ -164,41 +149,9 @@ fn log_to(
                 let here = option("awslogs-region").is_none_or(|region| region == scope.region.as_str());
                 option("awslogs-group").filter(|_| is_awslogs && here)
             });
-            Ok(own.map(|group| LogTo { group }))
+            Ok(LogTo::of(own, None))
         }
     }
-}
-
-/// Whether the task's role lets an agent in the container open its channels, and write the session's output where it is to be kept. A task
-/// without a role is not asked: on AWS it would have no credentials to do so, here nobody needs any.
-///
-/// # Errors
-/// What the role is not allowed.
-pub fn authorize_role(call: &Call, reached: &Reached, log: Option<&LogTo>) -> Result<(), ApiError> {
-    let (services, scope) = (&call.services, call.scope());
-    let view = services.state.view();
-    let Some(task) = view.get::<Task>(scope, &reached.task_key) else { return Ok(()) };
-    let Some(role) = roles::wanted(&view, scope, &task) else { return Ok(()) };
-    let denied = |message: String| ApiError::undeclared("AccessDeniedException", 400, message);
-    let holder = services
-        .holders
-        .of_role(&view, &role, "ecs-tasks.amazonaws.com", &reached.task_arn, call.now())
-        .map_err(|refused| denied(refused.to_string()))?;
-    let context = holder.context(&scope.region, call.now());
-    let may = |action: &str, resource: &str| {
-        let wish = Wish::new(action, resource);
-        authorize_with_resource_policy(services, &Arc::clone(&holder), &context, ecs::SERVICE, &wish)
-    };
-    for action in CHANNEL_ACTIONS {
-        may(action, "*")?;
-    }
-    if let Some(LogTo { group }) = log {
-        let arn = scope.arn("logs", format_args!("log-group:{group}:*")).to_string();
-        for action in ["logs:CreateLogStream", "logs:PutLogEvents"] {
-            may(action, &arn)?;
-        }
-    }
-    Ok(())
 }
 
 /// What DescribeTasks shows of the agent that ExecuteCommand needs.

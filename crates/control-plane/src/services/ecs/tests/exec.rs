@@ -155,7 +155,8 @@ async fn the_clusters_configuration_is_acted_on_or_refused() {
     let (task, _node) = talkative(&fixture, run_request(&fixture, "app")).await;
     let with_key = ecs::ExecuteCommandConfiguration { kms_key_id: text("alias/exec"), ..Default::default() };
     configure(&fixture, with_key).await;
-    refused(asked(&fixture, execute(&task)).await, INVALID, "kmsKeyId");
+    // Whether the key can be used is found out by whoever comes in.
+    asked(&fixture, execute(&task)).await.unwrap();
     let logged = |log: ecs::ExecuteCommandLogConfiguration| ecs::ExecuteCommandConfiguration {
         logging: Some(ecs::ExecuteCommandLogging::Override),
         log_configuration: Some(log),
@@ -175,7 +176,10 @@ async fn the_clusters_configuration_is_acted_on_or_refused() {
     refused(asked(&fixture, execute(&task)).await, INVALID, "encryption is not set up");
     let bucket = ecs::ExecuteCommandLogConfiguration { s3_bucket_name: text("exec"), ..Default::default() };
     configure(&fixture, logged(bucket)).await;
-    refused(asked(&fixture, execute(&task)).await, INVALID, "s3BucketName");
+    refused(asked(&fixture, execute(&task)).await, INVALID, "the bucket exec");
+    let input = aws_shapes_s3::CreateBucketRequest { bucket: text("exec"), ..Default::default() };
+    crate::services::s3::create_bucket(fixture.call(), input).await.unwrap();
+    asked(&fixture, execute(&task)).await.unwrap();
 
     configure(&fixture, logged(to_group)).await;
     let sink = LogSink::new(fixture.services.logs.clone());
@@ -208,4 +212,18 @@ async fn a_role_has_to_allow_the_channels() {
     drop(node);
     let (task, _node) = talkative(&fixture, with_role("worker")).await;
     asked(&fixture, execute(&task)).await.unwrap();
+
+    // And what keeps the output: here its own account's bucket, which it has no permission for.
+    let input = aws_shapes_s3::CreateBucketRequest { bucket: text("exec"), ..Default::default() };
+    crate::services::s3::create_bucket(fixture.call(), input).await.unwrap();
+    let bucket = ecs::ExecuteCommandLogConfiguration { s3_bucket_name: text("exec"), ..Default::default() };
+    let execute_command = ecs::ExecuteCommandConfiguration {
+        logging: Some(ecs::ExecuteCommandLogging::Override),
+        log_configuration: Some(bucket),
+        ..Default::default()
+    };
+    configure(&fixture, execute_command).await;
+    let refusal = asked(&fixture, execute(&task)).await.unwrap_err();
+    assert_eq!(refusal.code, "TargetNotConnectedException");
+    assert!(refusal.cause.unwrap().to_string().contains("s3:PutObject"));
 }

@@ -142,7 +142,11 @@ impl Writer {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), ContentError> {
+    /// Sends what has gathered on its way to the disk, and lets go of its memory.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub async fn flush(&mut self) -> Result<(), ContentError> {
         let mut worker = self.idle().await?;
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;

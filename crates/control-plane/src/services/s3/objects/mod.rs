@@ -3,11 +3,13 @@
 mod conditions;
 mod copy;
 mod delete;
+mod draft;
 mod get;
 pub(super) mod put;
 
 pub use copy::copy;
 pub use delete::{delete, delete_many};
+pub use draft::Draft;
 pub use get::{access_list, attributes, get, head, read, refuse_versions};
 pub use put::{put, write};
 

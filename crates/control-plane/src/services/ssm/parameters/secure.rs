@@ -64,7 +64,7 @@ fn bound(scope: &Scope, name: &str) -> EncryptionContext {
 }
 
 fn user<'a>(holder: &'a Holder, context: &'a Context) -> User<'a> {
-    User { holder, context, via: "ssm" }
+    User { holder, context, via: Some("ssm") }
 }
 
 /// KMS's refusal as Parameter Store gives it on.

@@ -13,18 +13,19 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vocabulary::{Ids, Scope, Timestamp};
 
 use super::{
+    agent,
     board::Full,
     documents, door,
-    plan::{self, LogTo, Plan},
+    plan::{self, Plan},
     records::{SessionRecord, SessionStatus},
     run::{self, Opening, Patience},
     target::{Reached, Target},
-    transcript::Transcript,
+    transcript::{CannotKeep, Transcript},
 };
 use crate::{
     convert::time as shown,
     gateway::{ApiError, Call},
-    services::{ecs::tasks::exec, logs::SinkError},
+    services::logs::SinkError,
 };
 
 /// As many as a page of DescribeSessions shows unless it is told otherwise.
@@ -54,7 +55,7 @@ pub async fn start(call: Call, input: StartSessionRequest) -> Result<StartSessio
         &preferences,
         call.services.sessions.idle_timeout,
     )?;
-    exec::authorize_role(&call, &reached, plan.log.as_ref()).map_err(|_| unconnected())?;
+    agent::authorize(&call, &reached, plan.log.as_ref()).map_err(|_| unconnected())?;
     if !call.services.agents.streams.reaches(&reached.node) {
         return Err(unconnected());
     }
@@ -95,9 +96,7 @@ pub async fn open(call: &Call, asked: Asked) -> Result<Opened, ApiError> {
     let (desk, token) = services.sessions.enter(scope, &id, &mut services.ids()).map_err(too_many)?;
     let transcript = match &plan.log {
         None => None,
-        Some(to) => {
-            Some(Transcript::open(services, scope, to, &id).await.map_err(|error| no_log(to, error))?)
-        }
+        Some(to) => Some(Transcript::open(services, scope, &reached, to, &id).await.map_err(cannot_keep)?),
     };
     let record = SessionRecord {
         id: id.clone(),
@@ -110,7 +109,12 @@ pub async fn open(call: &Call, asked: Asked) -> Result<Opened, ApiError> {
         ended_at: None,
         details: None,
         longest_minutes: plan.longest.and_then(|longest| u32::try_from(longest.as_secs() / 60).ok()),
-        log_group: plan.log.as_ref().map(|log| log.group.clone()),
+        log_group: plan.log.as_ref().and_then(|log| log.group.clone()),
+        log_object: plan
+            .log
+            .as_ref()
+            .and_then(|log| log.bucket.as_ref())
+            .map(|to| format!("{}/{}", to.name, to.key(&id))),
     };
     services
         .state
@@ -139,18 +143,16 @@ fn stream_url(call: &Call, id: &str) -> String {
     format!("{scheme}://{}{}", call.context.host, door::path_of(id))
 }
 
-fn no_log(to: &LogTo, error: SinkError) -> ApiError {
-    match error {
-        SinkError::NoSuchGroup => {
-            let group = &to.group;
-            ApiError::undeclared(
-                "InvalidParameterException",
-                400,
-                format!(
-                    "The session cannot be started: the log group {group} that it is logged to does not exist."
-                ),
-            )
-        }
+fn cannot_keep(why: CannotKeep) -> ApiError {
+    let refused = |message: String| ApiError::undeclared("InvalidParameterException", 400, message);
+    match why {
+        CannotKeep::Group { group, source: SinkError::NoSuchGroup } => refused(format!(
+            "The session cannot be started: the log group {group} that it is logged to does not exist."
+        )),
+        CannotKeep::Bucket { bucket, source } if source.status < 500 => refused(format!(
+            "The session cannot be started: its output cannot be put into the bucket {bucket}: {}",
+            source.message
+        )),
         other => ApiError::internal(other),
     }
 }
@@ -239,10 +241,13 @@ fn filter_of(key: Option<SessionFilterKey>, value: String) -> Result<Filter, Api
 }
 
 fn shape(scope: &Scope, record: &SessionRecord) -> ssm::Session {
-    let output = record.log_group.as_ref().map(|group| {
-        let of_stream = format!("{}#logEventViewer:group={group};stream={}", scope.region, record.id);
-        SessionManagerOutputUrl { cloud_watch_output_url: Some(of_stream), s3_output_url: None }
-    });
+    let of_stream = record
+        .log_group
+        .as_ref()
+        .map(|group| format!("{}#logEventViewer:group={group};stream={}", scope.region, record.id));
+    let of_object = record.log_object.as_ref().map(|object| format!("s3://{object}"));
+    let output = (of_stream.is_some() || of_object.is_some())
+        .then_some(SessionManagerOutputUrl { cloud_watch_output_url: of_stream, s3_output_url: of_object });
     ssm::Session {
         session_id: Some(record.id.clone()),
         target: Some(record.target.clone()),
@@ -267,8 +272,7 @@ pub async fn connection_status(
     let reached = Target::parse(&target)
         .and_then(|parsed| call.services.state.read(|view| parsed.reach(view, call.scope())).ok());
     let connected = reached.is_some_and(|reached| {
-        exec::authorize_role(&call, &reached, None).is_ok()
-            && call.services.agents.streams.reaches(&reached.node)
+        agent::authorize(&call, &reached, None).is_ok() && call.services.agents.streams.reaches(&reached.node)
     });
     let status = if connected { ConnectionStatus::Connected } else { ConnectionStatus::Notconnected };
     Ok(GetConnectionStatusResponse { target: Some(target), status: Some(status) })

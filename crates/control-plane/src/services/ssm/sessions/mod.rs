@@ -4,19 +4,22 @@
 //! ([`door`]) and speaks the data channel's protocol ([`wire`], [`channel`]); the session ([`run`]) passes bytes on to what it works with
 //! in the container ([`work`]). Open sessions are known in memory alone ([`board`]); what became of them is kept ([`records`]).
 //!
-//! Not here: instances as targets, encryption of a session with a key of KMS's, other documents than AWS's own and an account's preferences.
+//! Not here: instances as targets, other documents than AWS's own and an account's preferences.
 
+pub mod agent;
 mod board;
 mod calls;
 mod carrier;
 pub mod channel;
+pub mod cipher;
 mod documents;
 pub mod door;
+mod encryption;
 mod plan;
 mod preferences;
 mod records;
 mod run;
-mod smux;
+pub mod smux;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -30,7 +33,7 @@ use state_store::Tables;
 
 pub use board::Sessions;
 pub use calls::{Asked, forget_earlier, open};
-pub use plan::{ECS_COMMAND, LogTo, Plan, Work};
+pub use plan::{BucketLog, ECS_COMMAND, LogTo, Plan, Work};
 pub use run::Patience;
 pub use target::{Reached, Target, Unreachable};
 pub use work::{CLOSE_INPUT, OWN_CLIENT};

@@ -29,6 +29,8 @@ pub struct Plan {
     pub idle_timeout: Duration,
     pub longest: Option<Duration>,
     pub log: Option<LogTo>,
+    /// The key of KMS's that its bytes are encrypted under, as its client names it.
+    pub key: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,11 +43,38 @@ pub enum Work {
     Port { host: Option<String>, port: u16, properties: Value },
 }
 
-/// Where a session's output is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a session's output is kept: in one of the two, or in both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogTo {
     /// A log group of the session's account and region.
-    pub group: String,
+    pub group: Option<String>,
+    pub bucket: Option<BucketLog>,
+}
+
+impl LogTo {
+    /// None where nothing is kept.
+    pub fn of(group: Option<String>, bucket: Option<BucketLog>) -> Option<LogTo> {
+        (group.is_some() || bucket.is_some()).then_some(LogTo { group, bucket })
+    }
+}
+
+/// A bucket, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketLog {
+    pub name: String,
+    pub prefix: Option<String>,
+    /// Whether it has to be an encrypted one.
+    pub encrypted: bool,
+}
+
+impl BucketLog {
+    /// As the SSM agent names it.
+    pub fn key(&self, session: &str) -> String {
+        match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')) {
+            None | Some("") => format!("{session}.log"),
+            Some(prefix) => format!("{prefix}/{session}.log"),
+        }
+    }
 }
 
 impl Work {
@@ -171,12 +200,15 @@ pub fn of_document(
             return Err(ApiError::new(&errors::INVALID_DOCUMENT, message));
         }
     };
+    // What passes through a port is not logged, as on AWS.
+    let log = preferences.log.clone().filter(|_| !matches!(work, Work::Port { .. }));
     Ok(Plan {
         document: document.to_owned(),
         work,
         idle_timeout: preferences.idle_timeout.unwrap_or(idle_timeout),
         longest: preferences.longest,
-        log: preferences.log.clone(),
+        log,
+        key: preferences.key.clone(),
     })
 }
 

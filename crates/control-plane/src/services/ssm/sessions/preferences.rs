@@ -1,13 +1,17 @@
 //! An account's preferences for sessions: the content of its document `SSM-SessionManagerRunShell`.
 //!
-//! What of it is acted on: idle timeout, longest duration, the log group, the shell profile for Linux. What is not done here is refused when the
-//! document is written ([`parse`]): encryption with a key of KMS's, logging to a bucket, running as another user.
+//! What of it is acted on: idle timeout, longest duration, the log group, the bucket, the key of KMS's, the shell profile for Linux. Encrypted log groups
+//! are not there: a document that asks for them is refused when it is written ([`parse`]). `runAsEnabled` and `runAsDefaultUser` are about managed nodes:
+//! in a container everything runs as root, as on AWS.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{plan::LogTo, words};
+use super::{
+    plan::{BucketLog, LogTo},
+    words,
+};
 
 /// The program of a session that names none.
 const SHELL: &str = "sh";
@@ -18,12 +22,13 @@ pub struct Preferences {
     pub idle_timeout: Option<Duration>,
     pub longest: Option<Duration>,
     pub log: Option<LogTo>,
+    pub key: Option<String>,
     shell: String,
 }
 
 impl Default for Preferences {
     fn default() -> Preferences {
-        Preferences { idle_timeout: None, longest: None, log: None, shell: SHELL.to_owned() }
+        Preferences { idle_timeout: None, longest: None, log: None, key: None, shell: SHELL.to_owned() }
     }
 }
 
@@ -68,21 +73,16 @@ pub fn parse(content: &str) -> Result<Preferences, String> {
             _ => Err(format!("its input {name} is not a number of minutes from 1 to {most}")),
         }
     };
-    for (name, what) in
-        [("cloudWatchEncryptionEnabled", "encrypted log groups"), ("runAsEnabled", "running as another user")]
-    {
-        if is(name)? {
-            return Err(format!("{what} ({name}) is not implemented"));
-        }
+    let filled = |name: &str| Ok::<_, String>(Some(text(name)?).filter(|text| !text.is_empty()));
+    let group = filled("cloudWatchLogGroupName")?;
+    if is("cloudWatchEncryptionEnabled")? && group.is_some() {
+        return Err("encrypted log groups (cloudWatchEncryptionEnabled) are not implemented".to_owned());
     }
-    if !text("s3BucketName")?.is_empty() {
-        return Err("logging to a bucket (s3BucketName) is not implemented".to_owned());
-    }
-    if !text("kmsKeyId")?.is_empty() {
-        return Err("encryption of sessions (kmsKeyId) is not implemented".to_owned());
-    }
-    let filled = |text: String| (!text.is_empty()).then_some(text);
-    let log = filled(text("cloudWatchLogGroupName")?).map(|group| LogTo { group });
+    // Read for their form alone.
+    (is("runAsEnabled")?, text("runAsDefaultUser")?, is("cloudWatchStreamingEnabled")?);
+    let (prefix, encrypted) = (filled("s3KeyPrefix")?, is("s3EncryptionEnabled")?);
+    let bucket = filled("s3BucketName")?.map(|name| BucketLog { name, prefix, encrypted });
+    let log = LogTo::of(group, bucket);
     let shell = match &inputs["shellProfile"]["linux"] {
         Value::Null => String::new(),
         Value::String(profile) => profile.clone(),
@@ -97,6 +97,7 @@ pub fn parse(content: &str) -> Result<Preferences, String> {
         idle_timeout: minutes("idleSessionTimeout", 60)?,
         longest: minutes("maxSessionDuration", 1440)?,
         log,
+        key: filled("kmsKeyId")?,
         shell,
     })
 }

@@ -29,6 +29,9 @@ pub struct SessionRecord {
     pub longest_minutes: Option<u32>,
     /// Where its output is kept.
     pub log_group: Option<String>,
+    /// `BUCKET/KEY`
+    #[serde(default)]
+    pub log_object: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

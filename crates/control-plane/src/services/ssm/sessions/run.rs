@@ -8,10 +8,11 @@
 //! It ends when the work does, when nothing has passed for the idle timeout, when it has lasted as long as it may, when it is terminated, when its client
 //! stays away, or with the connection to the node. Then what the client has not acknowledged is waited for, a few seconds at most.
 
+mod handshake;
+
 use std::{sync::Arc, time::Duration};
 
 use agent_protocol::stream::TerminalSize;
-use serde_json::json;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -21,21 +22,17 @@ use vocabulary::{Ids, Scope};
 use super::{
     board::{Desk, Line},
     channel::{self, Channel},
+    cipher::Cipher,
+    encryption::Sent,
     plan::Plan,
     records::{SessionRecord, SessionStatus, prune},
     target::Reached,
     transcript::Transcript,
-    wire::{
-        ACTION_SUCCEEDED, ChannelClosed, HandshakeComplete, HandshakeRequest, HandshakeResponse, Kind,
-        Message, Payload, RequestedAction, Size,
-    },
+    wire::{ChannelClosed, Kind, Message, Payload, Size},
     work::{Outcome, Work},
 };
 use crate::services::Services;
 
-/// What clients take this side for: a version of the SSM agent that multiplexes forwarded ports without keeping them alive by itself
-/// (after 3.1.1511.0).
-pub const AGENT_VERSION: &str = "3.3.40.0";
 /// How long the last of the output may take to be acknowledged.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
 /// When a client's message cannot be passed on yet, it is tried again after so long.
@@ -96,6 +93,12 @@ struct Session {
     began: Instant,
     active_at: Instant,
     paused: bool,
+    /// What the client says of itself.
+    client_version: String,
+    /// Once the client has sent the data key.
+    cipher: Option<Cipher>,
+    /// While it is to be shown that both sides have the same key.
+    challenge: Option<Sent>,
     work: Work,
     end: End,
 }
@@ -115,6 +118,9 @@ pub async fn run(opening: Opening) {
         began: now,
         active_at: now,
         paused: false,
+        client_version: String::new(),
+        cipher: None,
+        challenge: None,
         work,
         end: End::default(),
     };
@@ -273,19 +279,7 @@ impl Session {
         again.into_iter().for_each(|bytes| self.write(bytes));
         if self.stage == Stage::Awaited {
             self.stage = Stage::Handshake(Instant::now() + self.opening.patience.handshake);
-            let work = &self.opening.plan.work;
-            let action = RequestedAction {
-                action_type: "SessionType".to_owned(),
-                action_parameters: json!({
-                    "SessionType": work.session_type(),
-                    "Properties": work.properties(),
-                }),
-            };
-            let request = HandshakeRequest {
-                agent_version: AGENT_VERSION.to_owned(),
-                requested_client_actions: vec![action],
-            };
-            self.say(Payload::HandshakeRequest, serde_json::to_vec(&request).unwrap_or_default());
+            self.ask_for_handshake();
         }
         self.note(SessionStatus::Connected).await;
     }
@@ -303,6 +297,14 @@ impl Session {
 
     /// Sends a data message.
     fn say(&mut self, kind: Payload, payload: Vec<u8>) {
+        let payload = match &self.cipher {
+            Some(cipher) if Cipher::covers(kind) => {
+                let mut nonce = [0; 12];
+                self.opening.services.ids().fill(&mut nonce);
+                cipher.seal(&payload, nonce)
+            }
+            _ => payload,
+        };
         let (id, created, now) = (self.fresh_id(), self.stamp(), self.now());
         let bytes = self.channel.send(kind, payload, id, created, now);
         self.write(bytes);
@@ -353,6 +355,7 @@ impl Session {
             let Some(message) = self.channel.next_in_order() else { return };
             match (self.stage, message.payload_kind) {
                 (Stage::Handshake(_), Payload::HandshakeResponse) => self.shake_hands(&message.payload),
+                (Stage::Handshake(_), Payload::EncryptionAnswer) => self.check_answer(&message.payload),
                 // Typed ahead, by a client that does not know of handshakes: not for this session.
                 (Stage::Handshake(_), _) | (_, Payload::HandshakeResponse) => {}
                 (_, Payload::Size) => {
@@ -364,7 +367,13 @@ impl Session {
                 }
                 (_, Payload::Output) => {
                     self.active_at = Instant::now();
-                    if let Err(reason) = self.work.input(message.payload) {
+                    let input = match &self.cipher {
+                        None => Ok(message.payload),
+                        Some(cipher) => cipher
+                            .open(&message.payload)
+                            .ok_or_else(|| "the client's input cannot be decrypted".to_owned()),
+                    };
+                    if let Err(reason) = input.and_then(|input| self.work.input(input)) {
                         let _ = self.fail(&reason);
                         self.close();
                     }
@@ -379,30 +388,6 @@ impl Session {
                 _ => {}
             }
         }
-    }
-
-    fn shake_hands(&mut self, payload: &[u8]) {
-        let response = match serde_json::from_slice::<HandshakeResponse>(payload) {
-            Ok(response) => response,
-            Err(error) => {
-                let _ = self.fail(&format!("the client's answer to the handshake cannot be read: {error}"));
-                return self.close();
-            }
-        };
-        let refused = response.processed_client_actions.iter().find(|a| a.action_status != ACTION_SUCCEEDED);
-        if let Some(refused) = refused {
-            let _ =
-                self.fail(&format!("the client does not support {}: {}", refused.action_type, refused.error));
-            return self.close();
-        }
-        let complete = HandshakeComplete {
-            handshake_time_to_complete: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            customer_message: String::new(),
-        };
-        self.say(Payload::HandshakeComplete, serde_json::to_vec(&complete).unwrap_or_default());
-        self.stage = Stage::Open;
-        self.active_at = Instant::now();
-        self.work.begin(&response.client_version);
     }
 
     async fn take(&mut self, outcome: Outcome) {

@@ -1,17 +1,27 @@
-//! What a session showed, kept where its preferences or its cluster say: line by line in CloudWatch Logs.
+//! What a session showed, kept where its preferences or its cluster say: line by line in CloudWatch Logs, as a whole in a bucket.
 //!
-//! Only output is kept: a terminal shows what was typed as well, unless it is a password. Control sequences stay in it.
+//! Only output is kept: a terminal shows what was typed as well, unless it is a password. Control sequences stay in it. The object is
+//! written while the session goes on and is there when it has ended; of a session that ends with its process there is none.
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use telemetry_store::LogEvent;
 use tokio::time::Instant;
 use vocabulary::{Ids, Scope};
 
-use super::plan::LogTo;
-use crate::services::{
-    Services,
-    logs::{LogSink, SinkError},
+use super::{
+    agent,
+    plan::{BucketLog, LogTo},
+    target::Reached,
+};
+use crate::{
+    gateway::ApiError,
+    services::{
+        Services,
+        logs::{LogSink, SinkError},
+        s3::{Draft, names},
+    },
 };
 
 /// What may wait to be written.
@@ -19,8 +29,75 @@ const MOST_WAITING_BYTES: usize = 32 << 10;
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// A line beyond this is cut: an event of CloudWatch Logs is a quarter of a megabyte at most.
 const LONGEST_LINE_BYTES: usize = 16 << 10;
+/// What of one session's output is kept in a bucket: a command that never stops talking must not fill the disk.
+const MOST_OBJECT_BYTES: u64 = 1 << 30;
+
+/// Why output cannot be kept where it shall be.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotKeep {
+    #[error("the log group {group}: {source}")]
+    Group { group: String, source: SinkError },
+    #[error("the bucket {bucket}: {source}")]
+    Bucket { bucket: String, source: ApiError },
+}
 
 pub struct Transcript {
+    lines: Option<Lines>,
+    object: Option<Object>,
+}
+
+impl Transcript {
+    /// Makes sure that the output has somewhere to go.
+    ///
+    /// # Errors
+    /// When the log group or the bucket is not there, or the stores do not answer.
+    pub async fn open(
+        services: &Arc<Services>,
+        scope: &Scope,
+        reached: &Reached,
+        to: &LogTo,
+        session: &str,
+    ) -> Result<Transcript, CannotKeep> {
+        let lines = match &to.group {
+            None => None,
+            Some(group) => {
+                let lines = Lines::open(services, scope, group, session).await;
+                Some(lines.map_err(|source| CannotKeep::Group { group: group.clone(), source })?)
+            }
+        };
+        let object = match &to.bucket {
+            None => None,
+            Some(to) => {
+                let object = Object::open(services, scope, reached, to, session).await;
+                Some(object.map_err(|source| CannotKeep::Bucket { bucket: to.name.clone(), source })?)
+            }
+        };
+        Ok(Transcript { lines, object })
+    }
+
+    /// Takes output.
+    pub async fn push(&mut self, bytes: &[u8]) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(bytes).await;
+        }
+        if let Some(object) = &mut self.object {
+            object.push(bytes).await;
+        }
+    }
+
+    /// The session is over.
+    pub async fn finish(self) {
+        if let Some(lines) = self.lines {
+            lines.finish().await;
+        }
+        if let Some(object) = self.object {
+            object.finish().await;
+        }
+    }
+}
+
+/// In a log group.
+struct Lines {
     services: Arc<Services>,
     scope: Scope,
     sink: LogSink,
@@ -33,26 +110,21 @@ pub struct Transcript {
     written_at: Instant,
 }
 
-impl Transcript {
-    /// Makes sure that the output has somewhere to go.
-    ///
-    /// # Errors
-    /// When the log group is not there, or the stores do not answer.
-    pub async fn open(
+impl Lines {
+    async fn open(
         services: &Arc<Services>,
         scope: &Scope,
-        to: &LogTo,
+        group: &str,
         session: &str,
-    ) -> Result<Transcript, SinkError> {
-        let group = to.group.clone();
+    ) -> Result<Lines, SinkError> {
         let sink = LogSink::new(services.logs.clone());
         let incarnation = services.ids().uuid();
-        sink.prepare(scope, &group, session, false, &incarnation, services.now()).await?;
-        Ok(Transcript {
+        sink.prepare(scope, group, session, false, &incarnation, services.now()).await?;
+        Ok(Lines {
             services: Arc::clone(services),
             scope: scope.clone(),
             sink,
-            group,
+            group: group.to_owned(),
             stream: session.to_owned(),
             pending: Vec::new(),
             events: Vec::new(),
@@ -61,8 +133,7 @@ impl Transcript {
         })
     }
 
-    /// Takes output.
-    pub async fn push(&mut self, bytes: &[u8]) {
+    async fn push(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
         while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.pending.drain(..=end).collect();
@@ -102,10 +173,81 @@ impl Transcript {
         }
     }
 
-    /// The session is over.
-    pub async fn finish(mut self) {
+    async fn finish(mut self) {
         let rest = std::mem::take(&mut self.pending);
         self.line(&rest);
         self.write().await;
+    }
+}
+
+/// In a bucket.
+struct Object {
+    services: Arc<Services>,
+    scope: Scope,
+    reached: Reached,
+    bucket: String,
+    key: String,
+    /// None when the disk failed, or there was too much.
+    draft: Option<Draft>,
+    pending: Vec<u8>,
+}
+
+impl Object {
+    async fn open(
+        services: &Arc<Services>,
+        scope: &Scope,
+        reached: &Reached,
+        to: &BucketLog,
+        session: &str,
+    ) -> Result<Object, ApiError> {
+        let key = to.key(session);
+        let arn = names::object_arn(&to.name, &key);
+        agent::may_put(services, scope, reached, &arn, services.now())?;
+        crate::services::s3::expect_bucket(services, &to.name)?;
+        Ok(Object {
+            services: Arc::clone(services),
+            scope: scope.clone(),
+            reached: reached.clone(),
+            bucket: to.name.clone(),
+            key,
+            draft: Some(Draft::begin(services).await?),
+            pending: Vec::new(),
+        })
+    }
+
+    async fn push(&mut self, bytes: &[u8]) {
+        if self.draft.is_some() {
+            self.pending.extend_from_slice(bytes);
+        }
+        if self.pending.len() > MOST_WAITING_BYTES {
+            self.write().await;
+        }
+    }
+
+    async fn write(&mut self) {
+        let bytes = Bytes::from(std::mem::take(&mut self.pending));
+        let Some(draft) = &mut self.draft else { return };
+        if draft.length() + bytes.len() as u64 > MOST_OBJECT_BYTES {
+            // What came so far is kept when the session ends.
+            return tracing::warn!(key = self.key, "a session says more than is kept of it in a bucket");
+        }
+        if let Err(error) = draft.write(bytes).await {
+            tracing::warn!(key = self.key, %error, "output of a session could not be kept");
+            self.draft = None;
+        }
+    }
+
+    async fn finish(mut self) {
+        self.write().await;
+        let Some(draft) = self.draft else { return };
+        let (services, now) = (&self.services, self.services.now());
+        let arn = names::object_arn(&self.bucket, &self.key);
+        let put = async {
+            agent::may_put(services, &self.scope, &self.reached, &arn, now)?;
+            draft.commit(services, &self.bucket, &self.key, "text/plain", now).await
+        };
+        if let Err(error) = put.await {
+            tracing::warn!(bucket = self.bucket, key = self.key, %error, "output of a session could not be kept");
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::super::{
     board::{self, IDLE_TIMEOUT, Wire},
     calls::{Asked, Opened, open},
     channel::{Channel, acknowledge},
+    cipher::Cipher,
     plan::{self, Plan},
     preferences::Preferences,
     records::SessionRecord,
@@ -24,6 +25,7 @@ use super::super::{
 };
 use crate::{
     agents::streams::Joined,
+    gateway::ApiError,
     services::{
         Services,
         testing::{Fixture, scope},
@@ -81,17 +83,19 @@ impl Node {
     }
 
     pub async fn open_with(&self, plan: Plan, patience: Patience) -> Opened {
-        let reached = Reached {
-            task_arn: "arn:aws:ecs:us-east-1:000000000000:task/web/t1".into(),
-            task_key: "web/t1".into(),
-            container: "app".into(),
-            node: None,
-        };
+        self.asked(plan, reached(), patience).await.unwrap()
+    }
+
+    pub async fn try_open(&self, plan: Plan) -> Result<Opened, ApiError> {
+        self.asked(plan, reached(), Patience::default()).await
+    }
+
+    async fn asked(&self, plan: Plan, reached: Reached, patience: Patience) -> Result<Opened, ApiError> {
         // One document may be asked for more than once.
         static OPENED: AtomicUsize = AtomicUsize::new(0);
         let id = format!("root-{}-{}", plan.document, OPENED.fetch_add(1, Ordering::Relaxed));
         let asked = Asked { id, plan, target: "ecs:web_t1_t1-1".into(), reached, reason: None, patience };
-        open(&self.fixture.call(), asked).await.unwrap()
+        open(&self.fixture.call(), asked).await
     }
 
     pub async fn open(&self, document: &str, parameters: &[(&str, &str)]) -> Opened {
@@ -111,6 +115,7 @@ impl Node {
         let mut client = Client {
             wire: self.line(opened).await,
             channel: Channel::new(Kind::Input),
+            cipher: None,
             received: Vec::new(),
         };
         client.received.clear();
@@ -136,6 +141,15 @@ impl Node {
             }
         };
         within(looking).await
+    }
+}
+
+fn reached() -> Reached {
+    Reached {
+        task_arn: "arn:aws:ecs:us-east-1:000000000000:task/web/t1".into(),
+        task_key: "web/t1".into(),
+        container: "app".into(),
+        node: None,
     }
 }
 
@@ -194,13 +208,19 @@ async fn pretend(
 pub struct Client {
     pub wire: Wire,
     pub channel: Channel,
+    /// Where the session is encrypted.
+    pub cipher: Option<Cipher>,
     /// Data messages that came, in order.
     pub received: Vec<(Payload, Vec<u8>)>,
 }
 
 impl Client {
     pub async fn send(&mut self, kind: Payload, payload: &[u8]) {
-        let bytes = self.channel.send(kind, payload.to_vec(), [4; 16], 1, Duration::ZERO);
+        let payload = match &self.cipher {
+            Some(cipher) if Cipher::covers(kind) => cipher.seal(payload, [9; 12]),
+            _ => payload.to_vec(),
+        };
+        let bytes = self.channel.send(kind, payload, [4; 16], 1, Duration::ZERO);
         self.wire.incoming.send(bytes).await.expect("the session listens");
     }
 
@@ -220,7 +240,13 @@ impl Client {
                     let _ = self.wire.incoming.send(acknowledgement).await;
                 }
                 while let Some(message) = self.channel.next_in_order() {
-                    self.received.push((message.payload_kind, message.payload));
+                    let payload = match &self.cipher {
+                        Some(cipher) if Cipher::covers(message.payload_kind) => {
+                            cipher.open(&message.payload).expect("it was sealed by the session")
+                        }
+                        _ => message.payload,
+                    };
+                    self.received.push((message.payload_kind, payload));
                 }
             }
             Kind::Acknowledge => {

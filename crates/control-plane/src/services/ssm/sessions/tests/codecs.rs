@@ -193,15 +193,21 @@ fn preferences_are_read_or_refused() {
         "shellProfile": {"linux": "cd /tmp"}}"#)
         .unwrap();
     assert_eq!((all.idle_timeout.unwrap().as_secs(), all.longest.unwrap().as_secs()), (300, 3600));
-    assert_eq!(all.log.as_ref().unwrap().group, "/sessions");
+    assert_eq!(all.log, LogTo::of(Some("/sessions".to_owned()), None));
+    assert_eq!(all.key, None);
     assert_eq!(all.shell(), "'sh' '-c' 'cd /tmp\nexec sh'");
+    let bucket = of(r#"{"s3BucketName": "logs", "s3KeyPrefix": "a/b/", "s3EncryptionEnabled": true,
+        "kmsKeyId": "alias/x", "runAsEnabled": true, "runAsDefaultUser": "web"}"#)
+    .unwrap();
+    let to = bucket.log.unwrap().bucket.unwrap();
+    assert_eq!((to.name.as_str(), to.key("root-1").as_str(), to.encrypted), ("logs", "a/b/root-1.log", true));
+    assert_eq!(bucket.key.as_deref(), Some("alias/x"));
     for (inputs, fragment) in [
         (r#"{"idleSessionTimeout": "0"}"#, "from 1 to 60"),
         (r#"{"idleSessionTimeout": "61"}"#, "from 1 to 60"),
         (r#"{"maxSessionDuration": "1441"}"#, "from 1 to 1440"),
-        (r#"{"kmsKeyId": "alias/x"}"#, "not implemented"),
-        (r#"{"s3BucketName": "logs"}"#, "not implemented"),
-        (r#"{"runAsEnabled": true}"#, "not implemented"),
+        (r#"{"cloudWatchLogGroupName": "/a", "cloudWatchEncryptionEnabled": true}"#, "not implemented"),
+        (r#"{"runAsEnabled": "yes"}"#, "not true or false"),
         (r#"{"cloudWatchLogGroupName": 3}"#, "no text"),
         ("[]", "no object"),
     ] {

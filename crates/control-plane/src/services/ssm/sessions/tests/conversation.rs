@@ -6,7 +6,7 @@ use tokio::time::Duration;
 use super::{
     super::{
         board::IDLE_TIMEOUT,
-        plan::{self, LogTo, Plan},
+        plan::{self, BucketLog, LogTo, Plan},
         records::SessionStatus,
         run::Patience,
         wire::{Kind, Message, Payload, flag},
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::services::{
     logs::LogSink,
+    s3,
     testing::{Fixture, scope},
 };
 
@@ -307,8 +308,10 @@ async fn what_is_shown_is_logged() {
     let node = Node::new().await;
     let sink = LogSink::new(node.services().logs.clone());
     sink.prepare(&scope(), "/sessions", "other", true, "incarnation", node.services().now()).await.unwrap();
-    let log = LogTo { group: "/sessions".into() };
-    let opened = node.open_plan(Plan { log: Some(log), ..shell() }).await;
+    bucket(&node.fixture, "kept").await;
+    let to = BucketLog { name: "kept".into(), prefix: Some("exec/".into()), encrypted: true };
+    let log = LogTo::of(Some("/sessions".into()), Some(to));
+    let opened = node.open_plan(Plan { log, ..shell() }).await;
     let mut client = node.connect(&opened).await;
     client.shake_hands(PLUGIN).await;
     client.type_in("first\r\nsec").await;
@@ -320,6 +323,33 @@ async fn what_is_shown_is_logged() {
     let record = node.recorded(&opened.id, |record| record.status.is_over()).await;
     assert_eq!(record.log_group.as_deref(), Some("/sessions"));
     assert_eq!(logged(&node.fixture, "/sessions", &opened.id).await, ["first", "second", "third"]);
+    let key = format!("exec/{}.log", opened.id);
+    assert_eq!(record.log_object, Some(format!("kept/{key}")));
+    let kept = s3::read_for_the_platform(node.services(), "kept", &key).await.unwrap();
+    assert_eq!(kept, "first\r\nsecond\r\n\r\nthird");
+}
+
+async fn bucket(fixture: &Fixture, name: &str) {
+    let input = aws_shapes_s3::CreateBucketRequest { bucket: Some(name.to_owned()), ..Default::default() };
+    s3::create_bucket(fixture.call(), input).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_told_before() {
+    let node = Node::new().await;
+    let keep = |bucket: &str| {
+        let to = BucketLog { name: bucket.to_owned(), prefix: None, encrypted: false };
+        Plan { log: LogTo::of(None, Some(to)), ..shell() }
+    };
+    let refusal = node.try_open(keep("nowhere")).await.unwrap_err();
+    assert!(refusal.message.contains("the bucket nowhere"), "{}", refusal.message);
+    bucket(&node.fixture, "kept").await;
+    let opened = node.open_plan(keep("kept")).await;
+    // One that nobody came to leaves an empty object.
+    node.services().sessions.end(&scope(), &opened.id);
+    let record = node.recorded(&opened.id, |record| record.status.is_over()).await;
+    let key = record.log_object.unwrap().replace("kept/", "");
+    assert_eq!(s3::read_for_the_platform(node.services(), "kept", &key).await.unwrap(), "");
 }
 
 async fn logged(fixture: &Fixture, group: &str, stream: &str) -> Vec<String> {

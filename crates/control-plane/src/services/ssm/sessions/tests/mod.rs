@@ -5,5 +5,6 @@ mod client;
 mod codecs;
 mod conversation;
 mod documents;
+mod encryption;
 mod ports;
 mod sessions;
