@@ -75,6 +75,7 @@ fn configuration(port: u16, target_port: u16, certificate: Option<Certificate>) 
                 ssl_policy: None,
                 alpn_policy: None,
                 certificates: certificate.into_iter().collect(),
+                client_certificates: Default::default(),
                 attributes: ListenerAttributes::default(),
                 rules: Vec::new(),
                 default: Outcome { transforms: Vec::new(), action: Action::Forward(forward) },

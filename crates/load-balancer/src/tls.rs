@@ -2,7 +2,10 @@
 //!
 //! A client gets the first certificate whose names the one it asks for is among, the listener's default otherwise, as the guide says of
 //! certificate lists. Targets' certificates are not looked at: who may be a target is decided by registration and security
-//! groups, and self-signed certificates are what targets have.
+//! groups, and self-signed certificates are what targets have. What clients show is [`clients`]' matter.
+
+mod certificate;
+pub(crate) mod clients;
 
 use std::sync::Arc;
 
@@ -28,10 +31,11 @@ pub(crate) fn of_listener(listener: &Listener, protocols: &[&[u8]]) -> Result<Ar
     if certificates.is_empty() {
         return Err("the listener has no certificate".to_owned());
     }
+    let clients = clients::verifier(&listener.client_certificates, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(listener.ssl_policy.as_deref().unwrap_or_default()))
         .map_err(|error| error.to_string())?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(Arc::new(ByName(certificates)));
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))

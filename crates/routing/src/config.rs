@@ -10,6 +10,7 @@
 
 mod action;
 mod attributes;
+mod client_certificates;
 mod condition;
 mod secret;
 mod target_group;
@@ -22,6 +23,7 @@ pub use attributes::{
     AccessLogs, ClientAddressHeader, DesyncMitigation, ListenerAttributes, LoadBalancerAttributes,
     ResponseHeader,
 };
+pub use client_certificates::{ClientCertificates, TrustStore};
 pub use condition::{AddressRange, Condition, InvalidAddressRange, Pattern, QueryPattern};
 pub use secret::SecretText;
 pub use target_group::{
@@ -124,6 +126,9 @@ pub struct Listener {
     pub alpn_policy: Option<String>,
     /// The first is the default, the others are chosen by the name that the client asks for (SNI). Empty unless encrypted.
     pub certificates: Vec<Certificate>,
+    /// What is asked of clients.
+    #[serde(default)]
+    pub client_certificates: ClientCertificates,
     pub attributes: ListenerAttributes,
     /// In the order of their priorities, without the default.
     pub rules: Vec<Rule>,

@@ -93,6 +93,14 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
         "UpdateExpressGatewayService DeleteExpressGatewayService DescribeExpressGatewayService",
         &["=serviceArn"],
     ),
+    ("ecs", "CreateGateway", &["gateway/{name}"]),
+    ("ecs", "UpdateGateway DeleteGateway DescribeGateway DescribeGatewayResources", &["gateway/{gateway}"]),
+    (
+        "ecs",
+        "AssociateGatewayWithCluster DisassociateGatewayFromCluster",
+        &["gateway/{gateway}", "cluster/{cluster}"],
+    ),
+    ("ecs", "DescribeGatewayRoute", &["=gatewayRouteArn"]),
     ("ecs", "DescribeCapacityProviders", &["capacity-provider/{capacityProviders|*}"]),
     ("ecs", "TagResource UntagResource ListTagsForResource", &["=resourceArn"]),
     (
@@ -149,6 +157,15 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
         &["=TargetGroupArn"],
     ),
     ("elbv2", "AddTags RemoveTags", &["=ResourceArns"]),
+    ("elbv2", "CreateTrustStore", &["truststore/{Name}/*"]),
+    (
+        "elbv2",
+        "AddTrustStoreRevocations DeleteSharedTrustStoreAssociation DeleteTrustStore GetTrustStoreCaCertificatesBundle GetTrustStoreRevocationContent \
+         ModifyTrustStore RemoveTrustStoreRevocations",
+        &["=TrustStoreArn"],
+    ),
+    ("elbv2", "GetResourcePolicy", &["=ResourceArn"]),
+    ("elbv2", "ModifyIpPools", &["=LoadBalancerArn"]),
     (
         "elb",
         "ApplySecurityGroupsToLoadBalancer AttachLoadBalancerToSubnets ConfigureHealthCheck CreateAppCookieStickinessPolicy CreateLBCookieStickinessPolicy \
@@ -296,6 +313,8 @@ const PASSED: &[(&str, &str, &[&str], &str)] = &[
     ("ecs", "CreateExpressGatewayService", &["taskRoleArn", "executionRoleArn"], "ecs-tasks.amazonaws.com"),
     ("ecs", "CreateExpressGatewayService", &["infrastructureRoleArn"], "ecs.amazonaws.com"),
     ("ecs", "UpdateExpressGatewayService", &["taskRoleArn", "executionRoleArn"], "ecs-tasks.amazonaws.com"),
+    ("ecs", "CreateGateway", &["infrastructureRoleArn"], "ecs.amazonaws.com"),
+    ("ecs", "UpdateGateway", &["infrastructureRoleArn"], "ecs.amazonaws.com"),
     ("ecs", "CreateService", &["role"], "ecs.amazonaws.com"),
     ("ecs", "CreateService", SERVICE_ROLES, "ecs.amazonaws.com"),
     ("ecs", "UpdateService", SERVICE_ROLES, "ecs.amazonaws.com"),
@@ -470,6 +489,7 @@ impl Place<'_> {
                 | "CreateCapacityProvider"
                 | "CreateDaemon"
                 | "CreateExpressGatewayService"
+                | "CreateGateway"
                 | "RegisterDaemonTaskDefinition",
             ) => ("ecs:TagResource", Some("ecs:CreateAction")),
             ("ecs", "RegisterTaskDefinition" | "RegisterContainerInstance" | "RunTask" | "StartTask") => {
@@ -478,9 +498,11 @@ impl Place<'_> {
             ("ecr", "CreateRepository") => ("ecr:TagResource", None),
             ("ecr-public", "CreateRepository") => ("ecr-public:TagResource", None),
             ("logs", "CreateLogGroup") => ("logs:TagResource", None),
-            ("elbv2", "CreateLoadBalancer" | "CreateTargetGroup" | "CreateListener" | "CreateRule") => {
-                ("elasticloadbalancing:AddTags", Some("elasticloadbalancing:CreateAction"))
-            }
+            (
+                "elbv2",
+                "CreateLoadBalancer" | "CreateTargetGroup" | "CreateListener" | "CreateRule"
+                | "CreateTrustStore",
+            ) => ("elasticloadbalancing:AddTags", Some("elasticloadbalancing:CreateAction")),
             ("elb", "CreateLoadBalancer") => {
                 ("elasticloadbalancing:AddTags", Some("elasticloadbalancing:CreateAction"))
             }

@@ -44,7 +44,9 @@ use super::{
 use crate::{
     agents::door,
     authorization,
-    services::{Services, cloudtrail::Recording, now, ssm::sessions::door as data_channel},
+    services::{
+        Services, cloudtrail::Recording, elbv2::trust_stores, now, ssm::sessions::door as data_channel,
+    },
 };
 
 /// Connections beyond this are closed at once: each costs memory that a flood must not take. The tasks' door has its own, so
@@ -251,6 +253,15 @@ impl Gateway {
                 let error = ErrorBody::new(error.code, error.status, error.message);
                 refuse(&parts, &error, &self.services.ids().uuid())
             });
+        }
+        if path.starts_with(trust_stores::CONTENT_PATH) {
+            let found = trust_stores::fetch(&self.services, path, request.uri().query(), now);
+            return match found {
+                Some(text) => plain(StatusCode::OK, "application/x-pem-file", text),
+                None => {
+                    plain(StatusCode::FORBIDDEN, "text/plain", "This link does not hold, or not any more.\n")
+                }
+            };
         }
         if path == "/v2" || path.starts_with("/v2/") {
             return self.services.registry.handle(request, now).await;
@@ -544,8 +555,8 @@ fn refuse(parts: &Parts, error: &ErrorBody, request_id: &str) -> Response<Body> 
     answer
 }
 
-fn plain(status: StatusCode, content_type: &'static str, body: &'static str) -> Response<Body> {
-    let mut answer = Response::new(full(Bytes::from_static(body.as_bytes())));
+fn plain(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut answer = Response::new(full(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     answer

@@ -129,6 +129,8 @@ pub(crate) struct TlsFacts {
     pub version: &'static str,
     pub cipher: String,
     pub server_name: Option<String>,
+    /// What targets are told of the client's certificate: names and values of headers.
+    pub client_certificate: Vec<(&'static str, String)>,
 }
 
 /// The value of `X-Amzn-Trace-Id` to pass on: the client's, with our part, or a new one. Source: the guide's "Request tracing".
@@ -245,6 +247,9 @@ pub(crate) fn write_head(
             dropped += 1;
             continue;
         }
+        if field.known == Known::Other && forwarding.listener.clients.is_own(name) {
+            continue;
+        }
         if nominated.iter().any(|other| other.eq_ignore_ascii_case(name)) && field.known != Known::Upgrade {
             continue;
         }
@@ -288,6 +293,8 @@ pub(crate) fn forwarded<'a>(forwarding: &'a Forwarding<'_>) -> Vec<(&'static str
         headers.push(("X-Amzn-Tls-Version", Cow::Borrowed(tls.version)));
         headers.push(("X-Amzn-Tls-Cipher-Suite", Cow::Borrowed(&tls.cipher)));
     }
+    let client = forwarding.tls.iter().flat_map(|tls| &tls.client_certificate);
+    headers.extend(client.map(|(name, value)| (*name, Cow::Borrowed(value.as_str()))));
     headers
 }
 

@@ -20,7 +20,7 @@ use routing::{
 };
 
 use super::{metrics::Metrics, target::TargetState};
-use crate::network::Place;
+use crate::{network::Place, tls::clients};
 
 /// One listening socket: the interface and its address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +50,8 @@ pub(crate) struct ListenerConfig {
     pub address: SocketAddrV4,
     pub encrypted: bool,
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What targets are told of clients' certificates.
+    pub clients: clients::Told,
     pub rules: Arc<Rules>,
     pub attributes: ListenerAttributes,
     /// For each outcome of `rules` the groups of its action, the default's last.
@@ -167,6 +169,7 @@ pub(crate) fn listeners(
                     address: door.address,
                     encrypted: listener.protocol.is_encrypted(),
                     tls: tls.clone(),
+                    clients: clients::Told::of(&listener.client_certificates),
                     rules: Arc::clone(&rules),
                     attributes: listener.attributes.clone(),
                     forwards: Arc::clone(&forwards),

@@ -282,6 +282,7 @@ impl Worker {
                     },
                     cipher: session.negotiated_cipher_suite().map_or_else(String::new, cipher_name),
                     server_name: session.server_name().map(str::to_owned),
+                    client_certificate: config.clients.tell(session.peer_certificates().unwrap_or_default()),
                 };
                 let http2 = session.alpn_protocol() == Some(b"h2");
                 Some((Stream::FromClient(Box::new(stream)), Some(facts), http2))

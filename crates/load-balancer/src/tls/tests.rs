@@ -17,6 +17,7 @@ fn listener(chain: &str, key: &str, policy: &str) -> Listener {
             chain_pem: chain.to_owned(),
             private_key_pem: SecretText::new(key),
         }],
+        client_certificates: Default::default(),
         attributes: ListenerAttributes::default(),
         rules: Vec::new(),
         default: Outcome {

@@ -67,6 +67,7 @@ fn state(generation: u64, numbers: &[u8], target: SocketAddrV4) -> LoadBalancers
             ssl_policy: None,
             alpn_policy: None,
             certificates: Vec::new(),
+            client_certificates: Default::default(),
             attributes: ListenerAttributes::default(),
             rules: Vec::new(),
             default: Outcome { transforms: Vec::new(), action: Action::Forward(forward.clone()) },

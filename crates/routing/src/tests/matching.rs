@@ -65,6 +65,7 @@ fn listener(rules: Vec<(u32, Vec<Condition>)>) -> Listener {
         ssl_policy: None,
         alpn_policy: None,
         certificates: Vec::new(),
+        client_certificates: Default::default(),
         attributes: ListenerAttributes::default(),
         rules: rules
             .into_iter()

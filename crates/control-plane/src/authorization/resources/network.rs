@@ -13,6 +13,7 @@ use crate::services::{
     elbv2::{
         arns,
         records::{Listener, LoadBalancer, TargetGroup},
+        trust_stores::records::TrustStore,
     },
     tagging::Tags,
 };
@@ -43,6 +44,7 @@ pub fn balancing(view: &View, scope: &Scope, arn: &str, resource: &str) -> Optio
             Some(found) => Some(tagged(&found.tags)),
             None => view.get::<Classic>(scope, rest).map(|found| tagged(&found.tags)),
         },
+        "truststore" => view.get::<TrustStore>(scope, rest).map(|found| tagged(&found.tags)),
         "targetgroup" => view.get::<TargetGroup>(scope, rest).map(|found| tagged(&found.tags)),
         "listener" => view.get::<Listener>(scope, rest).map(|found| tagged(&found.tags)),
         "listener-rule" => {

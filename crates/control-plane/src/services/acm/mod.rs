@@ -4,8 +4,9 @@
 //! towards the data plane.
 
 mod calls;
-mod der;
+pub(in crate::services) mod der;
 mod errors;
+mod issued;
 mod material;
 pub mod records;
 mod tags;
@@ -25,7 +26,9 @@ use vocabulary::{Arn, Scope};
 
 use super::Services;
 use crate::gateway::{ApiError, Operations};
+pub use calls::delete;
 use errors::{invalid_arn, not_found};
+pub use issued::issue;
 use records::Certificate;
 
 /// Registers the handlers.

@@ -91,6 +91,7 @@ fn listener(
             .and_then(|arn| acm::for_listener(services, view, scope, arn))
             .into_iter()
             .collect(),
+        client_certificates: config::ClientCertificates::Off,
         attributes: config::ListenerAttributes::default(),
         rules: Vec::new(),
         default: config::Outcome {

@@ -12,7 +12,7 @@ use vocabulary::Scope;
 use super::{
     access_logs,
     attributes::{self, Known, RESPONSE_HEADERS},
-    instances,
+    instances, mutual_tls,
     records::{
         Action, Attributes, Condition, Does, HealthCheck, Listener, LoadBalancer, LoadBalancerKind, Node,
         Patterns, Protocol, ProtocolVersion, Rule, Target, TargetGroup, TargetType, Transform,
@@ -22,7 +22,7 @@ use super::{
 use crate::services::{
     Services, acm,
     ec2::{records::NetworkInterface, state::OPEN_GROUP},
-    ecs::express,
+    ecs::ingress,
     elb,
 };
 
@@ -92,11 +92,9 @@ pub fn names(view: &View) -> Vec<(String, Vec<config::Interface>)> {
     let balancers = view.scan_all::<LoadBalancer>().map(|found| {
         (found.value.dns_name.clone(), interfaces(view, &found.scope, found.value.nodes.iter()))
     });
-    let express = view.scan_all::<express::Express>().filter_map(|found| {
-        let balancer = express::balancer_of(view, &found.scope, &found.value)?;
-        Some((found.value.host(&found.scope), interfaces(view, &found.scope, balancer.nodes.iter())))
-    });
-    balancers.chain(elb::configuration::names(view)).chain(express).collect()
+    let of_services = ingress::endpoints(view)
+        .map(|(name, scope, balancer)| (name, interfaces(view, &scope, balancer.nodes.iter())));
+    balancers.chain(elb::configuration::names(view)).chain(of_services).collect()
 }
 
 fn load_balancer(
@@ -188,6 +186,7 @@ fn listener(services: &Services, view: &View, scope: &Scope, listener: &Listener
         ssl_policy: listener.ssl_policy.clone(),
         alpn_policy: listener.alpn_policy.clone(),
         certificates: arns.filter_map(|arn| acm::for_listener(services, view, scope, arn)).collect(),
+        client_certificates: mutual_tls::configuration(view, scope, &listener.mutual_tls),
         attributes: config::ListenerAttributes {
             server_header: if http {
                 values.on("routing.http.response.server.enabled")

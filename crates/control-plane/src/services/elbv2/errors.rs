@@ -24,6 +24,10 @@ pub fn rule_not_found(arn: &str) -> ApiError {
     ApiError::new(&errors::RULE_NOT_FOUND_EXCEPTION, format!("Rule '{arn}' not found"))
 }
 
+pub fn trust_store_not_found(named: &str) -> ApiError {
+    ApiError::new(&errors::TRUST_STORE_NOT_FOUND_EXCEPTION, format!("Trust store '{named}' not found"))
+}
+
 pub fn invalid_target(message: impl Into<String>) -> ApiError {
     ApiError::new(&errors::INVALID_TARGET_EXCEPTION, message)
 }

@@ -28,6 +28,7 @@ pub async fn describe(
         ("target-groups-per-action-on-application-load-balancer", actions::MOST_GROUPS),
         ("target-groups-per-application-load-balancer", forwarding::MOST_GROUPS),
         ("targets-per-target-group", MOST_TARGETS),
+        ("trust-stores", super::trust_stores::MOST_TRUST_STORES),
     ];
     let page = page(&call, "limits", limits, |(name, _)| (*name).to_owned(), input.marker, input.page_size)?;
     let shown = page

@@ -12,9 +12,11 @@ use vocabulary::{Ids, Scope};
 
 use super::{
     actions, arns, balancers, certificates,
-    errors::{invalid_configuration, listener_not_found, unsupported, validation},
-    forwarding, names, page, policies,
-    records::{Action, Attributes, Listener, LoadBalancer, LoadBalancerKind, Protocol, load_balancer_arn},
+    errors::{invalid_configuration, listener_not_found, validation},
+    forwarding, mutual_tls, names, page, policies,
+    records::{
+        Action, Attributes, Listener, LoadBalancer, LoadBalancerKind, MutualTls, Protocol, load_balancer_arn,
+    },
     tags,
 };
 use crate::{
@@ -53,6 +55,7 @@ struct Wanted {
     ssl_policy: Option<String>,
     alpn_policy: Option<Vec<String>>,
     certificates: Option<Vec<elbv2::Certificate>>,
+    mutual_tls: Option<elbv2::MutualAuthenticationAttributes>,
     actions: Option<Vec<Action>>,
 }
 
@@ -60,7 +63,6 @@ pub async fn create(call: Call, input: CreateListenerInput) -> Result<CreateList
     let scope = call.scope();
     let arn = input.load_balancer_arn.unwrap_or_default();
     names::check_arn(&arn, "loadbalancer")?;
-    refuse_mutual_authentication(input.mutual_authentication)?;
     let tags = tags::given(input.tags)?;
     let wanted = Wanted {
         protocol: input.protocol,
@@ -68,6 +70,7 @@ pub async fn create(call: Call, input: CreateListenerInput) -> Result<CreateList
         ssl_policy: input.ssl_policy,
         alpn_policy: input.alpn_policy,
         certificates: input.certificates,
+        mutual_tls: input.mutual_authentication,
         actions: Some(actions::parse(input.default_actions.unwrap_or_default())?),
     };
     if wanted.protocol.is_none() {
@@ -91,6 +94,7 @@ pub async fn create(call: Call, input: CreateListenerInput) -> Result<CreateList
                 alpn_policy: None,
                 certificate: None,
                 further_certificates: Vec::new(),
+                mutual_tls: MutualTls::Off,
                 default_rule_id: ids.hex(16),
                 default_rule_tags: Tags::new(),
                 default_actions: Vec::new(),
@@ -117,13 +121,13 @@ pub async fn modify(call: Call, input: ModifyListenerInput) -> Result<ModifyList
     let scope = call.scope();
     let arn = input.listener_arn.unwrap_or_default();
     names::check_arn(&arn, "listener")?;
-    refuse_mutual_authentication(input.mutual_authentication)?;
     let wanted = Wanted {
         protocol: input.protocol,
         port: input.port,
         ssl_policy: input.ssl_policy,
         alpn_policy: input.alpn_policy,
         certificates: input.certificates,
+        mutual_tls: input.mutual_authentication,
         actions: input.default_actions.map(actions::parse).transpose()?,
     };
     let changed = call
@@ -140,15 +144,6 @@ pub async fn modify(call: Call, input: ModifyListenerInput) -> Result<ModifyList
         })
         .await?;
     Ok(ModifyListenerOutput { listeners: Some(vec![shape(scope, &changed)]) })
-}
-
-fn refuse_mutual_authentication(
-    wanted: Option<elbv2::MutualAuthenticationAttributes>,
-) -> Result<(), ApiError> {
-    match wanted.and_then(|wanted| wanted.mode) {
-        Some(mode) if mode != "off" => Err(unsupported("mutual authentication of listeners")),
-        _ => Ok(()),
-    }
 }
 
 /// The listener with what is wanted of it, checked as a whole.
@@ -177,6 +172,7 @@ fn with(
         ));
     }
     secure(tx, scope, &mut listener, wanted.ssl_policy, wanted.certificates)?;
+    mutual_tls::set(tx, scope, &mut listener, wanted.mutual_tls)?;
     alpn(&mut listener, wanted.alpn_policy)?;
     if let Some(actions) = wanted.actions {
         listener.default_actions = actions;
@@ -339,9 +335,6 @@ pub fn shape(scope: &Scope, listener: &Listener) -> elbv2::Listener {
         default_actions: Some(actions::shapes(&listener.default_actions)),
         alpn_policy: (listener.protocol == Protocol::Tls)
             .then(|| vec![listener.alpn_policy.clone().unwrap_or_else(|| "None".to_owned())]),
-        mutual_authentication: https.then(|| elbv2::MutualAuthenticationAttributes {
-            mode: Some("off".to_owned()),
-            ..elbv2::MutualAuthenticationAttributes::default()
-        }),
+        mutual_authentication: https.then(|| mutual_tls::shape(&listener.mutual_tls)),
     }
 }

@@ -1,14 +1,15 @@
 //! Elastic Load Balancing v2: application and network load balancers.
 //!
 //! What is kept here is what users ask for; connections are taken by the nodes' data plane, which is told by [`configuration`]
-//! and says back what [`targets`] takes in. What no data plane does is refused: gateway load balancers, IPv6, authentication, mutual TLS.
+//! and says back what [`targets`] takes in. What no data plane does is refused: gateway load balancers, IPv6, authentication, reserved capacity.
 
 pub mod access_logs;
 mod actions;
 pub mod arns;
-mod attribute_calls;
+pub mod attribute_calls;
 mod attributes;
 pub mod balancers;
+mod capacity;
 mod certificates;
 mod checks;
 mod conditions;
@@ -20,6 +21,7 @@ pub mod health;
 pub mod instances;
 mod limits;
 pub mod listeners;
+mod mutual_tls;
 pub mod names;
 pub mod nodes;
 pub mod policies;
@@ -29,6 +31,7 @@ pub mod rules;
 mod tags;
 mod target_calls;
 pub mod targets;
+pub mod trust_stores;
 pub mod upkeep;
 
 #[cfg(test)]
@@ -78,7 +81,22 @@ pub fn register(operations: &mut Operations) {
         .on::<elbv2::RemoveTags, _, _>(tags::remove)
         .on::<elbv2::DescribeTags, _, _>(tags::describe)
         .on::<elbv2::DescribeAccountLimits, _, _>(limits::describe)
-        .on::<elbv2::DescribeSSLPolicies, _, _>(policies::describe);
+        .on::<elbv2::DescribeSSLPolicies, _, _>(policies::describe)
+        .on::<elbv2::CreateTrustStore, _, _>(trust_stores::create)
+        .on::<elbv2::DescribeTrustStores, _, _>(trust_stores::describe)
+        .on::<elbv2::ModifyTrustStore, _, _>(trust_stores::modify)
+        .on::<elbv2::DeleteTrustStore, _, _>(trust_stores::delete)
+        .on::<elbv2::DescribeTrustStoreAssociations, _, _>(trust_stores::associations)
+        .on::<elbv2::DeleteSharedTrustStoreAssociation, _, _>(trust_stores::delete_shared_association)
+        .on::<elbv2::GetResourcePolicy, _, _>(trust_stores::resource_policy)
+        .on::<elbv2::AddTrustStoreRevocations, _, _>(trust_stores::add_revocations)
+        .on::<elbv2::DescribeTrustStoreRevocations, _, _>(trust_stores::describe_revocations)
+        .on::<elbv2::RemoveTrustStoreRevocations, _, _>(trust_stores::remove_revocations)
+        .on::<elbv2::GetTrustStoreCaCertificatesBundle, _, _>(trust_stores::bundle)
+        .on::<elbv2::GetTrustStoreRevocationContent, _, _>(trust_stores::revocation_content)
+        .on::<elbv2::DescribeCapacityReservation, _, _>(capacity::describe)
+        .on::<elbv2::ModifyCapacityReservation, _, _>(capacity::modify)
+        .on::<elbv2::ModifyIpPools, _, _>(capacity::modify_ip_pools);
 }
 
 /// Declares the service's records.
@@ -88,6 +106,8 @@ pub fn tables(tables: state_store::Tables) -> state_store::Tables {
         .with::<records::Listener>()
         .with::<records::TargetGroup>()
         .with::<records::Target>()
+        .with::<trust_stores::records::TrustStore>()
+        .with::<trust_stores::records::Revocation>()
 }
 
 /// Cuts a list to the page that a request asks for; 400 unless it says less.

@@ -92,6 +92,7 @@ pub fn check_arn(arn: &str, kind: &str) -> Result<(), ApiError> {
         "loadbalancer" => "load balancer",
         "targetgroup" => "target group",
         "listener-rule" => "listener rule",
+        "truststore" => "trust store",
         other => other,
     };
     let parsed = arn.parse::<Arn>().ok();

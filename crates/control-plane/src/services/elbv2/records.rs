@@ -113,6 +113,9 @@ pub struct Listener {
     pub certificate: Option<String>,
     /// ARNs of those chosen by the name that a client asks for.
     pub further_certificates: Vec<String>,
+    /// Of HTTPS listeners.
+    #[serde(default)]
+    pub mutual_tls: MutualTls,
     pub default_rule_id: String,
     pub default_rule_tags: Tags,
     pub default_actions: Vec<Action>,
@@ -130,8 +133,27 @@ impl Record for Listener {
     fn indexes(&self) -> Vec<(&'static str, String)> {
         let groups = self.target_groups().into_iter().map(|arn| ("target-group", arn));
         let certificates = self.certificate.iter().chain(&self.further_certificates);
-        groups.chain(certificates.map(|arn| ("certificate", arn.clone()))).collect()
+        let trust_store = match &self.mutual_tls {
+            MutualTls::Verify { trust_store, .. } => Some(("trust-store", trust_store.clone())),
+            MutualTls::Off | MutualTls::PassThrough => None,
+        };
+        groups.chain(certificates.map(|arn| ("certificate", arn.clone()))).chain(trust_store).collect()
     }
+}
+
+/// What is done about clients' certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MutualTls {
+    #[default]
+    Off,
+    PassThrough,
+    Verify {
+        /// Its ARN.
+        trust_store: String,
+        ignore_expiry: bool,
+        advertise: bool,
+    },
 }
 
 impl Listener {

@@ -1,4 +1,4 @@
-//! Tags of load balancers, target groups, listeners and rules, all by ARN.
+//! Tags of load balancers, target groups, listeners, rules and trust stores, all by ARN.
 
 use aws_shapes_elbv2 as elbv2;
 use aws_shapes_elbv2::{
@@ -13,9 +13,11 @@ use vocabulary::Scope;
 use super::{
     arns,
     errors::{
-        listener_not_found, load_balancer_not_found, rule_not_found, target_group_not_found, validation,
+        listener_not_found, load_balancer_not_found, rule_not_found, target_group_not_found,
+        trust_store_not_found, validation,
     },
     records::{Listener, LoadBalancer, TargetGroup},
+    trust_stores::records::TrustStore,
 };
 use crate::{
     gateway::{ApiError, Call},
@@ -60,6 +62,7 @@ enum Tagged {
     Listener(Arc<Listener>),
     DefaultRule(Arc<Listener>),
     Rule(Arc<Listener>, u32),
+    TrustStore(Arc<TrustStore>),
 }
 
 impl Tagged {
@@ -70,6 +73,7 @@ impl Tagged {
         load_balancer: impl FnOnce(&str) -> Option<Arc<LoadBalancer>>,
         target_group: impl FnOnce(&str) -> Option<Arc<TargetGroup>>,
         listener: impl FnOnce(&str) -> Option<Arc<Listener>>,
+        trust_store: impl FnOnce(&str) -> Option<Arc<TrustStore>>,
     ) -> Result<Tagged, ApiError> {
         if arn.contains(":loadbalancer/") {
             let found = arns::key(scope, arn, "loadbalancer").and_then(load_balancer);
@@ -93,18 +97,19 @@ impl Tagged {
             return priority.map(|priority| Tagged::Rule(found, priority)).ok_or_else(|| rule_not_found(arn));
         }
         if arn.contains(":truststore/") {
-            let message = format!("Trust store '{arn}' not found");
-            return Err(ApiError::new(&errors::TRUST_STORE_NOT_FOUND_EXCEPTION, message));
+            let found = arns::key(scope, arn, "truststore").and_then(trust_store);
+            return found.map(Tagged::TrustStore).ok_or_else(|| trust_store_not_found(arn));
         }
         Err(validation(format!("'{arn}' is not a valid load balancing resource ARN")))
     }
 
     fn read(tx: &mut Tx, scope: &Scope, arn: &str) -> Result<Tagged, ApiError> {
-        // Only one of the three is called.
+        // Only one of the four is called.
         let tx = std::cell::RefCell::new(tx);
         Tagged::find(
             scope,
             arn,
+            |key| tx.borrow_mut().get(scope, key),
             |key| tx.borrow_mut().get(scope, key),
             |key| tx.borrow_mut().get(scope, key),
             |key| tx.borrow_mut().get(scope, key),
@@ -115,6 +120,7 @@ impl Tagged {
         Tagged::find(
             scope,
             arn,
+            |key| view.get(scope, key),
             |key| view.get(scope, key),
             |key| view.get(scope, key),
             |key| view.get(scope, key),
@@ -129,6 +135,7 @@ impl Tagged {
             Tagged::Listener(found) => &found.tags,
             Tagged::DefaultRule(found) => &found.default_rule_tags,
             Tagged::Rule(found, priority) => found.rules.get(priority).map_or(&NONE, |rule| &rule.tags),
+            Tagged::TrustStore(found) => &found.tags,
         }
     }
 
@@ -152,6 +159,9 @@ impl Tagged {
                     rule.tags = tags;
                 }
                 tx.put(scope, &listener.key(), listener);
+            }
+            Tagged::TrustStore(found) => {
+                tx.put(scope, &found.key(), TrustStore { tags, ..(*found).clone() });
             }
         }
     }

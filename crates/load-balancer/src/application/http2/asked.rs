@@ -158,6 +158,10 @@ impl Front {
         ] {
             headers.remove(name);
         }
+        let claimed = headers.keys().filter(|name| listener.clients.is_own(name.as_str().as_bytes()));
+        for name in claimed.cloned().collect::<Vec<_>>() {
+            headers.remove(name);
+        }
         if trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }

@@ -25,7 +25,7 @@ fn text(pem: &[u8]) -> String {
 }
 
 impl Bench {
-    fn encrypt(&mut self) {
+    pub(super) fn encrypt(&mut self) {
         self.listener().protocol = ListenerProtocol::Https;
         self.listener().certificates = vec![Certificate {
             arn: "arn:certificate".into(),

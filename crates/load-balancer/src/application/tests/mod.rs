@@ -4,6 +4,7 @@ mod changes;
 mod hostile;
 mod http2;
 mod messages;
+mod mutual_tls;
 mod routes;
 
 use std::{
@@ -106,6 +107,7 @@ impl Bench {
             ssl_policy: None,
             alpn_policy: None,
             certificates: Vec::new(),
+            client_certificates: Default::default(),
             attributes: ListenerAttributes::default(),
             rules: Vec::new(),
             default: outcome(forward(&[("group", 1)])),

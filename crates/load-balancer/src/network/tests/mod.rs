@@ -72,6 +72,7 @@ impl Bench {
             ssl_policy: None,
             alpn_policy: None,
             certificates: Vec::new(),
+            client_certificates: Default::default(),
             attributes: ListenerAttributes::default(),
             rules: Vec::new(),
             default: Outcome { transforms: Vec::new(), action: Action::Forward(forward) },

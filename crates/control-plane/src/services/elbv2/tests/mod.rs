@@ -2,11 +2,13 @@
 
 mod access_logs;
 mod balancers;
+mod capacity;
 mod configuration;
 mod groups;
 mod listeners;
 mod rules;
 mod targets;
+mod trust_stores;
 
 use aws_shapes_elbv2 as elbv2;
 use aws_shapes_elbv2::{
