@@ -57,7 +57,7 @@ class Balancers:
         self.balancers = []
         self.groups = []
 
-    def balancer(self, name, kind="application", scheme="internet-facing", subnets=2, **more):
+    def balancer(self, name, kind="application", scheme="internet-facing", subnets=3, **more):
         if kind == "application":
             more.setdefault("SecurityGroups", [self.lab.group])
         made = self.elb.create_load_balancer(
@@ -205,7 +205,7 @@ while True:
 
 
 def test_connections_reach_targets_by_every_name(balancers, lab, pages, platform):
-    balancer = balancers.balancer("connections", "network")
+    balancer = balancers.balancer("connections", "network", subnets=2)
     group = balancers.group("connections", "TCP")
     balancers.register(group, pages["blue"])
     assert balancers.health(group)[pages["blue"]]["Reason"] == "Target.NotInUse"

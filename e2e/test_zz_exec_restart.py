@@ -10,7 +10,7 @@ import pytest
 from conftest import BIN, Platform, eventually
 from session_client import SessionClient
 from test_exec import execute, processes, run_enabled, target
-from test_zz_restart import own  # noqa: F401
+from test_zz_restart import lab_tasks, own  # noqa: F401
 
 
 class Impatient(Platform):
@@ -66,4 +66,5 @@ def test_silence_ends_a_session(stopped_shared, kept_dir, tmp_path):
         with pytest.raises(platform.client("ssm").exceptions.TargetNotConnected):
             SessionClient(platform.client("ssm").start_session(Target=target(lab, task)))
     finally:
+        lab_tasks(platform)
         platform.stop()

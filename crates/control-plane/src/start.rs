@@ -34,7 +34,10 @@ use crate::{
     registry::{Authorize, Registry, catalog::Catalog, permission::ByPolicies, token::TokenKey},
     secret::{self, InstallationSecret, SealingKey, StoreKeyError},
     services::{
-        self, Services, Settings, cloudtrail::Trail, logs::Logs, paging::PageTokens,
+        self, Services, Settings,
+        cloudtrail::{Trail, chain},
+        logs::Logs,
+        paging::PageTokens,
         s3::content::ContentStore,
     },
     upkeep,
@@ -184,7 +187,14 @@ impl ControlPlane {
         let blobs: Arc<dyn BlobStore> =
             Arc::new(FileBlobStore::open(config.data_dir.join("blobs"), Limits::default())?);
         let page_tokens = PageTokens::new(secret.derive("page tokens"));
-        let trail = Trail::start(audit, state.clone());
+        let chain = if config.ephemeral {
+            None
+        } else {
+            let key = chain::Key::new(secret.derive(chain::KEY_PURPOSE));
+            let directory = config.data_dir.join("audit").join(chain::DIRECTORY);
+            Some(chain::Writer::open(&directory, key).map_err(data_dir)?)
+        };
+        let trail = Trail::start(audit, state.clone(), chain);
         let policies = Arc::new(ByPolicies::default());
         let registry = Registry::new(
             Catalog::new(state.clone()),
@@ -313,8 +323,10 @@ impl ControlPlane {
     /// Tells the agent behind `messages` what to run, from now on.
     pub fn connect_agent(&mut self, messages: mpsc::Sender<AcsMessage>) {
         let services = Arc::clone(&self.services);
+        // Not in the task, so that the node can be reached as soon as the platform says that it is ready.
+        let joined = services.agents.streams.join(None, messages.clone());
         self.background.push(tokio::spawn(async move {
-            let _joined = services.agents.streams.join(None, messages.clone());
+            let _joined = joined;
             if let Err(error) = dispatch(services, Node::Embedded, messages).await {
                 tracing::error!(%error, "the agent is no longer told what to run; a restart is needed");
             }
