@@ -43,6 +43,14 @@ enum Command {
     /// The task has to be run with --enable-execute-command. Its exit status becomes this command's. With -t it gets a terminal. With --forward
     /// no command runs: connections to a port here go on within the task. Endpoint and key come from the environment: eval "$(longshore env)".
     Exec(ExecArgs),
+    /// Take the capacity of a task on FARGATE_SPOT back, as AWS may at any time: to see how an application and its service take it.
+    ///
+    /// Its containers get SIGTERM at once and SIGKILL after their stopTimeout. Endpoint and key come from the environment:
+    /// eval "$(longshore env)".
+    Interrupt(InterruptArgs),
+    /// Check the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show the platform at work: build an image, push it, run it, fetch its page, follow its logs.
     Demo(DemoArgs),
 }
@@ -219,6 +227,47 @@ pub struct ExecArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct InterruptArgs {
+    /// The task: its id or ARN.
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// The task's cluster; that of the ARN when not given, else `default`.
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The control plane.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4566", env = "AWS_ENDPOINT_URL")]
+    pub endpoint: String,
+    /// The certificate of the control plane's authority, in PEM; the machine's own are trusted as well.
+    #[arg(long, value_name = "FILE", env = "AWS_CA_BUNDLE")]
+    pub ca: Option<PathBuf>,
+    #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "AWS_REGION")]
+    pub region: Region,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Hold the trail's events against its chain, and tell what was altered, added or removed since it was written.
+    ///
+    /// It reads the files of the data directory, whether a platform runs or not, and ends with 1 when something is wrong. What it prints as the
+    /// head stands for all that was written so far: kept elsewhere and given with --head later, it shows also that the newest
+    /// events were not cut off and the trail was not written anew.
+    Verify(AuditVerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AuditVerifyArgs {
+    /// Where images, logs and state lie.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/longshore")]
+    pub data_dir: PathBuf,
+    /// The file of the root key. `root.key` in the data directory when not given.
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_ROOT_KEY")]
+    pub root_key: Option<PathBuf>,
+    /// A head that was printed before: the trail has to have grown from it.
+    #[arg(long, value_name = "HEX")]
+    pub head: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Stop and clean up when everything was shown, instead of running on until Ctrl-C.
     #[arg(long)]
@@ -236,6 +285,8 @@ impl Cli {
             Command::Env(args) => commands::env::run(&args),
             Command::Doctor => commands::doctor::run(),
             Command::Exec(args) => commands::exec::run(args),
+            Command::Interrupt(args) => commands::interrupt::run(&args),
+            Command::Audit(AuditCommand::Verify(args)) => commands::audit::verify(&args),
             Command::Demo(args) => commands::demo::run(&args),
         }
     }

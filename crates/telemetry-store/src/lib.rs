@@ -27,6 +27,7 @@ mod metrics;
 mod model;
 mod query;
 mod retention;
+mod scan;
 mod segment;
 mod segments;
 mod store;
@@ -42,6 +43,7 @@ pub use model::{
 };
 pub use query::{Direction, LogQuery, Predicate, QueryPage};
 pub use retention::{RetentionOutcome, RetentionPolicy};
+pub use scan::{Scanned, scan};
 pub use store::{Options, TelemetryStore};
 pub use subscribe::{Subscription, TailBatch, TailItem};
 

@@ -16,6 +16,12 @@ use crate::{error::StoreError, segment::Segment};
 const PREFIX: &str = "events-";
 const SUFFIX: &str = ".sqlite";
 
+/// The first millisecond of the window whose file this is; none of what is no such file.
+pub(crate) fn start_of(path: &Path) -> Option<i64> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()
+}
+
 pub(crate) struct Segments {
     dir: Option<PathBuf>,
     window: i64,
@@ -37,9 +43,7 @@ impl Segments {
         if let Some(dir) = dir {
             for entry in fs::read_dir(dir).map_err(StoreError::io("list", dir))? {
                 let path = entry.map_err(StoreError::io("list", dir))?.path();
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                let start = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(SUFFIX));
-                if let Some(start) = start.and_then(|start| start.parse::<i64>().ok()) {
+                if let Some(start) = start_of(&path) {
                     let segment = Segment::new(Some(path), start, start.saturating_add(window), max_bytes);
                     by_start.insert(start, Arc::new(segment));
                 }

@@ -100,6 +100,7 @@ impl Fixture {
             trail: super::cloudtrail::Trail::start(
                 TelemetryStore::ephemeral(Options::default()).unwrap(),
                 state.clone(),
+                None,
             ),
             objects: super::s3::content::ContentStore::open(&folder.path().join("objects"), [6; 32], false)
                 .unwrap(),

@@ -1,10 +1,12 @@
 //! One module per subcommand.
 
 pub mod agent;
+pub mod audit;
 pub mod demo;
 pub mod doctor;
 mod entry;
 pub mod env;
 pub mod exec;
+pub mod interrupt;
 mod progress;
 pub mod up;

@@ -4,6 +4,7 @@ mod crash;
 mod follow;
 mod forget;
 mod order;
+mod scan;
 
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! CloudTrail: every call of an API in an append-only trail, and looking it up.
 //!
 //! The gateway records ([`Recording`]), as does the registry for transfers that are no API calls; nobody else writes. Events lie in files of
-//! their own beside the logs, one per day, and go after ninety days. Trails that deliver to buckets, event data stores and insights are not
+//! their own beside the logs, one per day, and go after ninety days; a chain ([`chain`]) shows whether they are as they were written. Trails that deliver to buckets, event data stores and insights are not
 //! there: their operations answer 501.
 
+pub mod chain;
 mod event;
 mod lookup;
 mod recording;
@@ -15,7 +16,7 @@ use aws_shapes_cloudtrail as cloudtrail;
 
 pub use event::{Caller, Entry};
 pub use recording::Recording;
-pub use trail::{Place, Trail};
+pub use trail::{KEPT_DAYS, Place, Trail};
 
 use crate::gateway::Operations;
 

@@ -61,6 +61,12 @@ impl Recording {
         Recording { entry, operation, place: None }
     }
 
+    /// The event as it is so far.
+    #[cfg(test)]
+    pub fn into_entry(self) -> Entry {
+        self.entry
+    }
+
     /// Who calls, and where.
     pub fn caller(&mut self, principal: &Principal, region: &vocabulary::Region) {
         self.entry.account = principal.account.clone();

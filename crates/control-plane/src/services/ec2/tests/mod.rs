@@ -78,6 +78,7 @@ impl Fixture {
             trail: services::cloudtrail::Trail::start(
                 TelemetryStore::ephemeral(Options::default()).unwrap(),
                 state.clone(),
+                None,
             ),
             metrics: telemetry_store::MetricStore::ephemeral().unwrap(),
             holders: Default::default(),

@@ -85,6 +85,7 @@ impl Fixture {
             trail: services::cloudtrail::Trail::start(
                 TelemetryStore::ephemeral(Options::default()).unwrap(),
                 state.clone(),
+                None,
             ),
             metrics: telemetry_store::MetricStore::ephemeral().unwrap(),
             holders: Default::default(),
@@ -100,6 +101,7 @@ impl Fixture {
                 public_pool: "198.18.0.0/16".parse().unwrap(),
                 secure: false,
                 task_endpoint: None,
+                task_credentials_lifetime: crate::services::iam::sessions::SESSION_OF_THE_PLATFORM,
             },
             host_ranges: Vec::new(),
             target_health: Default::default(),

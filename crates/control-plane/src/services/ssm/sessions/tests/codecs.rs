@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::{
     board::IDLE_TIMEOUT,
-    plan::{self, Work},
+    plan::{self, LogTo, Work},
     preferences::{self, Preferences},
     smux::{Frame, Frames, Unknown},
     wire::{Kind, MOST_PAYLOAD_BYTES, Message, Payload, WireError},
