@@ -28,6 +28,9 @@ ACCOUNT = "000000000000"
 WAIT_SECONDS = int(os.environ.get("LONGSHORE_TEST_WAIT", "0"))
 
 
+READY = "Ready to run tasks"
+
+
 def eventually(check, timeout=30, what="the condition"):
     """Waits until `check` answers something true, and returns it."""
     deadline = time.monotonic() + timeout
@@ -42,8 +45,9 @@ def eventually(check, timeout=30, what="the condition"):
 class Platform:
     """A running `longshore up`."""
 
-    def __init__(self, data_dir=None, port=PORT):
+    def __init__(self, data_dir=None, port=PORT, options=()):
         self.data_dir = data_dir
+        self.options = options
         self.port = port
         self.endpoint = f"http://127.0.0.1:{port}"
         self.registry = f"localhost:{port}"
@@ -53,6 +57,8 @@ class Platform:
 
     def start(self):
         deadline = time.monotonic() + WAIT_SECONDS
+        # What was said before it was stopped is no answer.
+        starts = self.output().count(READY)
         while True:
             self.launch()
             try:
@@ -62,14 +68,15 @@ class Platform:
                 if "runs on this machine already" not in self.output() or time.monotonic() > deadline:
                     raise
                 self.log.truncate(0)
+                starts = 0
                 time.sleep(0.5)
-        eventually(lambda: "Ready to run tasks" in self.output(), 20, "the agent")
+        eventually(lambda: self.output().count(READY) > starts, 20, "the agent")
         return self
 
     def launch(self):
         where = ["--data-dir", str(self.data_dir)] if self.data_dir else ["--ephemeral"]
         self.process = subprocess.Popen(
-            [BIN, "up", "--listen", f"127.0.0.1:{self.port}", *where],
+            [BIN, "up", "--listen", f"127.0.0.1:{self.port}", *where, *self.options],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
@@ -144,7 +151,8 @@ class Image:
         self.platform = platform
         self.directory = pathlib.Path(directory)
 
-    def push(self, name, config=None, files=None, tag="latest"):
+    def push(self, name, config=None, files=None, tag="latest", fill=None):
+        """`files` are texts by path; `fill` puts more into the layer's tar."""
         import hashlib
         import tarfile
         import io
@@ -174,6 +182,8 @@ class Image:
                 info = tarfile.TarInfo(path)
                 info.size, info.mode = len(text.encode()), 0o644
                 tar.addfile(info, io.BytesIO(text.encode()))
+            if fill:
+                fill(tar)
         data = layer.getvalue()
         diff_id = "sha256:" + hashlib.sha256(data).hexdigest()
         described = {"mediaType": "application/vnd.oci.image.layer.v1.tar", **blob(data)}
