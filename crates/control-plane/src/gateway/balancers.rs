@@ -1,5 +1,5 @@
 //! Load balancers by name at the front door: a request whose `Host` is `NAME-ID.REGION.elb.localhost` goes to that balancer's
-//! HTTP listener, and what comes back is passed on as it comes.
+//! HTTP listener, and what comes back is passed on as it comes. Who speaks TLS is passed on to its HTTPS listener ([`encrypted`]).
 //!
 //! Browsers and most resolvers take every name under `localhost` for this machine (RFC 6761 §6.3), so a balancer's DNS name works
 //! as it is with the front door's port behind it. It is a convenience of the operator's door: the request reaches the balancer from the
@@ -7,6 +7,8 @@
 //! through here, which would lead around their own groups.
 //!
 //! Names of balancers never reach the API, known or not: a page that a balancer serves must not speak for the user.
+
+pub(super) mod encrypted;
 
 use std::{
     io,
@@ -27,7 +29,7 @@ use vocabulary::Scope;
 use super::body::{Body, full};
 use crate::services::{
     ec2::records::NetworkInterface,
-    ecs::express,
+    ecs::{express, ingress},
     elb::records as elb,
     elbv2::records::{Listener, LoadBalancer, Node, Protocol},
 };
@@ -65,42 +67,62 @@ pub(super) enum Door {
 /// Looks a name up: the listener on port 80 that speaks plain HTTP, or the only one that does. TCP listeners count as such: they pass
 /// on whatever is said.
 pub(super) fn door(view: &View, name: &str) -> Door {
-    let (ports, node) = match listeners_of(view, name) {
-        Some(found) => found,
-        None => return Door::Unknown,
-    };
+    choose(listeners_of(view, name, Speech::Plain), 80)
+}
+
+/// The same for a client that speaks TLS: the listener on port 443, or the only one that ends TLS.
+pub(super) fn encrypted_door(view: &View, name: &str) -> Option<SocketAddr> {
+    match choose(listeners_of(view, name, Speech::Encrypted), 443) {
+        Door::Listener(address) => Some(address),
+        Door::Unknown | Door::NoListener => None,
+    }
+}
+
+fn choose(found: Option<(Vec<u16>, Option<Ipv4Addr>)>, usual: u16) -> Door {
+    let Some((ports, node)) = found else { return Door::Unknown };
     let port = match ports.as_slice() {
-        ports if ports.contains(&80) => 80,
+        ports if ports.contains(&usual) => usual,
         [only] => *only,
         _ => return Door::NoListener,
     };
     node.map_or(Door::NoListener, |address| Door::Listener((address, port).into()))
 }
 
-/// The ports that plain HTTP can be spoken on, and the address of the first node.
-fn listeners_of(view: &View, name: &str) -> Option<(Vec<u16>, Option<Ipv4Addr>)> {
+/// What a client says to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Plain,
+    Encrypted,
+}
+
+/// The ports that can be spoken to so, and the address of the first node.
+fn listeners_of(view: &View, name: &str, speech: Speech) -> Option<(Vec<u16>, Option<Ipv4Addr>)> {
     let address = |scope: &Scope, nodes: &[Node]| {
         let interface = view.get::<NetworkInterface>(scope, &nodes.first()?.interface_id)?;
         Some(interface.private_address)
     };
     let named = view.scan_all::<LoadBalancer>().find(|found| found.value.dns_name.eq_ignore_ascii_case(name));
     let named = named.map(|found| (found.scope, found.value));
-    let of_express = || {
-        let mut all = view.scan_all::<express::Express>();
-        let found = all.find(|found| found.value.host(&found.scope) == name)?;
-        let balancer = express::balancer_of(view, &found.scope, &found.value)?;
-        Some((found.scope, balancer))
+    let of_service = || {
+        let found = ingress::endpoints(view).find(|(host, ..)| host == name);
+        found.map(|(_, scope, balancer)| (scope, balancer))
     };
-    if let Some((scope, balancer)) = named.or_else(of_express) {
-        let plain = [Protocol::Http, Protocol::Tcp, Protocol::TcpUdp];
+    if let Some((scope, balancer)) = named.or_else(of_service) {
+        let fitting: &[Protocol] = match speech {
+            Speech::Plain => &[Protocol::Http, Protocol::Tcp, Protocol::TcpUdp],
+            Speech::Encrypted => &[Protocol::Https, Protocol::Tls],
+        };
         let listeners = view.scan_prefix::<Listener>(&scope, &format!("{}/", balancer.key()));
-        let ports = listeners.filter(|(_, one)| plain.contains(&one.protocol)).map(|(_, one)| one.port);
+        let ports = listeners.filter(|(_, one)| fitting.contains(&one.protocol)).map(|(_, one)| one.port);
         return Some((ports.collect(), address(&scope, &balancer.nodes)));
     }
     let found =
         view.scan_all::<elb::LoadBalancer>().find(|found| found.value.dns_name.eq_ignore_ascii_case(name))?;
     let listeners = found.value.listeners.iter();
-    let ports = listeners.filter(|(_, one)| matches!(one.protocol, elb::Protocol::Http | elb::Protocol::Tcp));
+    let ports = listeners.filter(|(_, one)| match speech {
+        Speech::Plain => matches!(one.protocol, elb::Protocol::Http | elb::Protocol::Tcp),
+        Speech::Encrypted => matches!(one.protocol, elb::Protocol::Https | elb::Protocol::Ssl),
+    });
     Some((ports.map(|(port, _)| *port).collect(), address(&found.scope, &found.value.nodes)))
 }
 
@@ -118,7 +140,7 @@ pub(super) async fn pass(
         }
         Door::NoListener => {
             let text = format!(
-                "{name} has no HTTP listener on port 80 and not exactly one elsewhere; use its own address."
+                "{name} has no HTTP listener on port 80 and not exactly one elsewhere; speak HTTPS, or use its own address."
             );
             return refused(StatusCode::SERVICE_UNAVAILABLE, &text);
         }

@@ -171,13 +171,21 @@ impl Gateway {
             });
             let (builder, watcher, mut closed) = (builder.clone(), graceful.watcher(), closed.clone());
             let tls = tls.clone();
+            let by_name = trust == Trust::Open && tls.is_none();
+            let services = Arc::clone(&self.services);
             tokio::spawn(async move {
                 // Which version a client speaks is waited for without a limit below; one that says nothing is let go here.
                 let speaks = tokio::select! {
                     first = tokio::time::timeout(HEAD_TIMEOUT, stream.readable()) => matches!(first, Ok(Ok(()))),
                     _ = closed.changed() => false,
                 };
-                if speaks {
+                if speaks && by_name && balancers::encrypted::is_tls(&stream).await {
+                    let find = |name: &str| services.state.read(|view| balancers::encrypted_door(view, name));
+                    tokio::select! {
+                        () = balancers::encrypted::pass(stream, find) => {}
+                        _ = closed.changed() => {}
+                    }
+                } else if speaks {
                     let stream: Box<dyn Duplex> = match tls {
                         None => Box::new(stream),
                         Some(tls) => match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {

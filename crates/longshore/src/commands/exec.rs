@@ -22,7 +22,7 @@ use request_auth::Credentials;
 use serde_json::{Value, json};
 
 use crate::cli::ExecArgs;
-use containers::ECS;
+pub(super) use containers::ECS;
 use forward::Forward;
 use keys::{Keys, SessionTarget};
 use line::{Ended, Line};
@@ -133,7 +133,7 @@ impl Opened<'_> {
 }
 
 /// The environment's; at an open door any do.
-fn credentials() -> Credentials {
+pub(super) fn credentials() -> Credentials {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     Credentials {
         access_key: variable("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "000000000000".to_owned()),
@@ -142,10 +142,14 @@ fn credentials() -> Credentials {
     }
 }
 
-/// The cluster that is named, the one in the task's ARN, or the default one.
 fn cluster(args: &ExecArgs) -> String {
-    let in_arn = || args.task.split_once(":task/")?.1.split_once('/').map(|(cluster, _)| cluster.to_owned());
-    args.cluster.clone().or_else(in_arn).unwrap_or_else(|| "default".to_owned())
+    cluster_of(&args.task, args.cluster.as_ref())
+}
+
+/// The cluster that is named, the one in the task's ARN, or the default one.
+pub(super) fn cluster_of(task: &str, named: Option<&String>) -> String {
+    let in_arn = || task.split_once(":task/")?.1.split_once('/').map(|(cluster, _)| cluster.to_owned());
+    named.cloned().or_else(in_arn).unwrap_or_else(|| "default".to_owned())
 }
 
 async fn in_terminal<'a>(api: &'a Api, args: &ExecArgs, cluster: &str) -> Result<Opened<'a>, ControlError> {
@@ -212,7 +216,7 @@ async fn start<'a>(
     Ok(Opened { api, answer, target: SessionTarget::Known(target) })
 }
 
-fn said(error: ControlError) -> anyhow::Error {
+pub(super) fn said(error: ControlError) -> anyhow::Error {
     match error {
         ControlError::Refused { code, message } => anyhow!("{message} ({code})"),
         other => other.into(),

@@ -9,6 +9,7 @@ use crate::{
     services::{
         ecr::policies,
         ecs::{
+            gateways::records::Gateway,
             names::DefinitionName,
             records::{Cluster, ContainerInstance, Task},
             services::records::{Service, TaskSet},
@@ -25,6 +26,7 @@ pub fn of_ecs(view: &View, scope: &Scope, resource: &str) -> Option<Facts> {
         "container-instance" => {
             view.get::<ContainerInstance>(scope, id).map(|instance| tagged(&instance.tags))
         }
+        "gateway" => view.get::<Gateway>(scope, id).map(|gateway| tagged(&gateway.tags)),
         "task-set" => view.get::<TaskSet>(scope, id).map(|set| tagged(&set.tags)),
         // A family alone means its latest revision, and policies know revisions.
         "task-definition" => {

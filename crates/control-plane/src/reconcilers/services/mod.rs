@@ -99,6 +99,6 @@ pub fn is_balanced(view: &View, scope: &Scope, service: &Service) -> bool {
     let sets = service.state.task_sets.iter().map(|set| set.id.as_str());
     deployments.chain(sets).any(|id| {
         revision_of(view, scope, service, id)
-            .is_some_and(|revision| !balancers::attachments(&revision.details.0).is_empty())
+            .is_some_and(|revision| !balancers::attachments(&revision).is_empty())
     })
 }

@@ -234,5 +234,5 @@ fn ended_by(code: Option<&str>) -> EndedBy {
 
 /// Whether tasks of the revision are registered with load balancers.
 pub fn is_balanced(revision: &Revision) -> bool {
-    !balancers::attachments(&revision.details.0).is_empty()
+    !balancers::attachments(revision).is_empty()
 }

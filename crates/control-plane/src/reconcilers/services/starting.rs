@@ -16,7 +16,7 @@ use crate::{
         Services,
         ec2::records::Subnet,
         ecs::{
-            placing,
+            gateways, placing,
             records::{Cluster, DesiredStatus, Task, TaskDefinition, definition_id},
             services::records::{Revision, Service, TaskSet},
             tasks::launch::{self, Launch, Launched, Where},
@@ -144,6 +144,10 @@ impl Starting<'_> {
         let network = details.network_configuration.as_ref();
         let network = network.and_then(|network| network.awsvpc_configuration.as_ref());
         let preferred = network.and_then(|network| in_zone(tx, scope, network, start.zone.as_deref()));
+        let opened = preferred
+            .as_ref()
+            .or(network)
+            .and_then(|network| gateways::connect::opened(tx.view(), scope, network, &revision.connections));
         let propagated = match settings.propagate_tags {
             Some(ecs::PropagateTags::TaskDefinition) => Some(&definition.tags),
             Some(ecs::PropagateTags::Service) => Some(&service.tags),
@@ -162,7 +166,7 @@ impl Starting<'_> {
             definition: &definition,
             count: start.count as usize,
             place,
-            network: preferred.as_ref().or(network),
+            network: opened.as_ref().or(preferred.as_ref()).or(network),
             overrides: &AwsJson(ecs::TaskOverride::default()),
             constraints: settings.placement_constraints.as_deref().unwrap_or_default(),
             strategies: settings.placement_strategy.as_deref().unwrap_or_default(),

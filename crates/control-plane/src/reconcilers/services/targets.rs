@@ -95,8 +95,7 @@ impl Round<'_> {
     ) -> bool {
         let started_by = task.started_by.clone().unwrap_or_default();
         let revision = revision_of(tx.view(), self.scope, self.service, &started_by);
-        let attachments =
-            revision.map(|revision| balancers::attachments(&revision.details.0)).unwrap_or_default();
+        let attachments = revision.map(|revision| balancers::attachments(&revision)).unwrap_or_default();
         match traffic::open(tx, self.scope, task, &attachments, self.now) {
             Ok(()) => {
                 for attachment in attachments {

@@ -16,38 +16,55 @@ pub fn shift(tx: &mut Tx, scope: &Scope, service: &Service) -> Vec<String> {
     let Some(primary) = service.state.primary() else { return Vec::new() };
     let Some(revision) = revision_of(tx.view(), scope, service, &primary.id) else { return Vec::new() };
     let mut events = Vec::new();
+    let behind = revision.details.0.load_balancers.iter().flatten().count();
+    for (index, connection) in revision.connections.iter().enumerate() {
+        let Some(alternate) = &connection.alternate else { continue };
+        let groups = [&connection.target_group, alternate];
+        let rules = (Some(&connection.rule), connection.test_rule.as_ref());
+        share(tx, scope, service, behind + index, &groups, rules, &mut events);
+    }
     for (index, balancer) in revision.details.0.load_balancers.iter().flatten().enumerate() {
         let Some(advanced) = &balancer.advanced_configuration else { continue };
-        let groups = balancer.target_group_arn.iter().chain(&advanced.alternate_target_group_arn);
-        let nothing: BTreeMap<String, (f64, f64)> = groups.map(|arn| (arn.clone(), (0.0, 0.0))).collect();
-        let mut shares = nothing;
-        for deployment in &service.state.deployments {
-            let Some(revision) = revision_of(tx.view(), scope, service, &deployment.id) else { continue };
-            let Some(attachment) = balancers::attachments(&revision.details.0).into_iter().nth(index) else {
-                continue;
-            };
-            if let Some(share) = attachment.at.target_group().and_then(|arn| shares.get_mut(arn)) {
-                share.0 += deployment.production_weight;
-                share.1 += deployment.test_weight;
-            }
-        }
-        let production = (
-            advanced.production_listener_rule.as_ref(),
-            weights(shares.iter().map(|(arn, share)| (arn, share.0))),
-        );
-        let test =
-            (advanced.test_listener_rule.as_ref(), weights(shares.iter().map(|(arn, share)| (arn, share.1))));
-        for (rule, weights) in [production, test] {
-            let Some(rule) = rule else { continue };
-            if let Err(error) = targets::set_weights(tx, scope, rule, &weights) {
-                events.push(format!(
-                    "(service {}) failed to shift traffic at (listener-rule {rule}) with (error {}).",
-                    service.name, error.message
-                ));
-            }
-        }
+        let groups: Vec<&String> =
+            balancer.target_group_arn.iter().chain(&advanced.alternate_target_group_arn).collect();
+        let rules = (advanced.production_listener_rule.as_ref(), advanced.test_listener_rule.as_ref());
+        share(tx, scope, service, index, &groups, rules, &mut events);
     }
     events
+}
+
+/// Writes what each deployment gets into the rules for production and for test traffic of one pair of target groups. `index`: of the
+/// attachment that each deployment's tasks are in one of them by.
+fn share(
+    tx: &mut Tx,
+    scope: &Scope,
+    service: &Service,
+    index: usize,
+    groups: &[&String],
+    (production, test): (Option<&String>, Option<&String>),
+    events: &mut Vec<String>,
+) {
+    let mut shares: BTreeMap<String, (f64, f64)> =
+        groups.iter().map(|arn| ((*arn).clone(), (0.0, 0.0))).collect();
+    for deployment in &service.state.deployments {
+        let Some(revision) = revision_of(tx.view(), scope, service, &deployment.id) else { continue };
+        let Some(attachment) = balancers::attachments(&revision).into_iter().nth(index) else { continue };
+        if let Some(share) = attachment.at.target_group().and_then(|arn| shares.get_mut(arn)) {
+            share.0 += deployment.production_weight;
+            share.1 += deployment.test_weight;
+        }
+    }
+    let production = (production, weights(shares.iter().map(|(arn, share)| (arn, share.0))));
+    let test = (test, weights(shares.iter().map(|(arn, share)| (arn, share.1))));
+    for (rule, weights) in [production, test] {
+        let Some(rule) = rule else { continue };
+        if let Err(error) = targets::set_weights(tx, scope, rule, &weights) {
+            events.push(format!(
+                "(service {}) failed to shift traffic at (listener-rule {rule}) with (error {}).",
+                service.name, error.message
+            ));
+        }
+    }
 }
 
 /// Percentages as weights: as they are when they are whole, else finer.

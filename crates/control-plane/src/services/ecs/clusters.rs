@@ -12,7 +12,7 @@ use vocabulary::Scope;
 
 use super::{
     names::{cluster_name, cluster_not_found, invalid, own_resource},
-    providers::{CapacityProvider, check_strategy, is_own},
+    providers::{self, CapacityProvider, check_strategy, is_own},
     records::{Cluster, ContainerInstance, DesiredStatus, Task},
     services::{
         launch_type,
@@ -238,6 +238,10 @@ pub async fn put_capacity_providers(
     let providers = provider_names(call.scope(), providers)?;
     let cluster = edit(&call, &name, |tx, cluster| {
         check_providers(tx.view(), call.scope(), &providers, &strategy)?;
+        let removed = cluster.capacity_providers.iter().filter(|name| !providers.contains(*name));
+        for name in removed {
+            providers::check_unused(tx, call.scope(), &cluster.name, name)?;
+        }
         cluster.capacity_providers.clone_from(&providers);
         cluster.default_strategy.0.default_capacity_provider_strategy = Some(strategy.clone());
         Ok(())

@@ -6,6 +6,8 @@ pub mod clusters;
 pub mod daemons;
 pub mod definitions;
 pub mod express;
+pub mod gateways;
+pub mod ingress;
 mod instances;
 pub mod names;
 pub mod placing;
@@ -73,6 +75,7 @@ pub fn register(operations: &mut Operations) {
     agents::register(operations);
     daemons::register(operations);
     express::register(operations);
+    gateways::register(operations);
     services::register(operations);
 }
 
@@ -103,7 +106,7 @@ fn page<T>(
 
 /// Declares the service's records.
 pub fn tables(tables: state_store::Tables) -> state_store::Tables {
-    daemons::tables(express::tables(services::tables(tables)))
+    daemons::tables(express::tables(gateways::tables(services::tables(tables))))
         .with::<records::Cluster>()
         .with::<records::Family>()
         .with::<records::TaskDefinition>()

@@ -9,6 +9,7 @@ use vocabulary::Scope;
 
 use super::{
     daemons::{Daemon, Definition},
+    gateways::records::Gateway,
     names::{DefinitionName, invalid, own_resource},
     providers::CapacityProvider,
     records::{Cluster, ContainerInstance, DefinitionStatus, Task, TaskDefinition, definition_id},
@@ -42,6 +43,7 @@ enum Tagged {
     Service(String),
     TaskSet(String),
     CapacityProvider(String),
+    Gateway(String),
     Daemon(String),
     DaemonDefinition(String),
 }
@@ -60,6 +62,9 @@ fn resource(scope: &Scope, arn: &str) -> Result<Tagged, ApiError> {
             .map(|key| Tagged::TaskSet(key.unwrap_or_default().replace("/ecs-svc/", "/"))),
         Some("capacity-provider") => own_resource(scope, arn, "capacity-provider")
             .map(|name| Tagged::CapacityProvider(name.unwrap_or_default())),
+        Some("gateway") => {
+            own_resource(scope, arn, "gateway").map(|name| Tagged::Gateway(name.unwrap_or_default()))
+        }
         Some("daemon") => {
             own_resource(scope, arn, "daemon").map(|key| Tagged::Daemon(key.unwrap_or_default()))
         }
@@ -131,6 +136,10 @@ async fn change(
             Tagged::CapacityProvider(id) => {
                 edit::<CapacityProvider>(tx, scope, id, |_| true, |record| &mut record.tags, change)
             }
+            Tagged::Gateway(id) => {
+                let there = |gateway: &Gateway| !gateway.deleted;
+                edit::<Gateway>(tx, scope, id, there, |record| &mut record.tags, change)
+            }
             Tagged::Daemon(id) => edit::<Daemon>(tx, scope, id, |_| true, |record| &mut record.tags, change),
             Tagged::DaemonDefinition(id) => {
                 edit::<Definition>(tx, scope, id, |_| true, |record| &mut record.tags, change)
@@ -185,6 +194,7 @@ pub async fn list(
         }
         Tagged::TaskDefinition(id) => view.get::<TaskDefinition>(scope, id).map(|record| record.tags.clone()),
         Tagged::Service(id) => view.get::<Service>(scope, id).map(|record| record.tags.clone()),
+        Tagged::Gateway(id) => view.get::<Gateway>(scope, id).map(|record| record.tags.clone()),
         Tagged::Daemon(id) => view.get::<Daemon>(scope, id).map(|record| record.tags.clone()),
         Tagged::DaemonDefinition(id) => view.get::<Definition>(scope, id).map(|record| record.tags.clone()),
         Tagged::CapacityProvider(id) => {

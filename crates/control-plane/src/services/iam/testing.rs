@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_shapes_iam as iam;
 
-use super::{access_keys::begin_session, inline, records::Role, roles, sessions, users};
+use super::{access_keys::begin_session, attachments, inline, records::Role, roles, sessions, users};
 use crate::{
     gateway::{ApiError, Principal},
     services::testing::{Fixture, text},
@@ -28,6 +28,27 @@ pub async fn user(fixture: &Fixture, name: &str, documents: &[&str]) -> Principa
         user_id: made.user_id.unwrap(),
         access_key: format!("AKIA{name}"),
     }
+}
+
+/// A new role that trusts a service, with managed policies of AWS; its ARN.
+pub async fn service_role(fixture: &Fixture, name: &str, service: &str, policies: &[&str]) -> String {
+    let trust = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Service":"{service}"}},"Action":"sts:AssumeRole"}}]}}"#
+    );
+    let input = iam::CreateRoleRequest {
+        role_name: text(name),
+        assume_role_policy_document: Some(trust),
+        ..Default::default()
+    };
+    let made = roles::create(fixture.call(), input).await.unwrap().role.unwrap();
+    for policy in policies {
+        let input = iam::AttachRolePolicyRequest {
+            role_name: text(name),
+            policy_arn: Some(format!("arn:aws:iam::aws:policy/{policy}")),
+        };
+        attachments::attach_role(fixture.call(), input).await.unwrap();
+    }
+    made.arn.unwrap()
 }
 
 /// A session of a new role with inline policies.

@@ -175,7 +175,7 @@ pub fn apply(
             service_registries: Some(Vec::new()),
             ..Default::default()
         };
-        deploy::deploy(tx, scope, service, details, &run, now, ids);
+        deploy::deploy(tx, scope, service, (details, Vec::new()), &run, now, ids);
         let key = |id: &String| revision_key(&service.cluster, &service.name, id);
         daemon.revisions.retain(|id, _| tx.peek::<Revision>(scope, &key(id)).is_some());
         if let Some(primary) = service.state.primary() {

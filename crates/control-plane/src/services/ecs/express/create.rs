@@ -146,9 +146,10 @@ async fn finish(call: &Call, begun: &Express, made: &mut Made) -> Result<Express
         task_definition: Some(definition.clone()),
         desired_count: scaling.and_then(|scaling| scaling.min_task_count),
         launch_type: Some(ecs::LaunchType::Fargate),
-        load_balancers: Some(vec![balancer(made, port)]),
+        load_balancers: Some(vec![balancer(begun, made, port)]),
         network_configuration: Some(network(begun, made)),
         deployment_configuration: Some(ecs::DeploymentConfiguration {
+            strategy: Some(ecs::DeploymentStrategy::Canary),
             deployment_circuit_breaker: Some(ecs::DeploymentCircuitBreaker {
                 enable: Some(true),
                 rollback: Some(true),
@@ -187,11 +188,17 @@ pub async fn note_revision(call: &Call, express: Express) -> Result<Express, Api
 }
 
 /// Where the ECS service's tasks are registered.
-pub fn balancer(made: &Made, port: i32) -> ecs::LoadBalancer {
+pub fn balancer(express: &Express, made: &Made, port: i32) -> ecs::LoadBalancer {
     ecs::LoadBalancer {
         target_group_arn: made.target_group.clone(),
         container_name: Some(MAIN.to_owned()),
         container_port: Some(port),
+        advanced_configuration: Some(ecs::AdvancedConfiguration {
+            alternate_target_group_arn: made.alternate.clone(),
+            production_listener_rule: made.rule.clone(),
+            role_arn: Some(express.infrastructure_role_arn.clone()),
+            test_listener_rule: None,
+        }),
         ..Default::default()
     }
 }

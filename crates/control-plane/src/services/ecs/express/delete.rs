@@ -110,7 +110,7 @@ pub async fn sweep_one(call: &Call, express: &Express) -> Result<(), ApiError> {
     let shared =
         call.services.state.read(|view| view.scan::<Express>(scope).any(|(_, other)| shares(&other)));
     let mut made = express.made.clone();
-    let outcome = infrastructure::remove(call, &mut made, shared).await;
+    let outcome = infrastructure::remove(call, express, &mut made, shared).await;
     call.services
         .state
         .transact(|tx| {

@@ -5,8 +5,8 @@
 //! service like any other. Each step of making is written down once it is done and is found again when it is repeated, so that asking for
 //! the same service again goes on where a crash or an error has left it, and deleting removes what there is.
 //!
-//! Other than on AWS: endpoints speak plain HTTP under `REGION.ecs.localhost`, for there is no authority to certify a name; deployments
-//! are rolling; the number of tasks is the smallest that is asked for, since nothing scales it. Settings that would say otherwise are refused.
+//! Other than on AWS: endpoints lie under `REGION.ecs.localhost`, with a certificate of the platform's own authority; the number of
+//! tasks is the smallest that is asked for, since nothing scales it. Settings that would say otherwise are refused.
 
 mod create;
 mod definition;
@@ -16,14 +16,18 @@ mod records;
 mod show;
 mod update;
 
+use std::sync::Arc;
+
 use aws_shapes_ecs as ecs;
 use state_store::View;
 use vocabulary::Scope;
 
-use super::{names::invalid, services::names::service_not_found};
-use crate::gateway::{ApiError, Operations};
+use super::{ingress::parts, names::invalid, services::names::service_not_found};
+use crate::{
+    gateway::{ApiError, Operations},
+    services::elbv2::records::LoadBalancer,
+};
 pub use delete::sweep;
-pub use infrastructure::balancer_of;
 pub use records::{DOMAIN, Express};
 
 /// Registers the handlers.
@@ -39,6 +43,15 @@ pub fn register(operations: &mut Operations) {
 /// Declares the records.
 pub fn tables(tables: state_store::Tables) -> state_store::Tables {
     tables.with::<Express>()
+}
+
+/// The names of endpoints, each with the load balancer that it leads to.
+pub fn endpoints(view: &View) -> impl Iterator<Item = (String, Scope, Arc<LoadBalancer>)> {
+    let all: Vec<_> = view.scan_all::<Express>().collect();
+    all.into_iter().filter_map(move |found| {
+        let balancer = parts::balancer_of(view, &found.scope, found.value.made.load_balancer.as_deref()?)?;
+        Some((found.value.host(&found.scope), found.scope, balancer))
+    })
 }
 
 /// The key `CLUSTER/NAME` in a service's ARN.

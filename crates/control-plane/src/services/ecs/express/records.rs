@@ -54,6 +54,9 @@ pub struct Made {
     /// Its own.
     pub task_group: Option<String>,
     pub target_group: Option<String>,
+    /// What deployments shift traffic to and from.
+    #[serde(default)]
+    pub alternate: Option<String>,
     pub rule: Option<String>,
 }
 

@@ -10,6 +10,7 @@ use crate::{
     convert::time,
     gateway::{ApiError, Call},
     services::ecs::{
+        ingress,
         services::records::{Revision, Service, ServiceStatus, revision_key},
         tags,
     },
@@ -62,13 +63,12 @@ pub fn configuration(
     given: &ecs::ExpressGatewayServiceConfiguration,
 ) -> ecs::ExpressGatewayServiceConfiguration {
     let scope = call.scope();
-    let port = call.services.settings.public_name.rsplit_once(':').map_or("80", |(_, port)| port);
     let path = ecs::IngressPathSummary {
         access_type: Some(match express.made.public {
             true => ecs::AccessType::Public,
             false => ecs::AccessType::Private,
         }),
-        endpoint: Some(format!("http://{}:{port}", express.host(scope))),
+        endpoint: Some(ingress::url(&call.services.settings, &express.host(scope))),
     };
     let found = revision
         .and_then(|id| view.get::<Revision>(scope, &revision_key(&express.cluster, &express.name, id)));

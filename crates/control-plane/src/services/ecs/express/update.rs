@@ -2,7 +2,6 @@
 
 use aws_shapes_ecs as ecs;
 use aws_shapes_ecs::{UpdateExpressGatewayServiceRequest, UpdateExpressGatewayServiceResponse};
-use aws_shapes_elbv2 as elbv2;
 
 use super::{
     create::{balancer, network, note_revision},
@@ -14,13 +13,10 @@ use super::{
 use crate::{
     convert::{AwsJson, time},
     gateway::{ApiError, Call},
-    services::{
-        ecs::services::{
-            self,
-            names::{not_implemented, service_not_active},
-            records::{Service, ServiceStatus},
-        },
-        elbv2::groups,
+    services::ecs::services::{
+        self,
+        names::{not_implemented, service_not_active},
+        records::{Service, ServiceStatus},
     },
 };
 
@@ -69,19 +65,15 @@ pub async fn update(
     let mut made = express.made.clone();
     infrastructure::make(&call, &express, port, &mut made).await?;
     if wanted.health_check_path != before.wanted.0.health_check_path {
-        let input = elbv2::ModifyTargetGroupInput {
-            target_group_arn: made.target_group.clone(),
-            health_check_path: wanted.health_check_path.clone(),
-            ..Default::default()
-        };
-        groups::modify(call.clone(), input).await?;
+        let path = wanted.health_check_path.as_deref().unwrap_or_default();
+        infrastructure::check_at(&call, &express, &made, path).await?;
     }
     let input = ecs::UpdateServiceRequest {
         cluster: Some(express.cluster.clone()),
         service: Some(express.name.clone()),
         task_definition: Some(definition.clone()),
         desired_count: wanted.scaling_target.as_ref().and_then(|scaling| scaling.min_task_count),
-        load_balancers: Some(vec![balancer(&made, port)]),
+        load_balancers: Some(vec![balancer(&express, &made, port)]),
         network_configuration: Some(network(&express, &made)),
         ..Default::default()
     };

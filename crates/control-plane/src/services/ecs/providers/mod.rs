@@ -7,12 +7,17 @@
 
 mod calls;
 
+use agent_protocol::state::TaskStatus;
 use aws_shapes_ecs as ecs;
 use serde::{Deserialize, Serialize};
-use state_store::{Record, View};
+use state_store::{Record, Tx, View};
 use vocabulary::{Scope, Timestamp};
 
-use super::{names::invalid, records::Attribute};
+use super::{
+    names::invalid,
+    records::{Attribute, Task},
+    services::records::{Revision, Service, ServiceStatus, revision_key},
+};
 use crate::{convert::AwsJson, gateway::ApiError, services::tagging::Tags};
 pub use calls::{create, delete, describe, update};
 
@@ -76,6 +81,44 @@ pub const AWS_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
 
 /// The attribute of a container instance that says which capacity provider it belongs to. `longshore agent --capacity-provider` sets it.
 pub const INSTANCE_ATTRIBUTE: &str = "longshore.capacity-provider";
+
+/// Whether nothing in the cluster runs by the provider, nor would: no task that is not STOPPED, no service's strategy.
+///
+/// # Errors
+/// `ResourceInUseException`, in AWS's words.
+pub fn check_unused(tx: &mut Tx, scope: &Scope, cluster: &str, name: &str) -> Result<(), ApiError> {
+    let prefix = format!("{cluster}/");
+    let runs = |task: &Task| {
+        task.state.last_status != TaskStatus::Stopped && task.capacity_provider.as_deref() == Some(name)
+    };
+    let tasks = tx.scan_prefix::<Task>(scope, &prefix);
+    let services = tx.scan_prefix::<Service>(scope, &prefix);
+    let wants = |service: &Service| {
+        let deployments = service.state.deployments.iter().map(|deployment| deployment.revision.clone());
+        let sets = service
+            .state
+            .task_sets
+            .iter()
+            .filter_map(|set| Some(set.id.strip_prefix("ecs-svc/")?.to_owned()));
+        deployments.chain(sets).any(|id| {
+            let revision = tx.view().get::<Revision>(scope, &revision_key(cluster, &service.name, &id));
+            revision.is_some_and(|revision| {
+                let strategy = revision.details.0.capacity_provider_strategy.iter().flatten();
+                strategy.into_iter().any(|item| item.capacity_provider.as_deref() == Some(name))
+            })
+        })
+    };
+    let there = |service: &Service| service.status != ServiceStatus::Inactive;
+    if tasks.iter().any(|(_, task)| runs(task))
+        || services.iter().any(|(_, service)| there(service) && wants(service))
+    {
+        return Err(ApiError::new(
+            &ecs::errors::RESOURCE_IN_USE_EXCEPTION,
+            "The specified capacity provider is in use and cannot be removed.",
+        ));
+    }
+    Ok(())
+}
 
 const MOST_PROVIDERS: usize = 20;
 const LARGEST_BASE: i32 = 100_000;

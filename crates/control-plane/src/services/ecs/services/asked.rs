@@ -6,7 +6,7 @@
 use aws_shapes_ecs as ecs;
 
 use super::names::not_implemented;
-use crate::gateway::ApiError;
+use crate::{gateway::ApiError, services::ecs::gateways::Connection};
 
 /// A service as it shall be.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Wanted {
     pub revision: ecs::ServiceRevision,
     /// As the client named it.
     pub definition: Option<String>,
+    /// The routes of gateways that the connector of the revision led to.
+    pub connections: Vec<Connection>,
 }
 
 /// The members that both operations have. None: as it is.
@@ -28,6 +30,7 @@ pub struct Asked {
     pub platform_version: Option<String>,
     pub network: Option<ecs::NetworkConfiguration>,
     pub load_balancers: Option<Vec<ecs::LoadBalancer>>,
+    pub connectors: Option<Vec<ecs::GatewayConnector>>,
     pub configuration: Option<ecs::DeploymentConfiguration>,
     pub constraints: Option<Vec<ecs::PlacementConstraint>>,
     pub strategies: Option<Vec<ecs::PlacementStrategy>>,
@@ -45,7 +48,6 @@ pub struct Refusable<'a> {
     pub service_connect: Option<&'a ecs::ServiceConnectConfiguration>,
     pub volumes: Option<&'a [ecs::ServiceVolumeConfiguration]>,
     pub lattice: Option<&'a [ecs::VpcLatticeConfiguration]>,
-    pub gateways: Option<&'a [ecs::GatewayConnector]>,
     pub monitoring: Option<&'a ecs::MonitoringConfiguration>,
 }
 
@@ -58,7 +60,6 @@ impl Refusable<'_> {
             (self.service_connect.is_some_and(|given| given.enabled == Some(true)), "Service Connect"),
             (self.volumes.is_some_and(|given| !given.is_empty()), "EBS volumes (volumeConfigurations)"),
             (self.lattice.is_some_and(|given| !given.is_empty()), "VPC Lattice (vpcLatticeConfigurations)"),
-            (self.gateways.is_some_and(|given| !given.is_empty()), "gateways (gatewayConnectors)"),
             (self.monitoring.is_some(), "monitoring configurations of services"),
         ];
         match given.into_iter().find(|(given, _)| *given) {
@@ -91,6 +92,9 @@ impl Wanted {
         over(&mut revision.platform_version, asked.platform_version.filter(|given| !given.is_empty()));
         over(&mut revision.network_configuration, asked.network);
         over(&mut revision.load_balancers, asked.load_balancers);
+        if let Some(connectors) = asked.connectors {
+            revision.gateway_connectors = Some(connectors).filter(|connectors| !connectors.is_empty());
+        }
         over(&mut settings.placement_constraints, asked.constraints);
         over(&mut settings.placement_strategy, asked.strategies);
         over(&mut settings.health_check_grace_period_seconds, asked.grace_period);

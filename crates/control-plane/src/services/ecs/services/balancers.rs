@@ -15,6 +15,7 @@ use crate::{
     gateway::ApiError,
     services::{
         ecs::{
+            gateways::Connection,
             names::invalid,
             records::{Registrar, TaskDefinition},
         },
@@ -33,8 +34,19 @@ pub struct Attachment {
     pub port: u16,
 }
 
-/// Those of a revision.
-pub fn attachments(details: &ecs::ServiceRevision) -> Vec<Attachment> {
+/// Those of a revision: its load balancers' in their order, then its gateways'.
+pub fn attachments(revision: &Revision) -> Vec<Attachment> {
+    let connected = revision.connections.iter().filter_map(|connection| {
+        Some(Attachment {
+            at: Registrar::TargetGroupArn(connection.chosen.clone()),
+            container: connection.container.clone(),
+            port: u16::try_from(connection.port).ok()?,
+        })
+    });
+    of_balancers(&revision.details.0).into_iter().chain(connected).collect()
+}
+
+fn of_balancers(details: &ecs::ServiceRevision) -> Vec<Attachment> {
     let resolved = details.resolved_configuration.as_ref().and_then(|given| given.load_balancers.as_deref());
     let given = details.load_balancers.iter().flatten().enumerate();
     given
@@ -71,6 +83,7 @@ pub fn check(
     let strategy = configuration.and_then(|given| given.strategy).unwrap_or(ecs::DeploymentStrategy::Rolling);
     let rolling = strategy == ecs::DeploymentStrategy::Rolling;
     if balancers.is_empty()
+        && wanted.connections.is_empty()
         && matches!(strategy, ecs::DeploymentStrategy::Linear | ecs::DeploymentStrategy::Canary)
     {
         return Err(invalid(format!(
@@ -197,9 +210,23 @@ fn advanced(
 }
 
 /// Which of two target groups the next revision takes: the one that `source`, which traffic goes to now, is not in.
-pub fn resolve(details: &mut ecs::ServiceRevision, source: Option<&Revision>) {
-    let before = source.map(|source| attachments(&source.details.0)).unwrap_or_default();
+/// One whose deployment shifts no traffic takes the one that `source` is in.
+pub fn resolve(
+    details: &mut ecs::ServiceRevision,
+    connections: &mut [Connection],
+    source: Option<&Revision>,
+) {
+    let before = source.map(attachments).unwrap_or_default();
     let taken = |arn: &String| before.iter().any(|attachment| attachment.at.target_group() == Some(arn));
+    for connection in connections {
+        let there = source.iter().flat_map(|source| &source.connections);
+        let there = there.filter(|one| one.route == connection.route).map(|one| one.chosen.clone()).next();
+        connection.chosen = match (&connection.alternate, there) {
+            (Some(other), Some(there)) if there == connection.target_group => other.clone(),
+            (None, Some(there)) => there,
+            _ => connection.target_group.clone(),
+        };
+    }
     let balancers = details.load_balancers.iter().flatten();
     let resolved: Vec<ecs::ServiceRevisionLoadBalancer> = balancers
         .map(|balancer| {

@@ -87,7 +87,8 @@ pub fn settings(wanted: &Wanted, cluster: &Cluster) -> Result<(), ApiError> {
     deployment(settings, controller, daemon)?;
     rebalancing(settings, revision, daemon)?;
     let grace = settings.health_check_grace_period_seconds;
-    let balanced = revision.load_balancers.as_ref().is_some_and(|given| !given.is_empty());
+    let balanced = revision.load_balancers.as_ref().is_some_and(|given| !given.is_empty())
+        || revision.gateway_connectors.is_some();
     let by_task_set = controller == Some(DeploymentControllerType::External);
     if grace.is_some_and(|seconds| seconds < 0) {
         return Err(invalid("The health check grace period must be between 0 and 2147483647 seconds."));

@@ -15,6 +15,7 @@ use crate::{
     convert::AwsJson,
     gateway::{ApiError, Call},
     services::ecs::{
+        gateways,
         names::{self, cluster_name, invalid, is_valid},
         tags,
     },
@@ -41,7 +42,6 @@ pub async fn create(call: Call, input: CreateServiceRequest) -> Result<CreateSer
         service_connect: input.service_connect_configuration.as_ref(),
         volumes: input.volume_configurations.as_deref(),
         lattice: input.vpc_lattice_configurations.as_deref(),
-        gateways: input.gateway_connectors.as_deref(),
         monitoring: input.monitoring.as_ref(),
     }
     .check()?;
@@ -62,6 +62,8 @@ pub async fn create(call: Call, input: CreateServiceRequest) -> Result<CreateSer
     if controller == Some(DeploymentControllerType::External) {
         no_task_set_members(&input)?;
     }
+    let mut wanted = wanted;
+    wanted.connections = connected(&call, &cluster_name, &name, &wanted, own, made_by.as_ref()).await?;
     let created = call
         .services
         .state
@@ -114,7 +116,9 @@ pub async fn create(call: Call, input: CreateServiceRequest) -> Result<CreateSer
             let mut ids = call.services.ids();
             if own {
                 let definition = deploy::definition(tx, &scope, &wanted, &cluster, true)?;
-                deploy::deploy(tx, &scope, &mut service, wanted.revision, &definition, call.now(), &mut ids);
+                gateways::connect::claim(tx, &scope, &wanted.connections)?;
+                let made = (wanted.revision, wanted.connections);
+                deploy::deploy(tx, &scope, &mut service, made, &definition, call.now(), &mut ids);
             } else if controller == Some(DeploymentControllerType::CodeDeploy) {
                 // CodeDeploy's services have a first task set from the beginning.
                 let definition = deploy::definition(tx, &scope, &wanted, &cluster, true)?;
@@ -133,9 +137,38 @@ pub async fn create(call: Call, input: CreateServiceRequest) -> Result<CreateSer
             tx.put(&scope, &key, ServiceEvents::default());
             Ok(service)
         })
-        .await?;
+        .await;
+    let created =
+        gateways::settled(&call, &cluster_name, &name, !wanted.connections.is_empty(), created).await?;
     let shown = call.services.state.read(|view| show::service(view, &scope, &created, true));
     Ok(CreateServiceResponse { service: Some(shown) })
+}
+
+/// The routes of the service's gateways, unless it is there already.
+async fn connected(
+    call: &Call,
+    cluster: &str,
+    name: &str,
+    wanted: &Wanted,
+    own: bool,
+    made_by: Option<&(String, String)>,
+) -> Result<Vec<gateways::Connection>, ApiError> {
+    if wanted.revision.gateway_connectors.is_none() {
+        return Ok(Vec::new());
+    }
+    if !own {
+        return Err(invalid("gatewayConnectors are supported with the ECS deployment controller only."));
+    }
+    let there = call.services.state.read(|view| {
+        names::active_cluster(view, call.scope(), cluster)?;
+        Ok::<_, ApiError>(view.get::<Service>(call.scope(), &service_key(cluster, name)))
+    })?;
+    if there.is_some_and(|there| {
+        there.status != ServiceStatus::Inactive && (made_by.is_none() || there.made_by.as_ref() != made_by)
+    }) {
+        return Err(invalid("Creation of service was not idempotent."));
+    }
+    gateways::connect::connect(call, cluster, name, wanted).await
 }
 
 /// What tells two requests with the same token apart.
@@ -158,6 +191,7 @@ fn wanted(input: CreateServiceRequest) -> Wanted {
         },
         revision: ecs::ServiceRevision::default(),
         definition: None,
+        connections: Vec::new(),
     };
     empty
         .overlaid(Asked {
@@ -167,6 +201,7 @@ fn wanted(input: CreateServiceRequest) -> Wanted {
             platform_version: input.platform_version,
             network: input.network_configuration,
             load_balancers: input.load_balancers,
+            connectors: input.gateway_connectors,
             configuration: input.deployment_configuration,
             constraints: input.placement_constraints,
             strategies: input.placement_strategy,

@@ -15,6 +15,7 @@ use crate::{
     services::{
         ec2::records::{SecurityGroup, Subnet},
         ecs::{
+            gateways::Connection,
             names::{DefinitionName, client, find_in, invalid},
             records::{Cluster, DefinitionStatus, TaskDefinition},
         },
@@ -94,7 +95,7 @@ pub fn revise(
     tx: &mut Tx,
     scope: &Scope,
     service: &Service,
-    (mut details, definition): (ecs::ServiceRevision, &TaskDefinition),
+    (mut details, connections, definition): (ecs::ServiceRevision, Vec<Connection>, &TaskDefinition),
     made_for: Option<String>,
     now: Timestamp,
     ids: &mut impl Ids,
@@ -118,6 +119,7 @@ pub fn revise(
         family: definition.family.clone(),
         revision: definition.revision,
         details: AwsJson(details),
+        connections,
     };
     tx.put(scope, &revision.key(), revision.clone());
     revision
@@ -128,7 +130,7 @@ pub fn deploy(
     tx: &mut Tx,
     scope: &Scope,
     service: &mut Service,
-    mut details: ecs::ServiceRevision,
+    (mut details, mut connections): (ecs::ServiceRevision, Vec<Connection>),
     definition: &TaskDefinition,
     now: Timestamp,
     ids: &mut impl Ids,
@@ -138,8 +140,9 @@ pub fn deploy(
     let source = service.state.source().and_then(|source| {
         tx.peek::<Revision>(scope, &revision_key(&service.cluster, &service.name, &source.revision))
     });
-    balancers::resolve(&mut details, source.as_deref());
-    let revision = revise(tx, scope, service, (details, definition), Some(id.clone()), now, ids);
+    balancers::resolve(&mut details, &mut connections, source.as_deref());
+    let making = (details, connections, definition);
+    let revision = revise(tx, scope, service, making, Some(id.clone()), now, ids);
     let strategy = core::strategy(&configuration);
     let (_, superseded) = service.state.deploy(&revision.id, strategy, now, ids);
     if let (Some(rollout), Some(id)) = (superseded, &service.deployment) {
@@ -202,7 +205,7 @@ fn forget_old(tx: &mut Tx, scope: &Scope, service: &Service) {
 }
 
 /// Whether tasks may still be started from the revision, or shown by it.
-fn is_used(service: &Service, revision: &str) -> bool {
+pub fn is_used(service: &Service, revision: &str) -> bool {
     let state = &service.state;
     let rollout = state.rollout.iter().flat_map(|rollout| {
         rollout.sources.iter().chain([&rollout.target]).chain(rollout.rollback.iter().map(|back| &back.to))

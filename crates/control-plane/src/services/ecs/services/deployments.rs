@@ -39,7 +39,9 @@ pub async fn describe_revisions(
     let view = call.services.state.view();
     for arn in arns {
         match view.get::<Revision>(scope, &key_of_arn(scope, &arn, "service-revision")?) {
-            Some(found) => revisions.push(show::service_revision(scope, &found)),
+            Some(found) => {
+                revisions.push(show::service_revision(&view, &call.services.settings, scope, &found))
+            }
             None => failures.push(missing(arn)),
         }
     }

@@ -1,7 +1,7 @@
 //! Services: what clients ask of them. What becomes of it is [`crate::reconcilers`]' work.
 
 pub mod alarms;
-mod asked;
+pub mod asked;
 pub mod balancers;
 pub mod check;
 pub mod core;

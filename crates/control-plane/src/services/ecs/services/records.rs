@@ -11,7 +11,10 @@ use vocabulary::{Scope, Timestamp};
 
 use crate::{
     convert::AwsJson,
-    services::{ecs::records::definition_arn, tagging::Tags},
+    services::{
+        ecs::{gateways::Connection, records::definition_arn},
+        tagging::Tags,
+    },
 };
 
 /// How many events are shown and kept.
@@ -128,6 +131,9 @@ pub struct Revision {
     pub revision: u32,
     /// Where and how its tasks run, as the API shows a revision; its ARNs, task definition and times aside.
     pub details: AwsJson<shapes::ServiceRevision>,
+    /// The routes of gateways that its tasks are behind.
+    #[serde(default)]
+    pub connections: Vec<Connection>,
 }
 
 impl Record for Revision {

@@ -12,10 +12,14 @@ use super::records::{
 };
 use crate::{
     convert::time,
-    services::ecs::{
-        records::{DesiredStatus, Task},
-        tags,
-        tasks::launch::PLATFORM_VERSION,
+    services::{
+        Settings,
+        ecs::{
+            gateways,
+            records::{DesiredStatus, Task},
+            tags,
+            tasks::launch::PLATFORM_VERSION,
+        },
     },
 };
 
@@ -76,7 +80,7 @@ pub fn service(view: &View, scope: &Scope, service: &Service, with_tags: bool) -
         (true, Some(primary)) if service.status == ServiceStatus::Active => primary.desired_count,
         _ => service.desired_count,
     };
-    let balanced = details.is_some_and(|details| details.load_balancers.iter().flatten().next().is_some());
+    let balanced = current.as_ref().is_some_and(|current| !super::balancers::attachments(current).is_empty());
     ecs::Service {
         service_arn: Some(service.arn(scope)),
         service_name: Some(service.name.clone()),
@@ -276,7 +280,12 @@ pub fn task_set(
 }
 
 /// A revision.
-pub fn service_revision(scope: &Scope, revision: &Revision) -> ecs::ServiceRevision {
+pub fn service_revision(
+    view: &View,
+    settings: &Settings,
+    scope: &Scope,
+    revision: &Revision,
+) -> ecs::ServiceRevision {
     let service = scope.arn("ecs", format_args!("service/{}/{}", revision.cluster, revision.service));
     let details = &revision.details.0;
     ecs::ServiceRevision {
@@ -289,6 +298,7 @@ pub fn service_revision(scope: &Scope, revision: &Revision) -> ecs::ServiceRevis
         platform_version: is_fargate(details).then(|| platform_version(details)),
         platform_family: is_fargate(details).then(|| "Linux".to_owned()),
         guard_duty_enabled: Some(false),
+        ecs_managed_resources: gateways::connect::managed(view, settings, scope, &revision.connections),
         ..details.clone()
     }
 }

@@ -69,7 +69,7 @@ pub fn first(
     now: Timestamp,
     ids: &mut impl Ids,
 ) {
-    let revision = deploy::revise(tx, scope, service, (details, definition), None, now, ids);
+    let revision = deploy::revise(tx, scope, service, (details, Vec::new(), definition), None, now, ids);
     let record = TaskSet {
         id: revision.id,
         cluster: service.cluster.clone(),
@@ -141,6 +141,7 @@ pub async fn create(call: Call, input: CreateTaskSetRequest) -> Result<CreateTas
                 settings: service.settings.0.clone(),
                 revision: ecs::ServiceRevision::default(),
                 definition: None,
+                connections: Vec::new(),
             }
             .overlaid(Asked {
                 definition: input.task_definition.clone(),
@@ -156,8 +157,15 @@ pub async fn create(call: Call, input: CreateTaskSetRequest) -> Result<CreateTas
             let definition = deploy::definition(tx, &scope, &wanted, &cluster, true)?;
             let (now, mut ids) = (call.now(), call.services.ids());
             let token = input.client_token.clone();
-            let revision =
-                deploy::revise(tx, &scope, &service, (wanted.revision, &definition), token, now, &mut ids);
+            let revision = deploy::revise(
+                tx,
+                &scope,
+                &service,
+                (wanted.revision, Vec::new(), &definition),
+                token,
+                now,
+                &mut ids,
+            );
             let record = TaskSet {
                 id: revision.id,
                 cluster: service.cluster.clone(),

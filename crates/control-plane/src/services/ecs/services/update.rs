@@ -3,16 +3,21 @@
 use aws_shapes_ecs as ecs;
 use aws_shapes_ecs::{DeploymentControllerType, UpdateServiceRequest, UpdateServiceResponse};
 
+use vocabulary::Scope;
+
 use super::{
     alarms,
     asked::{Asked, Refusable, Wanted},
     check, deploy, names as own,
-    records::{Revision, revision_key},
+    records::{Revision, Service, ServiceStatus, revision_key},
     show,
 };
 use crate::{
     gateway::{ApiError, Call},
-    services::ecs::names::{self, cluster_name, invalid},
+    services::ecs::{
+        gateways,
+        names::{self, cluster_name, invalid},
+    },
 };
 
 pub async fn update(call: Call, input: UpdateServiceRequest) -> Result<UpdateServiceResponse, ApiError> {
@@ -24,12 +29,13 @@ pub async fn update(call: Call, input: UpdateServiceRequest) -> Result<UpdateSer
         service_connect: input.service_connect_configuration.as_ref(),
         volumes: input.volume_configurations.as_deref(),
         lattice: input.vpc_lattice_configurations.as_deref(),
-        gateways: input.gateway_connectors.as_deref(),
         monitoring: input.monitoring.as_ref(),
     }
     .check()?;
     let desired_count = input.desired_count.map(check::desired_count).transpose()?;
     let force = input.force_new_deployment == Some(true);
+    let connections = connected(&call, &cluster_name, &name, &input).await?;
+    let connecting = !connections.is_empty();
     let updated = call
         .services
         .state
@@ -54,12 +60,12 @@ pub async fn update(call: Call, input: UpdateServiceRequest) -> Result<UpdateSer
                 let key = revision_key(&service.cluster, &service.name, &primary.revision);
                 tx.get::<Revision>(&scope, &key)
             });
-            let before = Wanted {
-                settings: service.settings.0.clone(),
-                revision: current.as_ref().map(|current| asked_of(current)).unwrap_or_default(),
-                definition: current.as_ref().map(|current| current.definition_arn(&scope)),
+            let before = before(&scope, &service, current.as_deref());
+            let mut wanted = before.clone().overlaid(asked(&input));
+            wanted.connections = match wanted.revision.gateway_connectors {
+                Some(_) => connections.clone(),
+                None => Vec::new(),
             };
-            let wanted = before.clone().overlaid(asked(&input));
             check::settings(&wanted, &cluster)?;
             if input.deployment_configuration.is_some() {
                 alarms::check(tx.view(), &scope, wanted.settings.deployment_configuration.as_ref())?;
@@ -71,25 +77,54 @@ pub async fn update(call: Call, input: UpdateServiceRequest) -> Result<UpdateSer
                 let same_definition = current.as_ref().is_some_and(|current| {
                     (&current.family, current.revision) == (&definition.family, definition.revision)
                 });
-                if force || !same_definition || wanted.revision != before.revision {
+                let same_connections = before.connections.len() == wanted.connections.len()
+                    && before.connections.iter().zip(&wanted.connections).all(|(one, other)| one.is_as(other));
+                if force || !same_definition || !same_connections || wanted.revision != before.revision {
+                    gateways::connect::claim(tx, &scope, &wanted.connections)?;
                     let mut ids = call.services.ids();
-                    deploy::deploy(
-                        tx,
-                        &scope,
-                        &mut service,
-                        wanted.revision,
-                        &definition,
-                        call.now(),
-                        &mut ids,
-                    );
+                    let made = (wanted.revision, wanted.connections);
+                    deploy::deploy(tx, &scope, &mut service, made, &definition, call.now(), &mut ids);
                 }
             }
             tx.put(&scope, &service.key(), service.clone());
             Ok::<_, ApiError>(service)
         })
-        .await?;
+        .await;
+    let updated = gateways::settled(&call, &cluster_name, &name, connecting, updated).await?;
     let shown = call.services.state.read(|view| show::service(view, &scope, &updated, true));
     Ok(UpdateServiceResponse { service: Some(shown) })
+}
+
+/// The service as it is, for what is asked to be laid over.
+fn before(scope: &Scope, service: &Service, current: Option<&Revision>) -> Wanted {
+    Wanted {
+        settings: service.settings.0.clone(),
+        revision: current.map(asked_of).unwrap_or_default(),
+        definition: current.map(|current| current.definition_arn(scope)),
+        connections: current.map(|current| current.connections.clone()).unwrap_or_default(),
+    }
+}
+
+/// The routes of the service's gateways as it is wanted; none when it has no connector.
+async fn connected(
+    call: &Call,
+    cluster: &str,
+    name: &str,
+    input: &UpdateServiceRequest,
+) -> Result<Vec<gateways::Connection>, ApiError> {
+    let scope = call.scope();
+    let wanted = call.services.state.read(|view| {
+        let service = own::find(view, scope, cluster, name).ok()?;
+        let primary = service.state.primary()?;
+        let key = revision_key(&service.cluster, &service.name, &primary.revision);
+        let current = view.get::<Revision>(scope, &key);
+        let active = service.status == ServiceStatus::Active;
+        active.then(|| before(scope, &service, current.as_deref()).overlaid(asked(input)))
+    });
+    match wanted {
+        Some(wanted) => gateways::connect::connect(call, cluster, name, &wanted).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 /// A revision as it was asked for.
@@ -110,6 +145,7 @@ fn asked(input: &UpdateServiceRequest) -> Asked {
         platform_version: input.platform_version,
         network: input.network_configuration,
         load_balancers: input.load_balancers,
+        connectors: input.gateway_connectors,
         configuration: input.deployment_configuration,
         constraints: input.placement_constraints,
         strategies: input.placement_strategy,
@@ -131,6 +167,7 @@ fn may_change(input: &UpdateServiceRequest, controller: DeploymentControllerType
         (input.network_configuration.is_some(), "network configuration"),
         (input.platform_version.is_some(), "platform version"),
         (input.load_balancers.is_some(), "load balancers"),
+        (input.gateway_connectors.is_some(), "gateway connectors"),
         (input.capacity_provider_strategy.is_some(), "capacity provider strategy"),
         (input.force_new_deployment == Some(true), "force new deployment"),
     ];

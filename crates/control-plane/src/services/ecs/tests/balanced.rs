@@ -117,7 +117,7 @@ impl Fixture {
             .unwrap();
     }
 
-    fn registered(&self) -> usize {
+    pub fn registered(&self) -> usize {
         self.services.state.read(|view| {
             view.scan::<Target>(&scope()).filter(|(_, target)| target.draining.is_none()).count()
         })
@@ -162,7 +162,7 @@ async fn web(count: i32) -> (Fixture, String, String) {
 
 impl Fixture {
     /// As [`Fixture::until`], with healthy targets and requests that end.
-    async fn served(&self, done: impl Fn(&ecs::Service) -> bool) -> ecs::Service {
+    pub async fn served(&self, done: impl Fn(&ecs::Service) -> bool) -> ecs::Service {
         for _ in 0..60 {
             self.look("web").await;
             self.targets_are(&|_| State::Healthy);

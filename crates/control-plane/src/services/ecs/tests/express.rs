@@ -16,6 +16,7 @@ use crate::services::{
         health::Health,
         records::{Listener, LoadBalancer, Target, TargetGroup},
     },
+    iam::testing::service_role,
 };
 
 impl Fixture {
@@ -70,6 +71,18 @@ impl Fixture {
     }
 }
 
+/// A platform with the infrastructure role.
+async fn platform() -> Fixture {
+    let fixture = Fixture::new().await;
+    infrastructure_role(&fixture).await;
+    fixture
+}
+
+async fn infrastructure_role(fixture: &Fixture) {
+    let policies = ["service-role/AmazonECSInfrastructureRoleforExpressGatewayServices"];
+    service_role(fixture, "infrastructure", "ecs.amazonaws.com", &policies).await;
+}
+
 fn role(name: &str) -> Option<String> {
     Some(format!("arn:aws:iam::{}:role/{name}", scope().account))
 }
@@ -86,7 +99,7 @@ fn wanted(name: &str) -> ecs::CreateExpressGatewayServiceRequest {
 
 #[tokio::test]
 async fn an_image_becomes_a_service_behind_a_shared_load_balancer() {
-    let fixture = Fixture::new().await;
+    let fixture = platform().await;
     let made = fixture.web_of("web").await;
     assert!(made.service_arn.as_deref().unwrap().ends_with(":service/default/web"));
     assert_eq!(made.status.unwrap().status_code, Some(ecs::ExpressGatewayServiceStatusCode::Active));
@@ -103,11 +116,11 @@ async fn an_image_becomes_a_service_behind_a_shared_load_balancer() {
     assert_eq!(path.access_type, Some(ecs::AccessType::Public));
     let endpoint = path.endpoint.unwrap();
     assert!(
-        endpoint.starts_with("http://web-") && endpoint.ends_with(".us-east-1.ecs.localhost:4566"),
+        endpoint.starts_with("https://web-") && endpoint.ends_with(".us-east-1.ecs.localhost:4566"),
         "{endpoint}"
     );
     let other = fixture.web_of("other").await;
-    assert_eq!(fixture.made(), (1, 1, 2, 3, 2), "the load balancer and its group are shared");
+    assert_eq!(fixture.made(), (1, 1, 4, 3, 2), "the load balancer and its group are shared");
     fixture.serves("web", is_stable).await;
     let service = fixture.service("web").await;
     assert_eq!((service.running_count, service.launch_type), (Some(1), Some(ecs::LaunchType::Fargate)));
@@ -130,13 +143,13 @@ async fn an_image_becomes_a_service_behind_a_shared_load_balancer() {
     assert!(listed.contains(&other.service_arn.unwrap()));
     // Names lead to the load balancer.
     let names = fixture.services.state.read(crate::services::elbv2::configuration::names);
-    let host = endpoint.trim_start_matches("http://").trim_end_matches(":4566");
+    let host = endpoint.trim_start_matches("https://").trim_end_matches(":4566");
     assert!(names.iter().any(|(name, interfaces)| name == host && !interfaces.is_empty()));
 }
 
 #[tokio::test]
 async fn an_update_changes_what_it_names_and_describes_both_configurations_meanwhile() {
-    let fixture = Fixture::new().await;
+    let fixture = platform().await;
     let arn = fixture.web_of("web").await.service_arn;
     fixture.serves("web", is_stable).await;
     let input = ecs::UpdateExpressGatewayServiceRequest {
@@ -176,7 +189,7 @@ async fn an_update_changes_what_it_names_and_describes_both_configurations_meanw
 
 #[tokio::test]
 async fn a_deleted_service_takes_everything_that_was_made_for_it_along() {
-    let fixture = Fixture::new().await;
+    let fixture = platform().await;
     let (one, other) = (fixture.web_of("one").await.service_arn, fixture.web_of("other").await.service_arn);
     for name in ["one", "other"] {
         fixture.serves(name, is_stable).await;
@@ -186,10 +199,10 @@ async fn a_deleted_service_takes_everything_that_was_made_for_it_along() {
         fixture.express::<ecs::DeleteExpressGatewayService>(delete(&one)).await.unwrap().service.unwrap();
     assert_eq!(shown.status.unwrap().status_code, Some(ecs::ExpressGatewayServiceStatusCode::Draining));
     express::sweep(&fixture.services, fixture.now()).await.unwrap();
-    assert_eq!(fixture.made(), (1, 1, 2, 3, 2), "its tasks are there still");
+    assert_eq!(fixture.made(), (1, 1, 4, 3, 2), "its tasks are there still");
     fixture.serves("one", |service| service.status.as_deref() == Some("INACTIVE")).await;
     express::sweep(&fixture.services, fixture.now()).await.unwrap();
-    assert_eq!(fixture.made(), (1, 1, 1, 2, 1));
+    assert_eq!(fixture.made(), (1, 1, 2, 2, 1));
     fixture.express::<ecs::DeleteExpressGatewayService>(delete(&other)).await.unwrap();
     fixture.serves("other", |service| service.status.as_deref() == Some("INACTIVE")).await;
     express::sweep(&fixture.services, fixture.now()).await.unwrap();
@@ -201,7 +214,7 @@ async fn a_deleted_service_takes_everything_that_was_made_for_it_along() {
 
 #[tokio::test]
 async fn what_cannot_be_made_leaves_nothing_behind() {
-    let fixture = Fixture::new().await;
+    let fixture = platform().await;
     let create = |change: &dyn Fn(&mut ecs::CreateExpressGatewayServiceRequest)| {
         let mut input = wanted("web");
         change(&mut input);
@@ -240,6 +253,7 @@ async fn what_cannot_be_made_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_task_definition_of_ones_own_has_a_container_named_main() {
     let fixture = fixture().await;
+    infrastructure_role(&fixture).await;
     fixture.register(balanced::with_port("app")).await.unwrap();
     let with = |definition: &str| ecs::CreateExpressGatewayServiceRequest {
         primary_container: None,
@@ -259,4 +273,50 @@ async fn a_task_definition_of_ones_own_has_a_container_named_main() {
     create(with("own")).await.unwrap();
     let service = fixture.service("web").await;
     assert!(service.task_definition.unwrap().ends_with("task-definition/own:1"));
+}
+
+#[tokio::test]
+async fn everything_is_made_in_the_infrastructure_role() {
+    let fixture = Fixture::new().await;
+    let create = || fixture.express::<ecs::CreateExpressGatewayService>(wanted("web"));
+    refused(create().await, CLIENT, "unable to assume the infrastructure role");
+    service_role(&fixture, "infrastructure", "ecs.amazonaws.com", &[]).await;
+    refused(
+        create().await,
+        "AccessDeniedException",
+        "assumed-role/infrastructure/web is not authorized to perform",
+    );
+    assert_eq!(fixture.made(), (0, 0, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn an_update_is_tried_on_a_few_requests_first() {
+    let fixture = platform().await;
+    let arn = fixture.web_of("web").await.service_arn;
+    let service = fixture.serves("web", is_stable).await;
+    let configuration = service.deployment_configuration.unwrap();
+    assert_eq!(configuration.strategy, Some(ecs::DeploymentStrategy::Canary));
+    let input = ecs::UpdateExpressGatewayServiceRequest {
+        service_arn: arn,
+        primary_container: Some(ecs::ExpressGatewayContainer { image: text("better"), ..Default::default() }),
+        ..Default::default()
+    };
+    fixture.express::<ecs::UpdateExpressGatewayService>(input).await.unwrap();
+    let weights = || {
+        let listener = fixture.services.state.read(|view| view.scan::<Listener>(&scope()).next().unwrap().1);
+        let rule = listener.rules.values().next().unwrap();
+        let arn = listener.rule_arn(&scope(), &rule.id);
+        let view = fixture.services.state.view();
+        let mut all: Vec<u16> = crate::services::elbv2::targets::weights(&view, &scope(), &arn)
+            .unwrap()
+            .into_iter()
+            .map(|(_, weight)| weight)
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(weights(), [0, 100]);
+    fixture.serves("web", |_| weights() == [5, 95]).await;
+    fixture.serves("web", is_stable).await;
+    assert_eq!(weights(), [0, 100]);
 }

@@ -14,6 +14,7 @@ mod definition_versions;
 mod dispatching;
 mod exec;
 mod express;
+mod gateways;
 mod given;
 mod instance;
 mod placing;

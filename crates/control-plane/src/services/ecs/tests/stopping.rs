@@ -61,3 +61,53 @@ async fn tasks_are_named_by_id_or_arn_and_have_to_be_there() {
     }
     refused(fixture.stop(&arn, Some(&"r".repeat(1025))).await, INVALID, "1024 characters");
 }
+
+#[tokio::test]
+async fn an_interrupted_spot_task_is_warned_at_once_and_replaced_by_its_service() {
+    let fixture = fixture().await;
+    let input = ecs::PutClusterCapacityProvidersRequest {
+        cluster: text("default"),
+        capacity_providers: Some(vec!["FARGATE".to_owned(), "FARGATE_SPOT".to_owned()]),
+        default_capacity_provider_strategy: Some(vec![]),
+    };
+    clusters::put_capacity_providers(fixture.call(), input).await.unwrap();
+    fixture.register(balanced::with_port("app")).await.unwrap();
+    let group = fixture.group("blue").await;
+    fixture.listener(&group).await;
+    let spot = ecs::CapacityProviderStrategyItem {
+        capacity_provider: text("FARGATE_SPOT"),
+        base: None,
+        weight: Some(1),
+    };
+    let input = ecs::CreateServiceRequest {
+        launch_type: None,
+        capacity_provider_strategy: Some(vec![spot]),
+        load_balancers: Some(vec![balanced::behind(&group)]),
+        ..service::service(&fixture, "web", 1)
+    };
+    fixture.create_service(input).await.unwrap();
+    fixture.served(scheduling::is_stable).await;
+    let before = fixture.tasks_of("web").remove(0);
+    let arn = before.arn(&scope());
+    let stopped = fixture.stop(&arn, Some(tasks::stop::INTERRUPTION)).await.unwrap();
+    assert_eq!(
+        (stopped.stop_code, stopped.stopped_reason.as_deref()),
+        (Some(ecs::TaskStopCode::SpotInterruption), Some("Your Spot Task was interrupted."))
+    );
+    // Its target gets nothing new, and its node does not wait for requests to end.
+    let after =
+        fixture.services.state.read(|view| view.get::<records::Task>(&scope(), &before.key()).unwrap());
+    assert_eq!((after.payload_sequence, fixture.registered()), (before.payload_sequence + 1, 0));
+    fixture.served(scheduling::is_stable).await;
+    let running: Vec<_> = fixture
+        .tasks_of("web")
+        .into_iter()
+        .filter(|task| task.state.last_status == TaskStatus::Running)
+        .collect();
+    assert_eq!(running.len(), 1);
+    assert_ne!(running[0].id, before.id);
+    // One that is not on FARGATE_SPOT is stopped by its user, whatever the reason is.
+    let other = fixture.task().await.task_arn.unwrap();
+    let stopped = fixture.stop(&other, Some(tasks::stop::INTERRUPTION)).await.unwrap();
+    assert_eq!(stopped.stop_code, Some(ecs::TaskStopCode::UserInitiated));
+}

@@ -107,3 +107,37 @@ async fn providers_that_nobody_has_are_not_found() {
     assert_eq!(answer.capacity_providers.unwrap()[0].name.as_deref(), Some("FARGATE"));
     assert_eq!(answer.failures.unwrap()[0].reason.as_deref(), Some("MISSING"));
 }
+
+#[tokio::test]
+async fn a_provider_in_use_stays_with_the_cluster() {
+    let fixture = with_providers().await;
+    let put = |names: &[&str]| {
+        let input = ecs::PutClusterCapacityProvidersRequest {
+            cluster: text("default"),
+            capacity_providers: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+            default_capacity_provider_strategy: Some(vec![]),
+        };
+        clusters::put_capacity_providers(fixture.call(), input)
+    };
+    let in_use = "The specified capacity provider is in use and cannot be removed.";
+    let run = ecs::RunTaskRequest {
+        launch_type: None,
+        capacity_provider_strategy: Some(vec![item("FARGATE_SPOT", None, None)]),
+        ..run_request(&fixture, "app")
+    };
+    let task = fixture.run(run).await.unwrap().remove(0);
+    refused(put(&["FARGATE"]).await, "ResourceInUseException", in_use);
+    put(&["FARGATE_SPOT"]).await.unwrap();
+    fixture.report(&report(task.task_arn.as_deref().unwrap(), 9, TaskStatus::Stopped)).await;
+    put(&["FARGATE", "FARGATE_SPOT"]).await.unwrap();
+    let input = ecs::CreateServiceRequest {
+        launch_type: None,
+        capacity_provider_strategy: Some(vec![item("FARGATE_SPOT", None, Some(1))]),
+        ..super::service::service(&fixture, "web", 0)
+    };
+    fixture.create_service(input).await.unwrap();
+    refused(put(&["FARGATE"]).await, "ResourceInUseException", in_use);
+    fixture.delete_service("web", true).await.unwrap();
+    fixture.look("web").await;
+    put(&[]).await.unwrap();
+}

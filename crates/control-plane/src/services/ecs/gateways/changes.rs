@@ -1,0 +1,392 @@
+//! What changes and goes by itself: load balancers after an update, routes that no revision knows any more, load balancers without routes.
+
+use std::{sync::Arc, time::Duration};
+
+use state_store::{Record, View};
+use vocabulary::{Scope, Timestamp};
+
+use super::{
+    connect,
+    records::{
+        Association, AssociationStatus, Balancer, Failure, Gateway, GatewayStatus, Route, RouteStatus,
+    },
+};
+use crate::{
+    gateway::{ApiError, Call, Context, Principal},
+    services::{
+        Services,
+        ecs::{
+            ingress::{
+                Acting,
+                parts::{PORT, is},
+            },
+            records::Cluster,
+            services::{
+                deploy::is_used,
+                records::{Revision, Service, ServiceStatus, service_key},
+            },
+        },
+    },
+};
+
+/// How long a route that no revision knows yet is left to whoever makes it.
+const UNCLAIMED: Duration = Duration::from_secs(10 * 60);
+
+/// Writes a route down, unless it has gone.
+pub(super) async fn keep_route(call: &Call, route: &Route) -> Result<(), ApiError> {
+    let kept = call.services.state.transact(|tx| {
+        if let Some(there) = tx.get::<Route>(call.scope(), &route.key()) {
+            let route = Route { claimed: there.claimed || route.claimed, ..route.clone() };
+            tx.put(call.scope(), &route.key(), route);
+        }
+        Ok::<_, ApiError>(())
+    });
+    kept.await
+}
+
+/// Writes down what is known of a load balancer's parts.
+pub(super) async fn keep_balancer(call: &Call, gateway: &str, balancer: &Balancer) -> Result<(), ApiError> {
+    let kept = call.services.state.transact(|tx| {
+        let Some(there) = tx.get::<Gateway>(call.scope(), gateway) else { return Ok(()) };
+        let mut changed = (*there).clone();
+        if let Some(one) = changed.balancers.iter_mut().find(|one| one.suffix == balancer.suffix) {
+            *one = Balancer { leaving: one.leaving, ..balancer.clone() };
+            tx.put(call.scope(), gateway, changed);
+        }
+        Ok::<_, ApiError>(())
+    });
+    kept.await
+}
+
+/// Carries a gateway's settings over to its load balancers, each as far as it goes, and says how that went.
+pub(super) async fn apply(call: &Call, name: &str) -> Result<(), ApiError> {
+    let scope = call.scope();
+    let view = call.services.state.view();
+    let Some(gateway) = view.get::<Gateway>(scope, name) else { return Ok(()) };
+    let routes: Vec<Arc<Route>> =
+        view.scan_prefix::<Route>(scope, &format!("{name}/")).map(|(_, route)| route).collect();
+    drop(view);
+    let mut failures = Vec::new();
+    match Acting::begin(call, &gateway.role_arn, &gateway.arn(scope), &gateway.propagated()) {
+        Err(error) => failures.push(failure(&gateway.role_arn, "sts:AssumeRole", &error)),
+        Ok(acting) => {
+            for balancer in &gateway.balancers {
+                apply_to(&acting, &gateway, balancer, &mut failures).await;
+                for route in routes.iter().filter(|route| route.balancer == balancer.suffix) {
+                    let (Some(rule), Some(header)) = (&route.parts.test_rule, gateway.test_header()) else {
+                        continue;
+                    };
+                    let host = route.host(scope);
+                    if let Err(error) = acting.change_rule(rule, &connect::test_rule(&host, header)).await {
+                        failures.push(failure(rule, "elasticloadbalancing:ModifyRule", &error));
+                    }
+                }
+            }
+        }
+    }
+    call.services
+        .state
+        .transact(|tx| {
+            let Some(there) = tx.get::<Gateway>(scope, name) else { return Ok(()) };
+            // Another update has come meanwhile, and is carried over by its own.
+            if there.status != GatewayStatus::UpdateInProgress || there.updated_at != gateway.updated_at {
+                return Ok(());
+            }
+            let mut done = (*there).clone();
+            done.failures.clone_from(&failures);
+            (done.status, done.status_reason) = match failures.len() {
+                0 => (GatewayStatus::UpdateComplete, None),
+                count => (
+                    GatewayStatus::UpdateFailed,
+                    Some(format!("{count} operations on resources of the gateway failed.")),
+                ),
+            };
+            tx.put(scope, name, done);
+            Ok::<_, ApiError>(())
+        })
+        .await
+}
+
+fn failure(arn: &str, operation: &str, error: &ApiError) -> Failure {
+    Failure {
+        arn: arn.to_owned(),
+        operation: operation.to_owned(),
+        code: error.code.to_string(),
+        message: error.message.clone(),
+    }
+}
+
+async fn apply_to(acting: &Acting, gateway: &Gateway, balancer: &Balancer, failures: &mut Vec<Failure>) {
+    let (Some(arn), Some(group)) = (&balancer.load_balancer, &balancer.group) else { return };
+    if let Err(error) = acting.set_attributes(arn, &connect::attributes(gateway)).await {
+        failures.push(failure(arn, "elasticloadbalancing:ModifyLoadBalancerAttributes", &error));
+    }
+    let groups = balancer.group.iter().chain(gateway.inbound_group()).cloned().collect();
+    if let Err(error) = acting.set_security_groups(arn, groups).await {
+        failures.push(failure(arn, "elasticloadbalancing:SetSecurityGroups", &error));
+    }
+    let outcome = match gateway.inbound_group() {
+        Some(_) => (acting.forbid(group, PORT, None).await, "ec2:RevokeSecurityGroupIngress"),
+        None => (acting.admit(group, PORT, None).await, "ec2:AuthorizeSecurityGroupIngress"),
+    };
+    if let (Err(error), operation) = outcome {
+        failures.push(failure(group, operation, &error));
+    }
+}
+
+/// Whether a service has use for the route.
+fn is_needed(view: &View, scope: &Scope, route: &Route) -> bool {
+    let key = service_key(&route.cluster, &route.service);
+    let Some(service) = view.get::<Service>(scope, &key) else { return false };
+    if service.status == ServiceStatus::Inactive {
+        return false;
+    }
+    let knows = |revision: &Revision| revision.connections.iter().any(|one| one.route == route.key());
+    let mut revisions = view.scan_prefix::<Revision>(scope, &format!("{key}/")).map(|(_, revision)| revision);
+    revisions.any(|revision| is_used(&service, &revision.id) && knows(&revision))
+}
+
+/// Removes the routes of a service that are of no use to it. For whoever has failed to make use of them.
+///
+/// # Errors
+/// The first; the others are gone through all the same.
+pub async fn release(call: &Call, cluster: &str, service: &str) -> Result<(), ApiError> {
+    let scope = call.scope();
+    let view = call.services.state.view();
+    let own = |route: &Route| route.cluster == cluster && route.service == service;
+    let idle: Vec<Arc<Route>> = view
+        .scan::<Route>(scope)
+        .map(|(_, route)| route)
+        .filter(|route| own(route) && !is_needed(&view, scope, route))
+        .collect();
+    drop(view);
+    let mut outcome = Ok(());
+    for route in idle {
+        outcome = outcome.and(remove_route(call, &route).await);
+        outcome = outcome.and(tidy(call, &route.gateway).await);
+    }
+    outcome
+}
+
+async fn remove_route(call: &Call, seen: &Route) -> Result<(), ApiError> {
+    let scope = call.scope();
+    let begun = call.services.state.transact(|tx| {
+        let Some(there) = tx.get::<Route>(scope, &seen.key()) else { return Ok(None) };
+        // What has become of it since it was seen counts.
+        if is_needed(tx.view(), scope, &there) {
+            return Ok(None);
+        }
+        let leaving = Route { status: RouteStatus::DeleteInProgress, ..(*there).clone() };
+        tx.put(scope, &seen.key(), leaving.clone());
+        Ok::<_, ApiError>(Some(leaving))
+    });
+    let Some(mut route) = begun.await? else { return Ok(()) };
+    let outcome = remove_parts(call, &mut route).await;
+    call.services
+        .state
+        .transact(|tx| {
+            match &outcome {
+                Ok(()) => _ = tx.delete::<Route>(scope, &route.key()),
+                Err(error) => {
+                    let failed = Route {
+                        status: RouteStatus::DeleteFailed,
+                        reason: Some(error.message.clone()),
+                        ..route.clone()
+                    };
+                    tx.put(scope, &route.key(), failed);
+                }
+            }
+            Ok::<_, ApiError>(())
+        })
+        .await?;
+    outcome
+}
+
+async fn remove_parts(call: &Call, route: &mut Route) -> Result<(), ApiError> {
+    let scope = call.scope();
+    let view = call.services.state.view();
+    let Some(gateway) = view.get::<Gateway>(scope, &route.gateway) else { return Ok(()) };
+    let balancer = gateway.balancers.iter().find(|one| one.suffix == route.balancer).cloned();
+    // Another of the service's routes may need the same.
+    let others: Vec<Arc<Route>> = view
+        .scan::<Route>(scope)
+        .map(|(_, other)| other)
+        .filter(|other| other.parts.service_group == route.parts.service_group && other.key() != route.key())
+        .collect();
+    drop(view);
+    let acting = Acting::begin(call, &gateway.role_arn, &gateway.arn(scope), &gateway.propagated())?;
+    let parts = &mut route.parts;
+    for rule in [&mut parts.test_rule, &mut parts.rule] {
+        if let Some(arn) = rule.as_deref() {
+            acting.delete_rule(arn).await?;
+            *rule = None;
+        }
+    }
+    for group in [&mut parts.target_group, &mut parts.alternate] {
+        if let Some(arn) = group.as_deref() {
+            acting.delete_target_group(arn).await?;
+            *group = None;
+        }
+    }
+    let Some(group) = parts.service_group.clone() else { return Ok(()) };
+    if let Some(from) = balancer.and_then(|balancer| balancer.group) {
+        for port in std::mem::take(&mut parts.ports) {
+            if !others
+                .iter()
+                .any(|other| other.balancer == route.balancer && other.parts.ports.contains(&port))
+            {
+                acting.forbid(&group, port, Some(&from)).await?;
+            }
+        }
+    }
+    if others.is_empty() {
+        acting.delete_security_group(&group).await?;
+    }
+    parts.service_group = None;
+    Ok(())
+}
+
+/// Removes a gateway's load balancers that have no routes, and the gateway when it is to go.
+///
+/// # Errors
+/// What could not be removed: the next attempt goes on there.
+pub(super) async fn tidy(call: &Call, name: &str) -> Result<(), ApiError> {
+    let scope = call.scope();
+    let begun = call.services.state.transact(|tx| {
+        let Some(there) = tx.get::<Gateway>(scope, name) else { return Ok(None) };
+        let routes = tx.scan_prefix::<Route>(scope, &format!("{name}/"));
+        let mut gateway = (*there).clone();
+        for balancer in &mut gateway.balancers {
+            balancer.leaving |= !routes.iter().any(|(_, route)| route.balancer == balancer.suffix);
+        }
+        tx.put(scope, name, gateway.clone());
+        Ok::<_, ApiError>(Some(gateway))
+    });
+    let Some(gateway) = begun.await? else { return Ok(()) };
+    for balancer in gateway.balancers.iter().filter(|balancer| balancer.leaving) {
+        let mut left = balancer.clone();
+        let outcome = remove_balancer(call, &gateway, &mut left).await;
+        if outcome.is_err() {
+            keep_balancer(call, name, &left).await?;
+            outcome?;
+        }
+        let forgotten = call.services.state.transact(|tx| {
+            if let Some(there) = tx.get::<Gateway>(scope, name) {
+                let mut changed = (*there).clone();
+                changed.balancers.retain(|one| one.suffix != balancer.suffix);
+                tx.put(scope, name, changed);
+            }
+            Ok::<_, ApiError>(())
+        });
+        forgotten.await?;
+    }
+    let ended = call.services.state.transact(|tx| {
+        if tx.get::<Gateway>(scope, name).is_some_and(|there| there.deleted && there.balancers.is_empty()) {
+            tx.delete::<Gateway>(scope, name);
+        }
+        Ok::<_, ApiError>(())
+    });
+    ended.await
+}
+
+async fn remove_balancer(call: &Call, gateway: &Gateway, left: &mut Balancer) -> Result<(), ApiError> {
+    let arn = gateway.arn(call.scope());
+    if *left == (Balancer { suffix: left.suffix.clone(), leaving: true, ..Balancer::default() }) {
+        return Ok(());
+    }
+    let acting = Acting::begin(call, &gateway.role_arn, &arn, &gateway.propagated())?;
+    if let Some(arn) = &left.load_balancer {
+        acting.delete_load_balancer(arn).await?;
+        (left.load_balancer, left.listener) = (None, None);
+    }
+    if let Some(group) = &left.group {
+        acting.delete_security_group(group).await?;
+        left.group = None;
+    }
+    Ok(())
+}
+
+/// Removes the gateway's routes that no service needs, and what stood there for them alone.
+///
+/// # Errors
+/// The first; the others are gone through all the same.
+pub(super) async fn settle(call: &Call, gateway: &str) -> Result<(), ApiError> {
+    let scope = call.scope();
+    let view = call.services.state.view();
+    let idle = |route: &Route| {
+        let making = !route.claimed && call.now().since(route.updated_at) < UNCLAIMED;
+        !making && !is_needed(&view, scope, route)
+    };
+    let routes = view.scan_prefix::<Route>(scope, &format!("{gateway}/"));
+    let idle: Vec<Arc<Route>> = routes.map(|(_, route)| route).filter(|route| idle(route)).collect();
+    drop(view);
+    let mut outcome = Ok(());
+    for route in idle {
+        outcome = outcome.and(remove_route(call, &route).await);
+    }
+    outcome.and(tidy(call, gateway).await)
+}
+
+/// Carries on what is left to do, and removes what is of no use any more.
+///
+/// # Errors
+/// The first; the others are gone through all the same.
+pub async fn sweep(services: &Arc<Services>, now: Timestamp) -> Result<(), ApiError> {
+    let mut outcome = Ok(());
+    for (scope, gateway) in all::<Gateway>(services) {
+        let call = own_call(services, scope.clone(), now);
+        if gateway.status == GatewayStatus::UpdateInProgress {
+            outcome = outcome.and(apply(&call, &gateway.name).await);
+        }
+        outcome = outcome.and(later(settle(&call, &gateway.name).await));
+    }
+    for (scope, association) in all::<Association>(services) {
+        let call = own_call(services, scope, now);
+        outcome = outcome.and(part(&call, &association).await);
+    }
+    outcome
+}
+
+/// The last interfaces go in a moment.
+fn later(done: Result<(), ApiError>) -> Result<(), ApiError> {
+    match done {
+        Err(error) if is(&error, "DependencyViolation") => Ok(()),
+        done => done,
+    }
+}
+
+/// Ends an association that is being ended and has no routes any more, or whose cluster is gone.
+async fn part(call: &Call, association: &Association) -> Result<(), ApiError> {
+    let scope = call.scope();
+    let key = super::records::association_key(&association.gateway, &association.cluster);
+    call.services
+        .state
+        .transact(|tx| {
+            let Some(there) = tx.get::<Association>(scope, &key) else { return Ok(()) };
+            let gone = tx.get::<Cluster>(scope, &there.cluster).is_none_or(|cluster| !cluster.active);
+            let routes = tx.scan_prefix::<Route>(scope, &format!("{}/", there.gateway));
+            let used = routes.iter().any(|(_, route)| route.cluster == there.cluster);
+            if !used && (gone || there.status == AssociationStatus::Disassociating) {
+                tx.delete::<Association>(scope, &key);
+            }
+            Ok::<_, ApiError>(())
+        })
+        .await
+}
+
+fn all<R: Record>(services: &Services) -> Vec<(Scope, Arc<R>)> {
+    services.state.read(|view| view.scan_all::<R>().map(|found| (found.scope, found.value)).collect())
+}
+
+/// A call of the platform's own, in an account.
+fn own_call(services: &Arc<Services>, scope: Scope, now: Timestamp) -> Call {
+    let context = Context {
+        principal: Principal::root(&scope.account, "ecs.amazonaws.com"),
+        scope,
+        request_id: "gateways".to_owned(),
+        now,
+        host: String::new(),
+        origin: Default::default(),
+    };
+    Call { services: Arc::clone(services), context: Arc::new(context) }
+}

@@ -1,0 +1,495 @@
+//! The routes of a service: which gateways fit, and what is made for each before the service's request commits.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use aws_shapes_ecs as ecs;
+use aws_shapes_elbv2 as elbv2;
+use state_store::{Tx, View};
+use vocabulary::{Ids, Scope};
+
+pub use super::routes::managed;
+use super::{
+    MOST_ROUTES, changes, find_in,
+    records::{Association, AssociationStatus, Balancer, Connection, Gateway, Parts, Route, RouteStatus},
+};
+use crate::{
+    gateway::{ApiError, Call},
+    services::{
+        ec2::records::{SecurityGroup, Subnet},
+        ecs::{
+            express::DOMAIN,
+            ingress::{
+                Acting,
+                parts::{PORT, PROTECTION, RuleWanted},
+            },
+            names::{DefinitionName, client, invalid},
+            records::TaskDefinition,
+            services::asked::Wanted,
+        },
+    },
+};
+
+/// Priorities of rules for test traffic, which come before the others.
+const TEST: std::ops::RangeInclusive<u32> = 1..=1000;
+const PRODUCTION: std::ops::RangeInclusive<u32> = 1001..=2000;
+
+/// What a service asks its gateways for.
+struct Service<'a> {
+    cluster: &'a str,
+    name: &'a str,
+    connector: &'a ecs::GatewayConnector,
+    port_name: String,
+    container: String,
+    port: i32,
+    /// Whether its deployments shift traffic between two target groups.
+    shifts: bool,
+}
+
+/// The routes that the service as it is wanted is behind, made as far as they were not there. None without a connector.
+///
+/// # Errors
+/// `InvalidParameterException` when no gateway fits; those of whatever is made.
+pub async fn connect(
+    call: &Call,
+    cluster: &str,
+    name: &str,
+    wanted: &Wanted,
+) -> Result<Vec<Connection>, ApiError> {
+    let connectors = wanted.revision.gateway_connectors.as_deref().unwrap_or_default();
+    let [connector] = connectors else {
+        return match connectors {
+            [] => Ok(Vec::new()),
+            _ => Err(invalid("A service can have one gateway connector at most.")),
+        };
+    };
+    let view = call.services.state.view();
+    let (container, port) = port(&view, call.scope(), wanted, connector)?;
+    let fitting = choose(&view, call.scope(), cluster, wanted, connector)?;
+    drop(view);
+    let configuration = wanted.settings.deployment_configuration.as_ref();
+    let strategy = configuration.and_then(|given| given.strategy);
+    let service = Service {
+        cluster,
+        name,
+        connector,
+        port_name: connector.port_name.clone().unwrap_or_default(),
+        container,
+        port,
+        shifts: strategy.is_some_and(|strategy| strategy != ecs::DeploymentStrategy::Rolling),
+    };
+    let mut connections = Vec::new();
+    for gateway in fitting {
+        connections.push(one(call, &gateway, &service).await?);
+    }
+    Ok(connections)
+}
+
+/// The container and its port behind the connector's name.
+fn port(
+    view: &View,
+    scope: &Scope,
+    wanted: &Wanted,
+    connector: &ecs::GatewayConnector,
+) -> Result<(String, i32), ApiError> {
+    let named = wanted.definition.as_deref().filter(|named| !named.is_empty());
+    let named = named.ok_or_else(|| client("TaskDefinition can not be blank."))?;
+    let found = DefinitionName::parse(scope, named)?.find(view, scope);
+    let found: Arc<TaskDefinition> = found.ok_or_else(|| client("TaskDefinition not found."))?;
+    let shape = &found.definition.0;
+    if shape.network_mode != Some(ecs::NetworkMode::Awsvpc) {
+        return Err(invalid("gatewayConnectors need a task definition with the network mode awsvpc."));
+    }
+    for container in shape.container_definitions.iter().flatten() {
+        let mut mappings = container.port_mappings.iter().flatten();
+        if let Some(mapping) =
+            mappings.find(|mapping| mapping.name.is_some() && mapping.name == connector.port_name)
+        {
+            let (Some(name), Some(port)) = (&container.name, mapping.container_port) else { break };
+            if mapping.protocol == Some(ecs::TransportProtocol::Udp) {
+                return Err(invalid("The port of a gateway connector must be a TCP port."));
+            }
+            return Ok((name.clone(), port));
+        }
+    }
+    let name = connector.port_name.as_deref().unwrap_or_default();
+    Err(invalid(format!("The task definition has no port mapping with the name {name}.")))
+}
+
+/// The gateways of the cluster that the service can be behind.
+fn choose(
+    view: &View,
+    scope: &Scope,
+    cluster: &str,
+    wanted: &Wanted,
+    connector: &ecs::GatewayConnector,
+) -> Result<Vec<Arc<Gateway>>, ApiError> {
+    let of_cluster = view.scan::<Association>(scope).map(|(_, one)| one);
+    let active = of_cluster.filter(|one| one.cluster == cluster && one.status == AssociationStatus::Active);
+    let mut gateways: Vec<Arc<Gateway>> = active
+        .filter_map(|one| view.get::<Gateway>(scope, &one.gateway))
+        .filter(|gateway| !gateway.deleted)
+        .collect();
+    if gateways.is_empty() {
+        return Err(invalid(format!(
+            "gatewayConnectors were specified but no gateways are associated with cluster {cluster}."
+        )));
+    }
+    let network = wanted.revision.network_configuration.as_ref();
+    let network = network.and_then(|network| network.awsvpc_configuration.as_ref());
+    let subnets: Vec<Arc<Subnet>> = network
+        .and_then(|network| network.subnets.as_deref())
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|id| view.get::<Subnet>(scope, id))
+        .collect();
+    let Some(vpc_id) = subnets.first().map(|subnet| subnet.vpc_id.clone()) else {
+        return Err(invalid("gatewayConnectors need a networkConfiguration with subnets that exist."));
+    };
+    gateways.retain(|gateway| gateway.vpc_id == vpc_id);
+    if gateways.is_empty() {
+        return Err(invalid(format!(
+            "Cluster {cluster} has associated gateways but none are in the service's VPC {vpc_id}."
+        )));
+    }
+    let kinds = connector.filters.as_ref().and_then(|filters| filters.access_types.as_deref());
+    let kinds = kinds.unwrap_or_default();
+    gateways.retain(|gateway| kinds.is_empty() || kinds.contains(&gateway.access_type()));
+    if gateways.is_empty() {
+        return Err(invalid(format!(
+            "none of the gateways associated with cluster {cluster} match the access types of the gateway connector."
+        )));
+    }
+    let zones = |ids: &[String]| -> BTreeSet<String> {
+        ids.iter().filter_map(|id| Some(view.get::<Subnet>(scope, id)?.availability_zone.clone())).collect()
+    };
+    let needed: BTreeSet<String> = subnets.iter().map(|subnet| subnet.availability_zone.clone()).collect();
+    gateways.retain(|gateway| needed.is_subset(&zones(gateway.subnets())));
+    if gateways.is_empty() {
+        return Err(invalid(format!(
+            "none of the gateways associated with cluster {cluster} cover every Availability Zone of the service's subnets."
+        )));
+    }
+    Ok(gateways)
+}
+
+async fn one(call: &Call, gateway: &Gateway, service: &Service<'_>) -> Result<Connection, ApiError> {
+    let scope = call.scope();
+    let acting = Acting::begin(call, &gateway.role_arn, &gateway.arn(scope), &gateway.propagated())?;
+    let begun = call.services.state.transact(|tx| begin(tx, call, &gateway.name, service)).await?;
+    let (gateway, mut route) = begun;
+    match make(&acting, &gateway, service, &mut route).await {
+        Ok(()) => {
+            route.status = RouteStatus::Active;
+            route.reason = None;
+            changes::keep_route(call, &route).await?;
+            connection(&route, service)
+                .ok_or_else(|| ApiError::internal("a route was made without its parts"))
+        }
+        Err(error) => {
+            route.status = match route.status {
+                RouteStatus::CreateInProgress => RouteStatus::CreateFailed,
+                _ => RouteStatus::UpdateFailed,
+            };
+            route.reason = Some(error.message.clone());
+            changes::keep_route(call, &route).await?;
+            Err(error)
+        }
+    }
+}
+
+fn connection(route: &Route, service: &Service<'_>) -> Option<Connection> {
+    let parts = &route.parts;
+    Some(Connection {
+        route: route.key(),
+        container: service.container.clone(),
+        port: service.port,
+        service_group: parts.service_group.clone()?,
+        target_group: parts.target_group.clone()?,
+        alternate: parts.alternate.clone().filter(|_| service.shifts),
+        rule: parts.rule.clone()?,
+        test_rule: parts.test_rule.clone().filter(|_| service.shifts),
+        chosen: parts.target_group.clone()?,
+    })
+}
+
+/// The service's route on the gateway, written down before anything of it is made, with a place on a load balancer.
+fn begin(
+    tx: &mut Tx,
+    call: &Call,
+    gateway: &str,
+    service: &Service<'_>,
+) -> Result<(Gateway, Route), ApiError> {
+    let scope = call.scope();
+    let mut gateway = (*find_in(tx, scope, gateway)?).clone();
+    let routes = tx.scan_prefix::<Route>(scope, &format!("{}/", gateway.name));
+    let own = |route: &Route| {
+        (route.cluster.as_str(), route.service.as_str()) == (service.cluster, service.name)
+            && !route.is_leaving()
+    };
+    if let Some((_, there)) = routes.iter().find(|(_, route)| own(route)) {
+        let mut route = (**there).clone();
+        route.port_name.clone_from(&service.port_name);
+        route.port = service.port;
+        route.updated_at = call.now();
+        route.status = match route.parts.rule {
+            None => RouteStatus::CreateInProgress,
+            Some(_) => RouteStatus::UpdateInProgress,
+        };
+        tx.put(scope, &route.key(), route.clone());
+        return Ok((gateway, route));
+    }
+    let mut ids = call.services.ids();
+    let room = |balancer: &&Balancer| {
+        let on = routes.iter().filter(|(_, route)| route.balancer == balancer.suffix).count();
+        !balancer.leaving && on < MOST_ROUTES
+    };
+    let balancer = match gateway.balancers.iter().find(room) {
+        Some(there) => there.suffix.clone(),
+        None => {
+            let most = gateway.configuration.0.max_alb_count.unwrap_or(1).max(1).unsigned_abs() as usize;
+            if gateway.balancers.len() >= most {
+                return Err(invalid(format!(
+                    "The gateway {} has no room for another service: its {most} load balancers have {MOST_ROUTES} gateway routes each.",
+                    gateway.name
+                )));
+            }
+            let suffix = ids.hex(8);
+            gateway.balancers.push(Balancer { suffix: suffix.clone(), ..Balancer::default() });
+            let name = gateway.name.clone();
+            tx.put(scope, &name, gateway.clone());
+            suffix
+        }
+    };
+    let route = Route {
+        id: ids.hex(32),
+        gateway: gateway.name.clone(),
+        cluster: service.cluster.to_owned(),
+        service: service.name.to_owned(),
+        port_name: service.port_name.clone(),
+        port: service.port,
+        status: RouteStatus::CreateInProgress,
+        reason: None,
+        suffix: ids.hex(8),
+        balancer,
+        parts: Parts::default(),
+        claimed: false,
+        updated_at: call.now(),
+    };
+    tx.put(scope, &route.key(), route.clone());
+    Ok((gateway, route))
+}
+
+/// Makes what is not there yet; each part is written down as soon as it is made.
+async fn make(
+    acting: &Acting,
+    gateway: &Gateway,
+    service: &Service<'_>,
+    route: &mut Route,
+) -> Result<(), ApiError> {
+    let call = &acting.call;
+    let found = gateway.balancers.iter().find(|one| one.suffix == route.balancer).cloned();
+    let mut balancer = found.ok_or_else(|| ApiError::internal("a route is on no load balancer"))?;
+    let outcome = make_balancer(acting, gateway, &mut balancer).await;
+    changes::keep_balancer(call, &gateway.name, &balancer).await?;
+    outcome?;
+    let (group, listener) =
+        (balancer.group.clone().unwrap_or_default(), balancer.listener.clone().unwrap_or_default());
+    let outcome = make_parts(acting, gateway, service, route, (&group, &listener)).await;
+    changes::keep_route(call, route).await?;
+    outcome
+}
+
+async fn make_balancer(acting: &Acting, gateway: &Gateway, balancer: &mut Balancer) -> Result<(), ApiError> {
+    if balancer.group.is_none() {
+        let name = format!("ecs-gateway-{}-{}", gateway.name, balancer.suffix);
+        let about = "Made for load balancers of Amazon ECS gateways";
+        let group = acting.security_group(&gateway.vpc_id, &name, about).await?;
+        balancer.group = Some(group.clone());
+        if gateway.inbound_group().is_none() {
+            acting.admit(&group, PORT, None).await?;
+        }
+    }
+    if balancer.load_balancer.is_none() {
+        let groups = balancer.group.iter().chain(gateway.inbound_group()).cloned().collect();
+        let name = format!("ecs-gateway-{}", balancer.suffix);
+        let made = acting.load_balancer(&name, gateway.subnets(), groups, gateway.is_public()).await?;
+        balancer.load_balancer = Some(made);
+    }
+    let arn = balancer.load_balancer.clone().unwrap_or_default();
+    if balancer.listener.is_none() {
+        acting.set_attributes(&arn, &attributes(gateway)).await?;
+        let region = &acting.call.scope().region;
+        balancer.listener = Some(acting.listener(&arn, &format!("{region}{DOMAIN}")).await?);
+    }
+    Ok(())
+}
+
+/// What a gateway says of its load balancers.
+pub(super) fn attributes(gateway: &Gateway) -> Vec<(&'static str, String)> {
+    let configuration = &gateway.configuration.0;
+    let desync = configuration.http_desync.unwrap_or(ecs::GatewayAlbDesyncMitigationMode::Defensive);
+    let mut all = vec![
+        (PROTECTION, gateway.deletion_protection.to_string()),
+        ("routing.http.desync_mitigation_mode", desync.as_str().to_owned()),
+    ];
+    let logs = configuration.access_logs.as_ref().and_then(|logs| logs.destination.as_ref()?.s3.as_ref());
+    if let Some(logs) = logs {
+        all.push(("access_logs.s3.enabled", "true".to_owned()));
+        all.push(("access_logs.s3.bucket", logs.bucket.clone().unwrap_or_default()));
+        all.push(("access_logs.s3.prefix", logs.prefix.clone().unwrap_or_default()));
+    }
+    all
+}
+
+async fn make_parts(
+    acting: &Acting,
+    gateway: &Gateway,
+    service: &Service<'_>,
+    route: &mut Route,
+    (balancer_group, listener): (&str, &str),
+) -> Result<(), ApiError> {
+    let parts = &mut route.parts;
+    if parts.service_group.is_none() {
+        let name = service_group(service.cluster, service.name);
+        let about = "Made for a service behind Amazon ECS gateways";
+        parts.service_group = Some(acting.security_group(&gateway.vpc_id, &name, about).await?);
+    }
+    let group = parts.service_group.clone().unwrap_or_default();
+    let check = service.connector.health_check.as_ref().and_then(|check| check.health_check_port);
+    for port in [Some(service.port), check].into_iter().flatten() {
+        if !parts.ports.contains(&port) {
+            acting.admit(&group, port, Some(balancer_group)).await?;
+            parts.ports.push(port);
+        }
+    }
+    if parts.target_group.is_none() {
+        parts.target_group = Some(target_group(acting, gateway, service, &route.suffix, 1).await?);
+    }
+    if service.shifts && parts.alternate.is_none() {
+        parts.alternate = Some(target_group(acting, gateway, service, &route.suffix, 2).await?);
+    }
+    let groups: Vec<String> = parts.target_group.iter().chain(&parts.alternate).cloned().collect();
+    for group in &groups {
+        settle_group(acting, group, service.connector).await?;
+    }
+    let host = route.host(acting.call.scope());
+    let wanted = |header, priorities| RuleWanted { host: &host, header, groups: &groups, priorities };
+    match &route.parts.rule {
+        None => route.parts.rule = Some(acting.rule(listener, wanted(None, PRODUCTION)).await?),
+        Some(rule) => {
+            for group in &groups {
+                acting.forward_to_as_well(rule, group).await?;
+            }
+        }
+    }
+    if let (true, Some(header), None) = (service.shifts, gateway.test_header(), &route.parts.test_rule) {
+        route.parts.test_rule = Some(acting.rule(listener, wanted(Some(header), TEST)).await?);
+    }
+    Ok(())
+}
+
+/// The condition of a route's rule for test traffic.
+pub(super) fn test_rule<'a>(host: &'a str, header: (&'a str, &'a [String])) -> RuleWanted<'a> {
+    RuleWanted { host, header: Some(header), groups: &[], priorities: TEST }
+}
+
+/// The name of the security group that a service's tasks have beside their own.
+fn service_group(cluster: &str, service: &str) -> String {
+    format!("ecs-gateway-service-{cluster}-{service}")
+}
+
+async fn target_group(
+    acting: &Acting,
+    gateway: &Gateway,
+    service: &Service<'_>,
+    suffix: &str,
+    number: u8,
+) -> Result<String, ApiError> {
+    let check = service.connector.health_check.as_ref();
+    let input = elbv2::CreateTargetGroupInput {
+        name: Some(format!("ecs-gateway-{suffix}-{number}")),
+        port: Some(service.port),
+        vpc_id: Some(gateway.vpc_id.clone()),
+        protocol_version: check
+            .and_then(|check| check.matcher.as_ref()?.grpc_code.as_ref())
+            .map(|_| "GRPC".to_owned()),
+        ..Default::default()
+    };
+    acting.target_group(input).await
+}
+
+/// Gives a target group the connector's health check and deregistration delay.
+async fn settle_group(
+    acting: &Acting,
+    group: &str,
+    connector: &ecs::GatewayConnector,
+) -> Result<(), ApiError> {
+    if let Some(check) = &connector.health_check {
+        let matcher = check.matcher.as_ref().map(|matcher| elbv2::Matcher {
+            grpc_code: matcher.grpc_code.clone(),
+            http_code: matcher.http_code.clone(),
+        });
+        let input = elbv2::ModifyTargetGroupInput {
+            target_group_arn: Some(group.to_owned()),
+            health_check_interval_seconds: check.health_check_interval_seconds,
+            health_check_path: check.health_check_path.clone(),
+            health_check_port: check.health_check_port.map(|port| port.to_string()),
+            health_check_protocol: check
+                .health_check_protocol
+                .and_then(|protocol| elbv2::ProtocolEnum::parse(protocol.as_str())),
+            health_check_timeout_seconds: check.health_check_timeout_seconds,
+            healthy_threshold_count: check.healthy_threshold_count,
+            unhealthy_threshold_count: check.unhealthy_threshold_count,
+            matcher,
+            ..Default::default()
+        };
+        acting.change_group(input).await?;
+    }
+    let delay = connector.deregistration_delay.as_ref().and_then(|delay| delay.timeout_seconds);
+    if let Some(seconds) = delay {
+        acting
+            .set_group_attribute(group, "deregistration_delay.timeout_seconds", seconds.to_string())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Says that a revision of the service knows the routes, in the transaction that writes it.
+///
+/// # Errors
+/// When one of them has gone meanwhile.
+pub fn claim(tx: &mut Tx, scope: &Scope, connections: &[Connection]) -> Result<(), ApiError> {
+    for connection in connections {
+        let found = tx.get::<Route>(scope, &connection.route).filter(|route| !route.is_leaving());
+        let route = found.ok_or_else(|| invalid("A gateway route of the service is gone. Try again."))?;
+        if !route.claimed {
+            tx.put(scope, &connection.route, Route { claimed: true, ..(*route).clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The network of a revision's tasks, with the security groups that let its gateways in.
+pub fn opened(
+    view: &View,
+    scope: &Scope,
+    network: &ecs::AwsVpcConfiguration,
+    connections: &[Connection],
+) -> Option<ecs::AwsVpcConfiguration> {
+    if connections.is_empty() {
+        return None;
+    }
+    let mut groups = network.security_groups.clone().unwrap_or_default();
+    if groups.is_empty() {
+        // Without any they would have had the VPC's default group.
+        let subnet = network.subnets.as_ref()?.first().and_then(|id| view.get::<Subnet>(scope, id))?;
+        let mut all = view.by_index::<SecurityGroup>(scope, "vpc", &subnet.vpc_id);
+        groups.extend(all.find(|(_, group)| group.name == "default").map(|(id, _)| id.to_owned()));
+    }
+    for connection in connections {
+        if !groups.contains(&connection.service_group) {
+            groups.push(connection.service_group.clone());
+        }
+    }
+    Some(ecs::AwsVpcConfiguration { security_groups: Some(groups), ..network.clone() })
+}

@@ -1,0 +1,113 @@
+//! What ECS makes in somebody's account to let requests in: load balancers, listeners with certificates, target groups, rules, security
+//! groups. Express gateway services and gateways are made of these parts.
+//!
+//! ECS makes them in the infrastructure role that it was given ([`Acting`]): the role has to trust ECS, and each step has to be allowed to it as it
+//! would have to be on AWS. Everything carries the tag [`MANAGED`], which AWS's managed policies for such roles ask for.
+//!
+//! Each step makes one thing under a name that follows from what it is for, and takes what it finds under that name, so that whoever repeats it
+//! after a crash goes on where it was. Not here: what is made for whom, and when it goes.
+
+pub mod parts;
+
+use std::sync::Arc;
+
+use aws_shapes_ecs as ecs;
+use policy::Context as Circumstances;
+
+use state_store::View;
+use vocabulary::Scope;
+
+use super::{express, gateways, names::client};
+use crate::{
+    authorization::{Holder, Wish, authorize_with_resource_policy},
+    gateway::{ApiError, Call},
+    services::{Settings, elbv2::records::LoadBalancer, tagging::Tags},
+};
+
+/// The tag of everything that ECS makes; its value is `true`.
+pub const MANAGED: &str = "AmazonECSManaged";
+/// Who has to be trusted by the role.
+const SERVICE: &str = "ecs.amazonaws.com";
+
+/// The names of services, each with the load balancer that it leads to. For name servers and the front door.
+pub fn endpoints(view: &View) -> impl Iterator<Item = (String, Scope, Arc<LoadBalancer>)> {
+    express::endpoints(view).chain(gateways::endpoints(view))
+}
+
+/// Where a service of that name is reached: at the open front door, which passes it on to the load balancer; else at the load balancer itself.
+pub fn url(settings: &Settings, host: &str) -> String {
+    match settings.public_name.rsplit_once(':') {
+        Some((_, port)) if !settings.secure => format!("https://{host}:{port}"),
+        _ => format!("https://{host}"),
+    }
+}
+
+/// ECS in an infrastructure role.
+#[derive(Debug)]
+pub struct Acting {
+    pub call: Call,
+    holder: Arc<Holder>,
+    /// Of whatever is made.
+    pub tags: Tags,
+}
+
+impl Acting {
+    /// Takes the role on for the resource with this ARN. `tags`: of what is made, beside [`MANAGED`].
+    ///
+    /// # Errors
+    /// `ClientException` when the role is not there or does not trust ECS.
+    pub fn begin(call: &Call, role_arn: &str, source_arn: &str, tags: &Tags) -> Result<Acting, ApiError> {
+        let view = call.services.state.view();
+        let holder = call.services.holders.of_role(&view, role_arn, SERVICE, source_arn, call.now());
+        let holder = holder.map_err(|_| {
+            client(format!(
+                "ECS was unable to assume the infrastructure role '{role_arn}'. Please verify that the role exists and that it trusts {SERVICE}."
+            ))
+        })?;
+        let mut tags = tags.clone();
+        tags.insert(MANAGED.to_owned(), "true".to_owned());
+        Ok(Acting { call: call.clone(), holder, tags })
+    }
+
+    /// Whether the role may do it to what is there.
+    ///
+    /// # Errors
+    /// `AccessDeniedException`.
+    pub fn may(&self, action: &str, resource: &str) -> Result<(), ApiError> {
+        self.ask(&self.circumstances(), action, resource)
+    }
+
+    /// Whether the role may make something with its tags. `within`: what it is made in, or its own ARN, ending in `*`; `made`: its own ARN.
+    ///
+    /// # Errors
+    /// `AccessDeniedException`.
+    pub fn may_make(&self, action: &str, within: &str, made: &str) -> Result<(), ApiError> {
+        let mut context = self.circumstances();
+        context.set_all("aws:TagKeys", self.tags.keys().cloned());
+        for (key, value) in &self.tags {
+            context.set(&format!("aws:RequestTag/{key}"), value.as_str());
+            // What is being made has the tags that it is made with.
+            if within.ends_with('*') {
+                context.set(&format!("aws:ResourceTag/{key}"), value.as_str());
+            }
+        }
+        self.ask(&context, action, within)?;
+        let (service, operation) = action.split_once(':').unwrap_or_default();
+        let tagging = match service {
+            "acm" => return Ok(()),
+            "ec2" => "ec2:CreateTags",
+            _ => "elasticloadbalancing:AddTags",
+        };
+        context.set(&format!("{service}:CreateAction"), operation);
+        self.ask(&context, tagging, made)
+    }
+
+    fn circumstances(&self) -> Circumstances {
+        self.holder.context(&self.call.scope().region, self.call.now())
+    }
+
+    fn ask(&self, context: &Circumstances, action: &str, resource: &str) -> Result<(), ApiError> {
+        let wish = Wish::new(action, resource);
+        authorize_with_resource_policy(&self.call.services, &self.holder, context, ecs::SERVICE, &wish)
+    }
+}

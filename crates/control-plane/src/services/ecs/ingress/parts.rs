@@ -1,0 +1,506 @@
+//! The steps: each makes, changes or removes one thing, after the role was asked.
+
+use std::ops::RangeInclusive;
+
+use aws_shapes_acm as acm;
+use aws_shapes_ec2 as ec2;
+use aws_shapes_elbv2 as elbv2;
+use state_store::View;
+use vocabulary::Scope;
+
+use super::Acting;
+use crate::{
+    gateway::ApiError,
+    services::{
+        acm as certificates,
+        ec2::{
+            groups::{self, rules as group_rules},
+            records::{RulePeer, SecurityGroup},
+        },
+        elbv2::{
+            attribute_calls, balancers, groups as target_groups, listeners,
+            records::{Listener, LoadBalancer, TargetGroup, load_balancer_arn},
+            rules, targets,
+        },
+    },
+};
+
+/// The listener that services are behind.
+pub const PORT: i32 = 443;
+/// Attempts to find a free priority while others take them.
+const ATTEMPTS: usize = 20;
+
+/// Whether the error has this code.
+pub fn is(error: &ApiError, code: &str) -> bool {
+    error.code.starts_with(code)
+}
+
+/// What is gone already needs no removal.
+fn gone(done: Result<(), ApiError>) -> Result<(), ApiError> {
+    let codes = [
+        "RuleNotFound",
+        "TargetGroupNotFound",
+        "LoadBalancerNotFound",
+        "ListenerNotFound",
+        "InvalidGroup.NotFound",
+    ];
+    let further = ["InvalidSecurityGroupRuleId.NotFound", "ResourceNotFoundException"];
+    match done {
+        Err(error) if !codes.iter().chain(&further).any(|code| is(&error, code)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Acting {
+    fn scope(&self) -> &Scope {
+        self.call.scope()
+    }
+
+    fn balancing(&self, resource: &str) -> String {
+        self.scope().arn("elasticloadbalancing", resource).to_string()
+    }
+
+    fn elb_tags(&self) -> Option<Vec<elbv2::Tag>> {
+        let tag = |(key, value): (&String, &String)| elbv2::Tag {
+            key: Some(key.clone()),
+            value: Some(value.clone()),
+        };
+        Some(self.tags.iter().map(tag).collect())
+    }
+
+    fn ec2_tags(&self, kind: &str) -> Option<Vec<ec2::TagSpecification>> {
+        let tag = |(key, value): (&String, &String)| ec2::Tag {
+            key: Some(key.clone()),
+            value: Some(value.clone()),
+        };
+        let tags = self.tags.iter().map(tag).collect();
+        Some(vec![ec2::TagSpecification { resource_type: Some(kind.to_owned()), tags: Some(tags) }])
+    }
+
+    /// A security group of that name.
+    pub async fn security_group(&self, vpc_id: &str, name: &str, about: &str) -> Result<String, ApiError> {
+        let name: String = name.chars().take(255).collect();
+        let find = |view: &View| {
+            let mut there = view.by_index::<SecurityGroup>(self.scope(), "vpc", vpc_id);
+            there.find(|(_, group)| group.name == name).map(|(id, _)| id.to_owned())
+        };
+        if let Some(there) = self.call.services.state.read(find) {
+            return Ok(there);
+        }
+        let of_ec2 = |resource: &str| self.scope().arn("ec2", resource).to_string();
+        let made = of_ec2("security-group/*");
+        self.may("ec2:CreateSecurityGroup", &of_ec2(&format!("vpc/{vpc_id}")))?;
+        self.may_make("ec2:CreateSecurityGroup", &made, &made)?;
+        let input = ec2::CreateSecurityGroupRequest {
+            group_name: Some(name.clone()),
+            description: Some(about.to_owned()),
+            vpc_id: Some(vpc_id.to_owned()),
+            tag_specifications: self.ec2_tags("security-group"),
+            ..Default::default()
+        };
+        match groups::create(self.call.clone(), input).await {
+            Ok(made) => Ok(made.group_id.unwrap_or_default()),
+            Err(error) if is(&error, "InvalidGroup.Duplicate") => {
+                self.call.services.state.read(find).ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets connections to the port in, from a group or from everywhere.
+    pub async fn admit(&self, group: &str, port: i32, from: Option<&str>) -> Result<(), ApiError> {
+        let view = self.call.services.state.view();
+        if self::rule_ids(&view, self.scope(), group, port, from).next().is_some() {
+            return Ok(());
+        }
+        drop(view);
+        let rules = self.scope().arn("ec2", "security-group-rule/*").to_string();
+        let action = "ec2:AuthorizeSecurityGroupIngress";
+        self.may_make(action, &groups::arn(self.scope(), group), &rules)?;
+        let everywhere = ec2::IpRange { cidr_ip: Some("0.0.0.0/0".to_owned()), ..Default::default() };
+        let pair =
+            |from: &str| ec2::UserIdGroupPair { group_id: Some(from.to_owned()), ..Default::default() };
+        let permission = ec2::IpPermission {
+            ip_protocol: Some("tcp".to_owned()),
+            from_port: Some(port),
+            to_port: Some(port),
+            ip_ranges: from.is_none().then(|| vec![everywhere]),
+            user_id_group_pairs: from.map(|from| vec![pair(from)]),
+            ..Default::default()
+        };
+        let input = ec2::AuthorizeSecurityGroupIngressRequest {
+            group_id: Some(group.to_owned()),
+            ip_permissions: Some(vec![permission]),
+            tag_specifications: self.ec2_tags("security-group-rule"),
+            ..Default::default()
+        };
+        match group_rules::authorize_ingress(self.call.clone(), input).await {
+            Ok(_) => Ok(()),
+            Err(error) if is(&error, "InvalidPermission.Duplicate") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the permission back.
+    pub async fn forbid(&self, group: &str, port: i32, from: Option<&str>) -> Result<(), ApiError> {
+        let view = self.call.services.state.view();
+        let there: Vec<String> = self::rule_ids(&view, self.scope(), group, port, from).collect();
+        drop(view);
+        if there.is_empty() {
+            return Ok(());
+        }
+        self.may("ec2:RevokeSecurityGroupIngress", &groups::arn(self.scope(), group))?;
+        let input = ec2::RevokeSecurityGroupIngressRequest {
+            group_id: Some(group.to_owned()),
+            security_group_rule_ids: Some(there),
+            ..Default::default()
+        };
+        gone(group_rules::revoke_ingress(self.call.clone(), input).await.map(drop))
+    }
+
+    pub async fn delete_security_group(&self, id: &str) -> Result<(), ApiError> {
+        self.may("ec2:DeleteSecurityGroup", &groups::arn(self.scope(), id))?;
+        let input = ec2::DeleteSecurityGroupRequest { group_id: Some(id.to_owned()), ..Default::default() };
+        gone(groups::delete(self.call.clone(), input).await.map(drop))
+    }
+
+    /// An application load balancer of that name.
+    pub async fn load_balancer(
+        &self,
+        name: &str,
+        subnets: &[String],
+        security_groups: Vec<String>,
+        public: bool,
+    ) -> Result<String, ApiError> {
+        let find = |view: &View| {
+            let mut there = view.by_index::<LoadBalancer>(self.scope(), "name", name);
+            there.next().map(|(_, balancer)| balancer.arn(self.scope()))
+        };
+        if let Some(there) = self.call.services.state.read(find) {
+            return Ok(there);
+        }
+        let made = self.balancing(&format!("loadbalancer/app/{name}/*"));
+        self.may_make("elasticloadbalancing:CreateLoadBalancer", &made, &made)?;
+        let input = elbv2::CreateLoadBalancerInput {
+            name: Some(name.to_owned()),
+            subnets: Some(subnets.to_vec()),
+            security_groups: Some(security_groups),
+            scheme: Some(match public {
+                true => elbv2::LoadBalancerSchemeEnum::InternetFacing,
+                false => elbv2::LoadBalancerSchemeEnum::Internal,
+            }),
+            tags: self.elb_tags(),
+            ..Default::default()
+        };
+        let made = balancers::create(self.call.clone(), input).await?.load_balancers.unwrap_or_default();
+        let arn = made.into_iter().next().and_then(|balancer| balancer.load_balancer_arn);
+        arn.ok_or_else(|| ApiError::internal("a load balancer was made without an ARN"))
+    }
+
+    /// Attributes of a load balancer, as key and value.
+    pub async fn set_attributes(
+        &self,
+        balancer: &str,
+        attributes: &[(&str, String)],
+    ) -> Result<(), ApiError> {
+        self.may("elasticloadbalancing:ModifyLoadBalancerAttributes", balancer)?;
+        let given = attributes.iter().map(|(key, value)| elbv2::LoadBalancerAttribute {
+            key: Some((*key).to_owned()),
+            value: Some(value.clone()),
+        });
+        let input = elbv2::ModifyLoadBalancerAttributesInput {
+            load_balancer_arn: Some(balancer.to_owned()),
+            attributes: Some(given.collect()),
+        };
+        attribute_calls::modify_load_balancer(self.call.clone(), input).await.map(drop)
+    }
+
+    pub async fn set_security_groups(&self, balancer: &str, groups: Vec<String>) -> Result<(), ApiError> {
+        self.may("elasticloadbalancing:SetSecurityGroups", balancer)?;
+        let input = elbv2::SetSecurityGroupsInput {
+            load_balancer_arn: Some(balancer.to_owned()),
+            security_groups: Some(groups),
+            ..Default::default()
+        };
+        balancers::set_security_groups(self.call.clone(), input).await.map(drop)
+    }
+
+    /// The listener on [`PORT`], with a certificate for every name under `domain`.
+    pub async fn listener(&self, balancer: &str, domain: &str) -> Result<String, ApiError> {
+        let find = |view: &View| listener_of(view, self.scope(), balancer);
+        if let Some(there) = self.call.services.state.read(find) {
+            return Ok(there.arn(self.scope()));
+        }
+        let certificate = self.certificate(domain).await?;
+        let place = balancer.replacen(":loadbalancer/", ":listener/", 1);
+        self.may_make("elasticloadbalancing:CreateListener", balancer, &format!("{place}/*"))?;
+        let not_found = elbv2::FixedResponseActionConfig {
+            status_code: Some("404".to_owned()),
+            content_type: Some("text/plain".to_owned()),
+            message_body: Some("There is no service of this name.".to_owned()),
+        };
+        let input = elbv2::CreateListenerInput {
+            load_balancer_arn: Some(balancer.to_owned()),
+            protocol: Some(elbv2::ProtocolEnum::Https),
+            port: Some(PORT),
+            certificates: Some(vec![elbv2::Certificate {
+                certificate_arn: Some(certificate.clone()),
+                ..Default::default()
+            }]),
+            default_actions: Some(vec![elbv2::Action {
+                r#type: Some(elbv2::ActionTypeEnum::FixedResponse),
+                fixed_response_config: Some(not_found),
+                ..Default::default()
+            }]),
+            tags: self.elb_tags(),
+            ..Default::default()
+        };
+        match listeners::create(self.call.clone(), input).await {
+            Ok(made) => {
+                let made = made.listeners.unwrap_or_default().into_iter().next();
+                let arn = made.and_then(|made| made.listener_arn);
+                arn.ok_or_else(|| ApiError::internal("a listener was made without an ARN"))
+            }
+            Err(error) => {
+                // Somebody else was quicker, or nobody will use it.
+                self.delete_certificate(&certificate).await?;
+                let there =
+                    is(&error, "DuplicateListener").then(|| self.call.services.state.read(find)).flatten();
+                there.map(|there| there.arn(self.scope())).ok_or(error)
+            }
+        }
+    }
+
+    async fn certificate(&self, domain: &str) -> Result<String, ApiError> {
+        let any = self.scope().arn("acm", "certificate/*").to_string();
+        self.may_make("acm:RequestCertificate", &any, &any)?;
+        let tag = |(key, value): (&String, &String)| acm::Tag {
+            key: Some(key.clone()),
+            value: Some(value.clone()),
+        };
+        let input = acm::RequestCertificateRequest {
+            domain_name: Some(format!("*.{domain}")),
+            tags: Some(self.tags.iter().map(tag).collect()),
+            ..Default::default()
+        };
+        let made = certificates::request(self.call.clone(), input).await?;
+        made.certificate_arn.ok_or_else(|| ApiError::internal("a certificate was made without an ARN"))
+    }
+
+    async fn delete_certificate(&self, arn: &str) -> Result<(), ApiError> {
+        self.may("acm:DeleteCertificate", arn)?;
+        let input = acm::DeleteCertificateRequest { certificate_arn: Some(arn.to_owned()) };
+        gone(certificates::delete(self.call.clone(), input).await.map(drop))
+    }
+
+    /// Removes a load balancer, its listener and the listener's certificate.
+    pub async fn delete_load_balancer(&self, balancer: &str) -> Result<(), ApiError> {
+        let view = self.call.services.state.view();
+        let certificate =
+            listener_of(&view, self.scope(), balancer).and_then(|listener| listener.certificate.clone());
+        let protected = balancers::see(&view, self.scope(), balancer)
+            .is_ok_and(|found| found.attributes.get(PROTECTION).is_some_and(|value| value == "true"));
+        drop(view);
+        if protected {
+            self.set_attributes(balancer, &[(PROTECTION, "false".to_owned())]).await?;
+        }
+        self.may("elasticloadbalancing:DeleteLoadBalancer", balancer)?;
+        let input = elbv2::DeleteLoadBalancerInput { load_balancer_arn: Some(balancer.to_owned()) };
+        gone(balancers::delete(self.call.clone(), input).await.map(drop))?;
+        match certificate {
+            Some(arn) => self.delete_certificate(&arn).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A target group for addresses; `wanted` says its name and the rest.
+    pub async fn target_group(&self, wanted: elbv2::CreateTargetGroupInput) -> Result<String, ApiError> {
+        let name = wanted.name.clone().unwrap_or_default();
+        let find = |view: &View| {
+            let mut there = view.by_index::<TargetGroup>(self.scope(), "name", &name);
+            there.next().map(|(_, group)| group.arn(self.scope()))
+        };
+        if let Some(there) = self.call.services.state.read(find) {
+            return Ok(there);
+        }
+        let made = self.balancing(&format!("targetgroup/{name}/*"));
+        self.may_make("elasticloadbalancing:CreateTargetGroup", &made, &made)?;
+        let input = elbv2::CreateTargetGroupInput {
+            target_type: Some(elbv2::TargetTypeEnum::Ip),
+            protocol: Some(elbv2::ProtocolEnum::Http),
+            tags: self.elb_tags(),
+            ..wanted
+        };
+        let made = target_groups::create(self.call.clone(), input).await?.target_groups.unwrap_or_default();
+        let arn = made.into_iter().next().and_then(|group| group.target_group_arn);
+        arn.ok_or_else(|| ApiError::internal("a target group was made without an ARN"))
+    }
+
+    /// An attribute of a target group. ECS does this itself: AWS's policies for the role say nothing of it.
+    pub async fn set_group_attribute(&self, group: &str, key: &str, value: String) -> Result<(), ApiError> {
+        let attribute = elbv2::TargetGroupAttribute { key: Some(key.to_owned()), value: Some(value) };
+        let input = elbv2::ModifyTargetGroupAttributesInput {
+            target_group_arn: Some(group.to_owned()),
+            attributes: Some(vec![attribute]),
+        };
+        attribute_calls::modify_target_group(self.call.clone(), input).await.map(drop)
+    }
+
+    /// Changes the health check of a target group. ECS does this itself: AWS's policies for the role say nothing of it.
+    pub async fn change_group(&self, input: elbv2::ModifyTargetGroupInput) -> Result<(), ApiError> {
+        target_groups::modify(self.call.clone(), input).await.map(drop)
+    }
+
+    pub async fn delete_target_group(&self, arn: &str) -> Result<(), ApiError> {
+        self.may("elasticloadbalancing:DeleteTargetGroup", arn)?;
+        let input = elbv2::DeleteTargetGroupInput { target_group_arn: Some(arn.to_owned()) };
+        gone(target_groups::delete(self.call.clone(), input).await.map(drop))
+    }
+
+    /// A rule that gives a host's requests to target groups, at the least free priority. The first group gets all of them.
+    pub async fn rule(&self, listener: &str, wanted: RuleWanted<'_>) -> Result<String, ApiError> {
+        let place = listener.replacen(":listener/", ":listener-rule/", 1);
+        self.may_make("elasticloadbalancing:CreateRule", listener, &format!("{place}/*"))?;
+        for _ in 0..ATTEMPTS {
+            let there = self.call.services.state.read(|view| listeners::see(view, self.scope(), listener))?;
+            let Some(free) = wanted.priorities.clone().find(|it| !there.rules.contains_key(it)) else {
+                return Err(ApiError::internal("a load balancer has no room for another rule"));
+            };
+            let input = elbv2::CreateRuleInput {
+                listener_arn: Some(listener.to_owned()),
+                priority: i32::try_from(free).ok(),
+                conditions: Some(wanted.conditions()),
+                actions: Some(vec![forward(wanted.groups)]),
+                tags: self.elb_tags(),
+                ..Default::default()
+            };
+            match rules::create(self.call.clone(), input).await {
+                Ok(made) => {
+                    let arn =
+                        made.rules.unwrap_or_default().into_iter().next().and_then(|rule| rule.rule_arn);
+                    return arn.ok_or_else(|| ApiError::internal("a rule was made without an ARN"));
+                }
+                Err(error) if is(&error, "PriorityInUse") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ApiError::internal("others took every priority that was free"))
+    }
+
+    /// Gives a rule other conditions.
+    pub async fn change_rule(&self, rule: &str, wanted: &RuleWanted<'_>) -> Result<(), ApiError> {
+        self.may("elasticloadbalancing:ModifyRule", rule)?;
+        let input = elbv2::ModifyRuleInput {
+            rule_arn: Some(rule.to_owned()),
+            conditions: Some(wanted.conditions()),
+            ..Default::default()
+        };
+        rules::modify(self.call.clone(), input).await.map(drop)
+    }
+
+    /// Puts another target group beside those that a rule forwards to. It gets nothing yet.
+    pub async fn forward_to_as_well(&self, rule: &str, group: &str) -> Result<(), ApiError> {
+        self.may("elasticloadbalancing:ModifyRule", rule)?;
+        let scope = self.scope();
+        let done = self.call.services.state.transact(|tx| {
+            let mut there = targets::weights(tx.view(), scope, rule).unwrap_or_default();
+            if there.iter().all(|(arn, _)| arn != group) {
+                there.push((group.to_owned(), 0));
+                targets::set_weights(tx, scope, rule, &there)?;
+            }
+            Ok::<_, ApiError>(())
+        });
+        done.await
+    }
+
+    pub async fn delete_rule(&self, arn: &str) -> Result<(), ApiError> {
+        self.may("elasticloadbalancing:DeleteRule", arn)?;
+        let input = elbv2::DeleteRuleInput { rule_arn: Some(arn.to_owned()) };
+        gone(rules::delete(self.call.clone(), input).await.map(drop))
+    }
+}
+
+/// The attribute of load balancers that keeps them from being deleted.
+pub const PROTECTION: &str = "deletion_protection.enabled";
+
+/// What a rule is to be.
+#[derive(Debug, Clone)]
+pub struct RuleWanted<'a> {
+    pub host: &'a str,
+    /// A header's name and values.
+    pub header: Option<(&'a str, &'a [String])>,
+    pub groups: &'a [String],
+    pub priorities: RangeInclusive<u32>,
+}
+
+impl RuleWanted<'_> {
+    fn conditions(&self) -> Vec<elbv2::RuleCondition> {
+        let host = elbv2::RuleCondition {
+            field: Some("host-header".to_owned()),
+            values: Some(vec![self.host.to_owned()]),
+            ..Default::default()
+        };
+        let header = self.header.map(|(name, values)| elbv2::RuleCondition {
+            field: Some("http-header".to_owned()),
+            http_header_config: Some(elbv2::HttpHeaderConditionConfig {
+                http_header_name: Some(name.to_owned()),
+                values: Some(values.to_vec()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        std::iter::once(host).chain(header).collect()
+    }
+}
+
+fn forward(groups: &[String]) -> elbv2::Action {
+    let weighted = groups.iter().enumerate().map(|(index, arn)| elbv2::TargetGroupTuple {
+        target_group_arn: Some(arn.clone()),
+        weight: Some(if index == 0 { 100 } else { 0 }),
+    });
+    elbv2::Action {
+        r#type: Some(elbv2::ActionTypeEnum::Forward),
+        forward_config: Some(elbv2::ForwardActionConfig {
+            target_groups: Some(weighted.collect()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// The listener on [`PORT`] of a load balancer.
+pub fn listener_of(view: &View, scope: &Scope, balancer: &str) -> Option<std::sync::Arc<Listener>> {
+    let all = view.scan::<Listener>(scope).map(|(_, listener)| listener);
+    let mut own = all.filter(|listener| load_balancer_arn(scope, &listener.load_balancer) == balancer);
+    own.find(|listener| i32::from(listener.port) == PORT)
+}
+
+/// The load balancer with that ARN.
+pub fn balancer_of(view: &View, scope: &Scope, arn: &str) -> Option<std::sync::Arc<LoadBalancer>> {
+    balancers::see(view, scope, arn).ok()
+}
+
+/// The rules of a security group that let a port in from a group, or from everywhere.
+pub fn rule_ids(
+    view: &View,
+    scope: &Scope,
+    group: &str,
+    port: i32,
+    from: Option<&str>,
+) -> impl Iterator<Item = String> {
+    let rules = view.get::<SecurityGroup>(scope, group).map(|found| found.rules.clone()).unwrap_or_default();
+    let from = from.map(str::to_owned);
+    let own = rules.into_iter().filter(move |rule| {
+        let peer = match (&rule.peer, &from) {
+            (RulePeer::Group(id), Some(from)) => id == from,
+            (RulePeer::Cidr(range), None) => range.to_string() == "0.0.0.0/0",
+            _ => false,
+        };
+        !rule.egress
+            && rule.protocol == "tcp"
+            && peer
+            && rule.from_port == Some(port)
+            && rule.to_port == Some(port)
+    });
+    own.map(|rule| rule.id)
+}
