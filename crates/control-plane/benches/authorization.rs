@@ -52,6 +52,7 @@ fn main() {
             session_idle_timeout: Duration::from_secs(1200),
             task_credentials_lifetime: Duration::from_secs(21_600),
             root_key: None,
+            root_accounts: Vec::new(),
         })
         .await
         .expect("a control plane");

@@ -196,6 +196,7 @@ impl Platform {
             session_idle_timeout: std::time::Duration::from_secs(1200),
             task_credentials_lifetime: std::time::Duration::from_secs(21_600),
             root_key: None,
+            root_accounts: Vec::new(),
         })
         .await
         .expect("a control plane");

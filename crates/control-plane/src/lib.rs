@@ -22,4 +22,4 @@ pub use doors::{CertificateFiles, bootstrap::RootKey};
 pub use services::cloudtrail::{KEPT_DAYS as AUDIT_KEPT_DAYS, chain as audit_chain};
 pub use services::ecs::tasks::stop::INTERRUPTION;
 pub use services::ssm::sessions as session_manager;
-pub use start::{Config, ControlPlane, StartError, StoreChoice, StrictDoor};
+pub use start::{AgentDoor, Config, ControlPlane, OpenAgentDoor, StartError, StoreChoice, StrictDoor};

@@ -26,7 +26,7 @@ use vocabulary::{AccountId, Region, Transfers};
 use crate::{
     agents::{AgentLink, Agents, Node, connected, dispatch},
     doors::{
-        CertificateFiles, Tls, TlsError,
+        CertificateFiles, Certificates, TlsError,
         bootstrap::{self, RootKey},
     },
     gateway::{ApiError, Gateway, Listening, Trust},
@@ -65,6 +65,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The file of the root key; one in the data directory when none is named. Servers on one store share a root key.
     pub root_key: Option<PathBuf>,
+    /// Accounts beside `account` whose root is to have a key at a strict door.
+    pub root_accounts: Vec<AccountId>,
     /// Keep nothing beyond this run: logs and state stay in memory.
     pub ephemeral: bool,
     /// Ranges that the machine routes itself.
@@ -113,6 +115,24 @@ pub enum StartError {
     DataDir { path: PathBuf, source: io::Error },
 }
 
+/// A door for the agents of other machines.
+#[derive(Debug, Clone)]
+pub struct AgentDoor {
+    pub address: SocketAddr,
+    /// Whether it has TLS.
+    pub encrypted: bool,
+    /// Further names and addresses that it is reached by.
+    pub names: Vec<String>,
+}
+
+/// One that is open.
+#[derive(Debug)]
+pub struct OpenAgentDoor {
+    pub door: Listening,
+    /// The certificate that agents have to trust, in PEM; none without TLS, or where the operator brought one.
+    pub authority: Option<String>,
+}
+
 /// A running control plane.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -121,6 +141,7 @@ pub struct ControlPlane {
     background: Vec<JoinHandle<()>>,
     node_seal: Arc<SealingKey>,
     strict: Option<StrictDoor>,
+    certificates: Certificates,
 }
 
 /// A front door that lets in who has a key, and nobody else.
@@ -130,6 +151,8 @@ pub struct StrictDoor {
     pub authority: Option<String>,
     /// A key of the account's root; none where all of them are switched off.
     pub root_key: Option<RootKey>,
+    /// The same for the roots of further accounts.
+    pub other_roots: Vec<(AccountId, Option<RootKey>)>,
 }
 
 impl ControlPlane {
@@ -204,14 +227,16 @@ impl ControlPlane {
         )
         .recording(trail.clone());
         let public_name = public_name(config.public_name, listen);
-        let tls = match (strict, config.certificate) {
-            (false, _) => None,
-            (true, Some(files)) => Some(Tls::of_files(files)?),
-            (true, None) => {
-                let directory = config.data_dir.join("tls");
-                let directory = (!config.ephemeral).then_some(directory.as_path());
+        let certificates = Certificates::new(
+            config.certificate,
+            (!config.ephemeral).then(|| config.data_dir.join("tls")),
+            secret.sealing("the authority of the front door"),
+        );
+        let tls = match strict {
+            false => None,
+            true => {
                 let names = certified_names(&public_name, listen, config.certificate_names);
-                Some(Tls::of_own(directory, &secret.sealing("the authority of the front door"), names)?)
+                Some(certificates.tls(names)?)
             }
         };
         let objects =
@@ -250,10 +275,15 @@ impl ControlPlane {
         policies.know(&services);
         connected::forget_earlier(&services).await.map_err(StartError::Agents)?;
         services::ssm::sessions::forget_earlier(&services).await.map_err(StartError::Agents)?;
-        let root_key = match strict {
-            true => bootstrap::root_key(&services).await.map_err(StartError::AccessKey)?,
-            false => None,
-        };
+        let (mut root_key, mut other_roots) = (None, Vec::new());
+        if strict {
+            let own = services.settings.account.clone();
+            root_key = bootstrap::root_key(&services, &own).await.map_err(StartError::AccessKey)?;
+            for account in config.root_accounts.into_iter().filter(|account| *account != own) {
+                let key = bootstrap::root_key(&services, &account).await.map_err(StartError::AccessKey)?;
+                other_roots.push((account, key));
+            }
+        }
         let gateway = Arc::new(Gateway::new(Arc::clone(&services), services::operations()));
         let door = gateway
             .listen(
@@ -286,8 +316,12 @@ impl ControlPlane {
             }),
         ];
         let node_seal = Arc::new(secret.sealing("the node's journal"));
-        let strict = strict.then(|| StrictDoor { authority: tls.and_then(|tls| tls.authority), root_key });
-        Ok(ControlPlane { services, door, background, node_seal, strict })
+        let strict = strict.then(|| StrictDoor {
+            authority: tls.and_then(|tls| tls.authority),
+            root_key,
+            other_roots,
+        });
+        Ok(ControlPlane { services, door, background, node_seal, strict, certificates })
     }
 
     /// What clients of a strict front door need; none where the door is open.
@@ -365,14 +399,25 @@ impl ControlPlane {
     }
 
     /// Opens a door for the agents of container instances, on any address: it answers what they ask and nothing else, and only with an
-    /// issued key's signature. Without TLS; see [`agents::door`](crate::agents::door).
+    /// issued key's signature. See [`agents::door`](crate::agents::door).
     ///
     /// # Errors
-    /// When the address cannot be listened on.
-    pub async fn open_agent_door(&self, address: SocketAddr) -> io::Result<Listening> {
-        let listener = TcpListener::bind(address).await?;
+    /// When the address cannot be listened on, or there can be no certificate.
+    pub async fn open_agent_door(&self, asked: AgentDoor) -> Result<OpenAgentDoor, StartError> {
+        let address = asked.address;
+        let failed = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let tls = match asked.encrypted {
+            true => {
+                let name = address.to_string();
+                Some(self.certificates.tls(certified_names(&name, address, asked.names))?)
+            }
+            false => None,
+        };
         let gateway = Arc::new(Gateway::new(Arc::clone(&self.services), services::operations()));
-        gateway.listen(listener, Trust::Agents, None)
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
+        let door = gateway.listen(listener, Trust::Agents, acceptor).map_err(failed)?;
+        Ok(OpenAgentDoor { door, authority: tls.and_then(|tls| tls.authority) })
     }
 
     /// Stops answering and lets go of the stores.

@@ -82,10 +82,16 @@ pub struct UpArgs {
     /// The name by which clients reach the front door; part of repository URIs. The address when not given.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub public_name: Option<String>,
-    /// A further door, for `longshore agent` on other machines: issued keys only, nothing but what agents ask, no TLS. Keep it on a
-    /// network that you trust.
+    /// A further door, for `longshore agent` on other machines: issued keys only, nothing but what agents ask, and TLS, on loopback
+    /// excepted.
     #[arg(long, value_name = "ADDR:PORT")]
     pub agent_listen: Option<SocketAddr>,
+    /// Take TLS away from the agents' door. For networks that you trust.
+    #[arg(long, requires = "agent_listen")]
+    pub agent_plain: bool,
+    /// An account beside --account whose root gets an access key at a strict door, for `longshore env --account`. May be given several times.
+    #[arg(long = "root-account", value_name = "ID")]
+    pub root_accounts: Vec<AccountId>,
     /// The account that clients act for unless their access key names another: 12 digits.
     #[arg(long, value_name = "ID", default_value = "000000000000", env = "LONGSHORE_ACCOUNT")]
     pub account: AccountId,

@@ -4,9 +4,10 @@
 //! `containerInstanceArn` for ACS, `cluster` and `containerInstance` for telemetry. The request is signed like any other, and its signer
 //! must belong to the instance's account and be allowed `ecs:Poll` or `ecs:StartTelemetrySession` on it.
 //!
-//! The agents' door (`--agent-listen`) may be reached from other machines. There is no TLS on it, so what passes can be read and altered
-//! by whoever is on the way: it belongs on a network that is trusted. To keep small what a stranger can try there, it answers what an agent
-//! asks and nothing else, always with a signature of an issued key (or a registry's token); no request body beyond an agent's.
+//! The agents' door (`--agent-listen`) may be reached from other machines. It has TLS unless the operator takes it away or it is on loopback:
+//! without it, what passes can be read and altered by whoever is on the way, and it belongs on a network that is trusted. To keep small
+//! what a stranger can try there, it answers what an agent asks and nothing else, always with a signature of an issued key (or a
+//! registry's token); no request body beyond an agent's.
 
 use std::{net::SocketAddr, sync::Arc};
 

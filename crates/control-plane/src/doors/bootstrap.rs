@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aws_shapes_iam::CreateAccessKeyRequest;
-use vocabulary::{Ids, Scope};
+use vocabulary::{AccountId, Ids, Scope};
 
 use crate::{
     gateway::{ApiError, Call, Context, Principal},
@@ -35,13 +35,12 @@ impl std::fmt::Debug for RootKey {
     }
 }
 
-/// The root's key: the oldest that signs, or a new one where the root has none at all. None where all its keys are switched off, which is
+/// The key of an account's root: the oldest that signs, or a new one where the root has none at all. None where all its keys are switched off, which is
 /// the operator's doing.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn root_key(services: &Arc<Services>) -> Result<Option<RootKey>, ApiError> {
-    let account = services.settings.account.clone();
+pub async fn root_key(services: &Arc<Services>, account: &AccountId) -> Result<Option<RootKey>, ApiError> {
     let view = services.state.view();
     let mut held: Vec<_> = view
         .by_index::<AccessKey>(&global(), "owner", account.as_str())
@@ -52,7 +51,7 @@ pub async fn root_key(services: &Arc<Services>) -> Result<Option<RootKey>, ApiEr
     if held.is_empty() {
         let context = Context {
             scope: Scope::new(account.clone(), services.settings.region.clone()),
-            principal: Principal::root(&account, ""),
+            principal: Principal::root(account, ""),
             request_id: services.ids().uuid(),
             now: services.now(),
             host: services.settings.public_name.clone(),
@@ -77,9 +76,9 @@ mod tests {
     #[tokio::test]
     async fn the_root_has_one_key_until_it_is_deleted() {
         let fixture = Fixture::new().await;
-        let first = root_key(&fixture.services).await.unwrap().unwrap();
+        let first = root_key(&fixture.services, &AccountId::local()).await.unwrap().unwrap();
         assert!(first.is_new && first.access_key.starts_with("AKIA"));
-        let again = root_key(&fixture.services).await.unwrap().unwrap();
+        let again = root_key(&fixture.services, &AccountId::local()).await.unwrap().unwrap();
         assert_eq!((again.is_new, &again.secret), (false, &first.secret));
         let update = |status| aws_shapes_iam::UpdateAccessKeyRequest {
             access_key_id: Some(first.access_key.clone()),
@@ -87,14 +86,27 @@ mod tests {
             ..Default::default()
         };
         keys::update(fixture.call(), update(aws_shapes_iam::StatusType::Inactive)).await.unwrap();
-        assert_eq!(root_key(&fixture.services).await.unwrap(), None);
+        assert_eq!(root_key(&fixture.services, &AccountId::local()).await.unwrap(), None);
         let delete = aws_shapes_iam::DeleteAccessKeyRequest {
             access_key_id: Some(first.access_key.clone()),
             ..Default::default()
         };
         keys::delete(fixture.call(), delete).await.unwrap();
-        let next = root_key(&fixture.services).await.unwrap().unwrap();
+        let next = root_key(&fixture.services, &AccountId::local()).await.unwrap().unwrap();
         assert_ne!(next.access_key, first.access_key);
         assert!(!format!("{next:?}").contains(&next.secret));
+    }
+
+    #[tokio::test]
+    async fn every_account_has_a_root_of_its_own() {
+        let fixture = Fixture::new().await;
+        let other: AccountId = "111122223333".parse().unwrap();
+        let first = root_key(&fixture.services, &AccountId::local()).await.unwrap().unwrap();
+        let second = root_key(&fixture.services, &other).await.unwrap().unwrap();
+        assert!(second.is_new && second.access_key != first.access_key);
+        let found = access_keys::find(&fixture.services, &second.access_key, fixture.services.now()).unwrap();
+        assert_eq!(found.principal.arn, "arn:aws:iam::111122223333:root");
+        let again = root_key(&fixture.services, &other).await.unwrap().unwrap();
+        assert_eq!((again.is_new, again.secret), (false, second.secret));
     }
 }

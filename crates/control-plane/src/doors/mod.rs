@@ -2,6 +2,8 @@
 
 mod authority;
 pub mod bootstrap;
+mod certificates;
 mod tls;
 
-pub use tls::{CertificateFiles, Tls, TlsError};
+pub use certificates::Certificates;
+pub use tls::{CertificateFiles, TlsError};

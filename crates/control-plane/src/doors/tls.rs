@@ -6,7 +6,7 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
@@ -22,7 +22,6 @@ use time::OffsetDateTime;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::Authority;
-use crate::secret::SealingKey;
 
 /// Files are looked at no more often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
@@ -68,12 +67,11 @@ impl Tls {
         Ok(Tls { acceptor: acceptor(Arc::new(OfFiles { files, state }))?, authority: None })
     }
 
-    /// With a certificate for `names`, signed by the authority in `directory`.
+    /// With a certificate for `names`, signed by the authority.
     ///
     /// # Errors
-    /// As [`TlsError`] says.
-    pub fn of_own(directory: Option<&Path>, seal: &SealingKey, names: Vec<String>) -> Result<Tls, TlsError> {
-        let authority = Authority::open(directory, seal)?;
+    /// Names that cannot stand in a certificate.
+    pub fn of_own(authority: Arc<Authority>, names: Vec<String>) -> Result<Tls, TlsError> {
         let certificate = authority.certificate.clone();
         let current = RwLock::new(authority.certify(&names)?);
         let own = Arc::new(OfAuthority { authority, names, current });
@@ -166,7 +164,7 @@ impl std::fmt::Debug for OfFiles {
 }
 
 struct OfAuthority {
-    authority: Authority,
+    authority: Arc<Authority>,
     names: Vec<String>,
     current: RwLock<(Arc<CertifiedKey>, OffsetDateTime)>,
 }
@@ -200,17 +198,21 @@ impl std::fmt::Debug for OfAuthority {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::SealingKey;
 
     #[test]
     fn the_authority_stays_the_same_and_its_key_is_not_to_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let seal = SealingKey::new([1; 32]);
         let names = || vec!["192.0.2.7".to_owned(), "door.example".to_owned()];
-        let first = Tls::of_own(Some(folder.path()), &seal, names()).unwrap().authority.unwrap();
+        let of = |seal: &SealingKey| {
+            Authority::open(Some(folder.path()), seal).and_then(|own| Tls::of_own(Arc::new(own), names()))
+        };
+        let first = of(&seal).unwrap().authority.unwrap();
         assert!(first.starts_with("-----BEGIN CERTIFICATE-----"));
-        let again = Tls::of_own(Some(folder.path()), &seal, names()).unwrap().authority.unwrap();
+        let again = of(&seal).unwrap().authority.unwrap();
         assert_eq!(again, first);
-        let other = Tls::of_own(Some(folder.path()), &SealingKey::new([2; 32]), names());
+        let other = of(&SealingKey::new([2; 32]));
         assert!(matches!(other, Err(TlsError::Sealed(_))));
         let key = fs::read(folder.path().join("authority.key")).unwrap();
         assert!(rcgen::KeyPair::try_from(key.as_slice()).is_err());

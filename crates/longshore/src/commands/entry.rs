@@ -8,7 +8,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write,
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context;
@@ -30,8 +30,22 @@ pub struct Entry {
     pub access_key: Option<String>,
     pub secret: Option<String>,
     pub region: String,
+    /// The account that the key is of.
+    #[serde(default)]
+    pub account: String,
+    /// Keys of further accounts' roots.
+    #[serde(default)]
+    pub others: Vec<OtherRoot>,
     #[serde(skip)]
     is_new: bool,
+}
+
+/// A key of another account's root.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OtherRoot {
+    pub account: String,
+    pub access_key: String,
+    pub secret: String,
 }
 
 impl Entry {
@@ -49,8 +63,13 @@ impl Entry {
         };
         let settings = &control.services().settings;
         if let Some(certificate) = &strict.authority {
-            fs::write(&authority, certificate).with_context(|| format!("writing {}", authority.display()))?;
+            write_authority(certificate)?;
         }
+        let others = strict.other_roots.iter().filter_map(|(account, key)| {
+            let key = key.as_ref()?;
+            let (access_key, secret) = (key.access_key.clone(), key.secret.clone());
+            Some(OtherRoot { account: account.to_string(), access_key, secret })
+        });
         let key = strict.root_key.as_ref();
         let entry = Entry {
             endpoint: settings.url(),
@@ -58,6 +77,8 @@ impl Entry {
             access_key: key.map(|key| key.access_key.clone()),
             secret: key.map(|key| key.secret.clone()),
             region: settings.region.to_string(),
+            account: settings.account.to_string(),
+            others: others.collect(),
             is_new: key.is_some_and(|key| key.is_new),
         };
         let draft = directory.join("door.json.new");
@@ -95,6 +116,16 @@ impl Entry {
             (Some(key), false) => format!("the account's root has the access key {key}"),
             (None, _) => "every key of the account's root is switched off".to_owned(),
         };
-        format!("TLS, and a valid signature of an issued key for every request; {key}")
+        let others: Vec<String> =
+            self.others.iter().map(|other| format!("{} that of {}", other.access_key, other.account)).collect();
+        let others = if others.is_empty() { String::new() } else { format!(", {}", others.join(", ")) };
+        format!("TLS, and a valid signature of an issued key for every request; {key}{others}")
     }
+}
+
+/// Writes the certificate that clients have to trust, and answers where.
+pub fn write_authority(certificate: &str) -> anyhow::Result<PathBuf> {
+    let path = Path::new(RUN_DIR).join(AUTHORITY);
+    fs::write(&path, certificate).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
 }

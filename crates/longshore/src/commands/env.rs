@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::bail;
+use vocabulary::AccountId;
 
 use super::entry::Entry;
 use crate::cli::EnvArgs;
@@ -21,7 +22,7 @@ pub fn run(args: &EnvArgs) -> anyhow::Result<ExitCode> {
     // A door that is named is an open one.
     let entry = if args.listen.is_none() { Entry::read()? } else { None };
     match entry {
-        Some(entry) => print!("{}", exports(&of_strict_door(&entry)?)),
+        Some(entry) => print!("{}", exports(&of_strict_door(&entry, args)?)),
         None => print!("{}", exports(&variables(args))),
     }
     if installed_cli().is_some_and(|version| !version.reads_endpoint_from_environment()) {
@@ -44,8 +45,16 @@ pub fn variables(args: &EnvArgs) -> [(&'static str, String); 6] {
 }
 
 /// The variables for the strict door of this machine's platform.
-fn of_strict_door(entry: &Entry) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let (Some(key), Some(secret)) = (&entry.access_key, &entry.secret) else {
+fn of_strict_door(entry: &Entry, args: &EnvArgs) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let wanted = args.account.as_str();
+    let other = entry.others.iter().find(|other| other.account == wanted);
+    if other.is_none() && wanted != entry.account && args.account != AccountId::local() {
+        bail!(
+            "account {wanted} has no key here: start the platform with --root-account {wanted}, or assume a role of it"
+        );
+    }
+    let own = entry.access_key.as_ref().zip(entry.secret.as_ref());
+    let Some((key, secret)) = other.map(|other| (&other.access_key, &other.secret)).or(own) else {
         bail!(
             "every key of the account's root is switched off: use a user's own, or delete the root's and start the platform anew"
         );

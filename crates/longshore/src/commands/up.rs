@@ -15,7 +15,7 @@ use std::{
 
 use addressing::Cidr;
 use anyhow::{Context, bail};
-use control_plane::{CertificateFiles, Config, ControlPlane, StoreChoice, gateway::Listening};
+use control_plane::{AgentDoor, CertificateFiles, Config, ControlPlane, StoreChoice, gateway::Listening};
 use host_network::{HostAddress, HostService, NetworkConfig, RESOLVER_ADDRESS, Transport};
 use name_server::{NameServer, NameServerConfig, NameServerHandle, Upstream};
 use node_agent::{AgentConfig, AgentHandle, METADATA_ADDRESS, NodeAgent, ShutdownMode};
@@ -25,7 +25,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::entry::Entry;
+use super::entry::{self, Entry};
 use super::progress::{self, LogWriter, screen};
 use crate::cli::UpArgs;
 
@@ -85,7 +85,7 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
     let _clean_up = CleanUp(&places);
     let control = start_control(&args, &places).await?;
     let entry = Entry::write(&control)?;
-    let agent_door = open_agent_door(&control, args.agent_listen).await?;
+    let agent_door = open_agent_door(&control, &args).await?;
     say(&banner(&args, &control, &places, began, entry.as_ref()));
     let mut platform = Platform::start(control, &args, &places).await?;
     if !args.log_json {
@@ -129,6 +129,7 @@ async fn start_control(args: &UpArgs, places: &Places) -> anyhow::Result<Control
         store: args.store.clone(),
         data_dir: places.data_dir.clone(),
         root_key: args.root_key.clone(),
+        root_accounts: args.root_accounts.clone(),
         ephemeral: args.ephemeral,
         host_ranges: host_ranges().context("reading the machine's routes")?,
         session_idle_timeout: Duration::from_secs(args.session_idle_timeout),
@@ -138,19 +139,27 @@ async fn start_control(args: &UpArgs, places: &Places) -> anyhow::Result<Control
 }
 
 /// The door for the agents of other machines, where one was asked for.
-async fn open_agent_door(
-    control: &ControlPlane,
-    address: Option<SocketAddr>,
-) -> anyhow::Result<Option<Listening>> {
-    let Some(address) = address else { return Ok(None) };
-    let opened = control.open_agent_door(address).await;
-    let door = opened.with_context(|| format!("opening the agents' door on {address}"))?;
+async fn open_agent_door(control: &ControlPlane, args: &UpArgs) -> anyhow::Result<Option<Listening>> {
+    let Some(address) = args.agent_listen else { return Ok(None) };
+    let encrypted = !args.agent_plain && !address.ip().is_loopback();
+    let names = if address.ip().is_unspecified() { local_addresses() } else { Vec::new() };
+    let opened = control.open_agent_door(AgentDoor { address, encrypted, names }).await;
+    let opened = opened.with_context(|| format!("opening the agents' door on {address}"))?;
+    let trusted = match &opened.authority {
+        None => String::new(),
+        Some(authority) => {
+            format!(" The certificate to trust (--ca) is in {}.", entry::write_authority(authority)?.display())
+        }
+    };
+    let (scheme, way) = match encrypted {
+        true => ("https", format!("and TLS.{trusted}")),
+        false => ("http", "and no TLS. Keep it on a network that you trust.".to_owned()),
+    };
     say(&format!(
-        "Agents of other machines connect at http://{}: issued keys only, nothing but what agents ask, and no TLS. \
-         Keep it on a network that you trust.",
-        door.address
+        "Agents of other machines connect at {scheme}://{}: issued keys only, nothing but what agents ask, {way}",
+        opened.door.address
     ));
-    Ok(Some(door))
+    Ok(Some(opened.door))
 }
 
 /// Everything that runs.
@@ -244,8 +253,10 @@ async fn start_names(control: &mut ControlPlane) -> Option<NameServerHandle> {
 /// is `base` as it is; another's (a container, a test) does not touch what belongs to its neighbours.
 pub(super) fn cgroup_root(base: &str) -> String {
     let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/net")).map(|file| file.ino());
-    match (namespace("self"), namespace("1")) {
-        (Ok(own), Ok(first)) if own != first => format!("{base}-{own}"),
+    // Where the first process may not be looked at, the number that Linux gives its first network namespace since 6.18 (NET_NS_INIT_INO).
+    let first = namespace("1").unwrap_or(0xEFFF_FFF9);
+    match namespace("self") {
+        Ok(own) if own != first => format!("{base}-{own}"),
         _ => base.to_owned(),
     }
 }
@@ -340,11 +351,12 @@ fn refuse_foreign_tasks(places: &Places) -> anyhow::Result<()> {
             continue;
         }
         let Some(dir) = task_dir(&path).filter(|dir| !dir.starts_with(&places.data_dir)) else { continue };
-        if UnixStream::connect(path.with_extension("sock")).is_err() {
-            // Its shim is gone; the sweep takes what is left.
+        if !dir.exists() || UnixStream::connect(path.with_extension("sock")).is_err() {
+            // Its shim is gone, or what it was kept with: the sweep takes what is left.
             continue;
         }
-        let of = dir.ancestors().nth(3).unwrap_or(&dir);
+        // `DATA_DIR/node/tasks/…`
+        let of = dir.ancestors().find(|part| part.ends_with("node")).and_then(Path::parent).unwrap_or(&dir);
         bail!(
             "tasks of another platform run on this machine, kept in {0}; start that one with `longshore up --data-dir {0}` and stop its tasks first",
             of.display()
