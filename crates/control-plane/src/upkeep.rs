@@ -8,9 +8,9 @@ use vocabulary::{Scope, Timestamp};
 use crate::{
     gateway::ApiError,
     services::{
-        Services, ecr,
+        Services, acm, ecr,
         ecs::{
-            daemons, definitions, express,
+            daemons, definitions, express, gateways,
             records::{ClientToken, Task},
             services::records::{Revision, Service, ServiceDeployment, ServiceEvents, ServiceStatus},
             tasks::roles,
@@ -54,10 +54,12 @@ pub async fn run(services: Arc<Services>) {
         report("deleting daemons", daemons::sweep(&services).await);
         report("deleting daemon task definitions", daemons::purge(&services).await);
         report("removing what express services stood on", express::sweep(&services, now()).await);
+        report("removing what gateways do not need any more", gateways::sweep(&services, now()).await);
         if tokio::time::Instant::now() >= next_retention {
             next_retention = tokio::time::Instant::now() + RETENTION_INTERVAL;
             report("registry upkeep", ecr::upkeep(&services.registry, now()).await);
             report("audit retention", services.trail.forget(now()).await.map_err(ApiError::internal));
+            report("renewing certificates", acm::renew_due(&services, now()).await);
             report("objects", s3::upkeep::sweep(&services, s3::content::UNNAMED_KEPT).await);
             report("log retention", logs::retention::sweep(&services.logs, now()).await.map(|_| ()));
         }

@@ -178,9 +178,11 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
     ("elb", "AddTags RemoveTags", &["loadbalancer/{LoadBalancerNames}"]),
     (
         "acm",
-        "DescribeCertificate GetCertificate DeleteCertificate AddTagsToCertificate RemoveTagsFromCertificate ListTagsForCertificate",
+        "DescribeCertificate GetCertificate DeleteCertificate AddTagsToCertificate RemoveTagsFromCertificate ListTagsForCertificate RenewCertificate",
         &["=CertificateArn"],
     ),
+    ("acm", "TagResource UntagResource ListTagsForResource", &["=ResourceArn"]),
+    ("acm", "RequestCertificate", &["certificate/*"]),
     ("acm", "ImportCertificate", &["certificate/{CertificateArn|*}"]),
     (
         "cloudwatch",
@@ -506,7 +508,7 @@ impl Place<'_> {
             ("elb", "CreateLoadBalancer") => {
                 ("elasticloadbalancing:AddTags", Some("elasticloadbalancing:CreateAction"))
             }
-            ("acm", "ImportCertificate") => ("acm:AddTagsToCertificate", None),
+            ("acm", "ImportCertificate" | "RequestCertificate") => ("acm:AddTagsToCertificate", None),
             ("secretsmanager", "CreateSecret") => ("secretsmanager:TagResource", None),
             ("kms", "CreateKey") => ("kms:TagResource", None),
             ("ssm", "PutParameter") => ("ssm:AddTagsToResource", None),

@@ -15,8 +15,8 @@ use vocabulary::{Ids, Scope, Timestamp};
 use super::{
     errors::{invalid, not_found},
     get, id_of, material,
-    records::{Certificate, arn},
-    see, tags, users,
+    records::{Certificate, Requested, arn},
+    requests, see, tags, users,
 };
 use crate::{
     convert::time,
@@ -24,8 +24,8 @@ use crate::{
     services::tagging::Tags,
 };
 
-/// Imported certificates in a region.
-const MOST_CERTIFICATES: usize = 2500;
+/// Certificates in a region.
+pub const MOST_CERTIFICATES: usize = 2500;
 
 pub async fn import(
     call: Call,
@@ -54,6 +54,7 @@ pub async fn import(
         created_at: call.now(),
         imported_at: call.now(),
         tags,
+        requested: None,
     };
     call.services
         .state
@@ -66,6 +67,9 @@ pub async fn import(
                         return Err(invalid(
                             "The key of a certificate that is imported again must be of the same kind and size.",
                         ));
+                    }
+                    if there.requested.is_some() {
+                        return Err(invalid("A certificate that was requested cannot be imported over."));
                     }
                     put.created_at = there.created_at;
                     put.tags = there.tags.clone();
@@ -147,7 +151,7 @@ pub async fn list(call: Call, input: ListCertificatesRequest) -> Result<ListCert
     let view = call.services.state.view();
     let chosen = |one: &Certificate| {
         (statuses.is_empty() || statuses.contains(&status(one, call.now())))
-            && (origins.is_empty() || origins.contains(&acm::CertificateKeyPairOrigin::CustomerProvided))
+            && (origins.is_empty() || origins.contains(&origin(one)))
             && passes(&filters, one)
     };
     let mut all: Vec<_> =
@@ -170,12 +174,13 @@ pub async fn list(call: Call, input: ListCertificatesRequest) -> Result<ListCert
     })
 }
 
-/// Unless asked for others, RSA keys of 2048 bits are shown alone: so says the API.
+/// Unless asked for others, RSA keys of 2048 bits are shown alone: so says the API, because that is what requests get there. What they get here
+/// is shown too.
 fn passes(filters: &Filters, one: &Certificate) -> bool {
     let algorithm = one.facts.key_algorithm.as_deref().and_then(KeyAlgorithm::parse);
     let by_key = match &filters.key_types {
         Some(types) if !types.is_empty() => algorithm.is_some_and(|algorithm| types.contains(&algorithm)),
-        _ => algorithm == Some(KeyAlgorithm::Rsa2048),
+        _ => algorithm == Some(KeyAlgorithm::Rsa2048) || one.requested.is_some(),
     };
     let by_usage = filters.key_usage.as_ref().is_none_or(|wanted| {
         wanted.iter().all(|usage| one.facts.key_usages.iter().any(|own| own == usage.as_str()))
@@ -191,11 +196,42 @@ fn status(one: &Certificate, now: Timestamp) -> CertificateStatus {
     if one.facts.not_after <= now { CertificateStatus::Expired } else { CertificateStatus::Issued }
 }
 
+fn origin(one: &Certificate) -> acm::CertificateKeyPairOrigin {
+    match one.requested {
+        Some(_) => acm::CertificateKeyPairOrigin::AwsManaged,
+        None => acm::CertificateKeyPairOrigin::CustomerProvided,
+    }
+}
+
+fn kind(one: &Certificate) -> acm::CertificateType {
+    match one.requested {
+        Some(_) => acm::CertificateType::AmazonIssued,
+        None => acm::CertificateType::Imported,
+    }
+}
+
 /// The organization that issued it, or else the authority's own name.
 fn issuer(one: &Certificate) -> Option<String> {
     let part =
         |name: &str| one.facts.issuer.iter().find(|(part, _)| part == name).map(|(_, value)| value.clone());
     part("O").or_else(|| part("CN"))
+}
+
+fn eligibility(one: &Certificate) -> acm::RenewalEligibility {
+    match one.requested {
+        Some(_) => acm::RenewalEligibility::Eligible,
+        None => acm::RenewalEligibility::Ineligible,
+    }
+}
+
+/// What is said of the last renewal, once there was one.
+fn renewal(requested: &Requested) -> Option<acm::RenewalSummary> {
+    requested.renewed_at.map(|at| acm::RenewalSummary {
+        renewal_status: Some(acm::RenewalStatus::Success),
+        domain_validation_options: Some(requests::validations(requested)),
+        updated_at: Some(time(at)),
+        ..acm::RenewalSummary::default()
+    })
 }
 
 fn detail(view: &View, scope: &Scope, one: &Certificate, now: Timestamp) -> CertificateDetail {
@@ -214,18 +250,21 @@ fn detail(view: &View, scope: &Scope, one: &Certificate, now: Timestamp) -> Cert
         subject: Some(subject.join(",")),
         issuer: issuer(one),
         created_at: Some(time(one.created_at)),
-        imported_at: Some(time(one.imported_at)),
+        imported_at: one.requested.is_none().then(|| time(one.imported_at)),
+        issued_at: one.requested.as_ref().map(|_| time(one.created_at)),
+        domain_validation_options: one.requested.as_ref().map(requests::validations),
+        renewal_summary: one.requested.as_ref().and_then(renewal),
         status: Some(status(one, now)),
         not_before: Some(time(facts.not_before)),
         not_after: Some(time(facts.not_after)),
         key_algorithm: facts.key_algorithm.as_deref().and_then(KeyAlgorithm::parse),
         signature_algorithm: Some(facts.signature_algorithm.clone()),
         in_use_by: Some(users::of(view, scope, &one.arn(scope))),
-        r#type: Some(acm::CertificateType::Imported),
+        r#type: Some(kind(one)),
         key_usages: Some(usages.collect()),
         extended_key_usages: Some(extended.collect()),
-        renewal_eligibility: Some(acm::RenewalEligibility::Ineligible),
-        certificate_key_pair_origin: Some(acm::CertificateKeyPairOrigin::CustomerProvided),
+        renewal_eligibility: Some(eligibility(one)),
+        certificate_key_pair_origin: Some(origin(one)),
         options: Some(acm::CertificateOptions {
             certificate_transparency_logging_preference: Some(
                 acm::CertificateTransparencyLoggingPreference::Disabled,
@@ -249,17 +288,18 @@ fn summary(view: &View, scope: &Scope, one: &Certificate, now: Timestamp) -> Cer
             .filter(|names: &Vec<String>| !names.is_empty()),
         has_additional_subject_alternative_names: Some(facts.names.len() > 100),
         status: Some(status(one, now)),
-        r#type: Some(acm::CertificateType::Imported),
+        r#type: Some(kind(one)),
         key_algorithm: facts.key_algorithm.as_deref().and_then(KeyAlgorithm::parse),
         key_usages: Some(usages.collect()),
         extended_key_usages: Some(extended.collect()),
         in_use: Some(!users::of(view, scope, &one.arn(scope)).is_empty()),
-        renewal_eligibility: Some(acm::RenewalEligibility::Ineligible),
-        certificate_key_pair_origin: Some(acm::CertificateKeyPairOrigin::CustomerProvided),
+        renewal_eligibility: Some(eligibility(one)),
+        certificate_key_pair_origin: Some(origin(one)),
         not_before: Some(time(facts.not_before)),
         not_after: Some(time(facts.not_after)),
         created_at: Some(time(one.created_at)),
-        imported_at: Some(time(one.imported_at)),
+        imported_at: one.requested.is_none().then(|| time(one.imported_at)),
+        issued_at: one.requested.as_ref().map(|_| time(one.created_at)),
         ..CertificateSummary::default()
     }
 }

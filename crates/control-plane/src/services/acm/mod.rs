@@ -1,14 +1,15 @@
-//! Certificate Manager: certificates that users import, for the listeners of load balancers.
+//! Certificate Manager: certificates for the listeners of load balancers, which users import or request.
 //!
-//! There is no authority to issue certificates: what asks for one is not implemented. Private keys are kept sealed, and leave this module only
+//! Requested ones are issued by an authority of the platform's own. Private keys are kept sealed, and leave this module only
 //! towards the data plane.
 
+mod authority;
 mod calls;
 pub(in crate::services) mod der;
 mod errors;
-mod issued;
 mod material;
 pub mod records;
+mod requests;
 mod tags;
 mod users;
 mod x509;
@@ -26,10 +27,13 @@ use vocabulary::{Arn, Scope};
 
 use super::Services;
 use crate::gateway::{ApiError, Operations};
+use authority::Authority;
 pub use calls::delete;
 use errors::{invalid_arn, not_found};
-pub use issued::issue;
 use records::Certificate;
+
+pub use requests::renew_due;
+pub use requests::request;
 
 /// Registers the handlers.
 pub fn register(operations: &mut Operations) {
@@ -42,12 +46,17 @@ pub fn register(operations: &mut Operations) {
         .on::<acm::DeleteCertificate, _, _>(calls::delete)
         .on::<acm::AddTagsToCertificate, _, _>(tags::add)
         .on::<acm::RemoveTagsFromCertificate, _, _>(tags::remove)
-        .on::<acm::ListTagsForCertificate, _, _>(tags::list);
+        .on::<acm::ListTagsForCertificate, _, _>(tags::list)
+        .on::<acm::TagResource, _, _>(tags::tag)
+        .on::<acm::UntagResource, _, _>(tags::untag)
+        .on::<acm::ListTagsForResource, _, _>(tags::list_of_resource)
+        .on::<acm::RequestCertificate, _, _>(requests::request)
+        .on::<acm::RenewCertificate, _, _>(requests::renew);
 }
 
 /// Declares the service's records.
 pub fn tables(tables: state_store::Tables) -> state_store::Tables {
-    tables.with::<Certificate>()
+    tables.with::<Certificate>().with::<Authority>()
 }
 
 /// The UUID in the ARN of a certificate of this account and region.

@@ -7,19 +7,33 @@ use vocabulary::{Scope, Timestamp};
 use super::x509::Facts;
 use crate::services::tagging::Tags;
 
-/// An imported certificate; its id is the UUID in its ARN.
+/// A certificate; its id is the UUID in its ARN.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Certificate {
     pub id: String,
-    /// As it was imported, in PEM.
+    /// In PEM, as it was imported or issued.
     pub body: String,
     pub chain: Option<String>,
     /// The private key in PEM, sealed with the installation's key for certificates and bound to the ARN; base 64.
     pub sealed_key: String,
     pub facts: Facts,
     pub created_at: Timestamp,
+    /// Of one that was requested, when that was.
     pub imported_at: Timestamp,
     pub tags: Tags,
+    /// Unless it was imported.
+    #[serde(default)]
+    pub requested: Option<Requested>,
+}
+
+/// What a certificate was requested with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requested {
+    /// The one that it is listed by first.
+    pub names: Vec<String>,
+    /// For who asks again.
+    pub token: Option<String>,
+    pub renewed_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Certificate {

@@ -4,7 +4,8 @@ use aws_schema::Unit;
 use aws_shapes_acm as acm;
 use aws_shapes_acm::{
     AddTagsToCertificateRequest, ListTagsForCertificateRequest, ListTagsForCertificateResponse,
-    RemoveTagsFromCertificateRequest, errors,
+    ListTagsForResourceRequest, ListTagsForResourceResponse, RemoveTagsFromCertificateRequest,
+    TagResourceRequest, UntagResourceRequest, errors,
 };
 
 use super::{calls::retagged, errors::not_found, get, id_of, see};
@@ -77,4 +78,25 @@ pub async fn list(
     let shown =
         found.tags.iter().map(|(key, value)| acm::Tag { key: Some(key.clone()), value: Some(value.clone()) });
     Ok(ListTagsForCertificateResponse { tags: Some(shown.collect()) })
+}
+
+/// As [`add`], under the name that every service has for it.
+pub async fn tag(call: Call, input: TagResourceRequest) -> Result<Unit, ApiError> {
+    add(call, AddTagsToCertificateRequest { certificate_arn: input.resource_arn, tags: input.tags }).await
+}
+
+/// As [`remove`], whatever the values.
+pub async fn untag(call: Call, input: UntagResourceRequest) -> Result<Unit, ApiError> {
+    let keys = input.tag_keys.unwrap_or_default().into_iter();
+    let tags = keys.map(|key| acm::Tag { key: Some(key), value: None }).collect();
+    remove(call, RemoveTagsFromCertificateRequest { certificate_arn: input.resource_arn, tags: Some(tags) })
+        .await
+}
+
+pub async fn list_of_resource(
+    call: Call,
+    input: ListTagsForResourceRequest,
+) -> Result<ListTagsForResourceResponse, ApiError> {
+    let shown = list(call, ListTagsForCertificateRequest { certificate_arn: input.resource_arn }).await?;
+    Ok(ListTagsForResourceResponse { tags: shown.tags })
 }

@@ -1,5 +1,7 @@
 //! Importing, showing and deleting. The certificates beside this file were made for these tests and are known to everyone.
 
+mod requested;
+
 use aws_shapes_acm::{
     AddTagsToCertificateRequest, DeleteCertificateRequest, DescribeCertificateRequest, GetCertificateRequest,
     ImportCertificateRequest, ListCertificatesRequest, ListTagsForCertificateRequest,
