@@ -44,6 +44,7 @@ pub async fn fixture() -> Fixture {
         host_ranges: Vec::new(),
         session_idle_timeout: std::time::Duration::from_secs(1200),
         task_credentials_lifetime: std::time::Duration::from_secs(21_600),
+        root_accounts: Vec::new(),
         root_key: None,
     };
     let plane = ControlPlane::start(config).await.expect("a control plane");
