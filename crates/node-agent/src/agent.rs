@@ -14,6 +14,7 @@ use std::{
 };
 
 use agent_protocol::{AcsMessage, ControlPlane, spec::NetworkState};
+use task_lifecycle::ContainerFacts;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinHandle, JoinSet},
@@ -62,6 +63,9 @@ const MAX_REVIVALS: u32 = 3;
 /// How long tasks may take beyond their grace to be removed when the agent ends with everything: for the last of their output and
 /// a control plane that listens. Then what they have is swept away without them.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long tasks that have ended may take to be removed when the agent leaves the others running.
+const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often unused images are looked for, as the published agent does.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(30 * 60);
@@ -291,6 +295,9 @@ impl NodeAgent {
             }
         };
         self.bury_ended().await;
+        if matches!(mode, ShutdownMode::LeaveRunning) {
+            self.finish_ending().await;
+        }
         match mode {
             ShutdownMode::RemoveEverything { grace } => self.remove_everything(grace).await,
             // Nothing runs on: nothing has to stay for it.
@@ -348,6 +355,23 @@ impl NodeAgent {
 
     fn network_file(&self) -> std::path::PathBuf {
         self.node.config.data_dir.join("network.json")
+    }
+
+    /// Tasks that have ended but for their removal may be removed: their end has been told, and nobody expects anything of them on the
+    /// machine. What takes too long is done by the next agent.
+    async fn finish_ending(&mut self) {
+        let latest = Instant::now() + ENDING_TIMEOUT;
+        let ending = |slot: &Slot| {
+            let facts = slot.view.snapshot().facts;
+            facts.stop.is_some() && facts.containers.iter().all(ContainerFacts::has_no_process)
+        };
+        let all = self.tasks.iter().filter(|(_, slot)| ending(slot)).map(|(arn, _)| arn.clone());
+        for arn in all.collect::<Vec<_>>() {
+            let Some(slot) = self.tasks.get_mut(&arn) else { continue };
+            if let Ok(_ended) = tokio::time::timeout_at(latest, &mut slot.running).await {
+                self.tasks.remove(&arn);
+            }
+        }
     }
 
     /// Ends the actors where they are; the journal has what they know.

@@ -148,7 +148,10 @@ async fn open_agent_door(control: &ControlPlane, args: &UpArgs) -> anyhow::Resul
     let trusted = match &opened.authority {
         None => String::new(),
         Some(authority) => {
-            format!(" The certificate to trust (--ca) is in {}.", entry::write_authority(authority)?.display())
+            format!(
+                " The certificate to trust (--ca) is in {}.",
+                entry::write_authority(authority)?.display()
+            )
         }
     };
     let (scheme, way) = match encrypted {

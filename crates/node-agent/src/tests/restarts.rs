@@ -88,6 +88,16 @@ async fn a_stop_that_was_cut_off_is_made_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_ends_has_removed_what_it_said_had_ended() {
+    let mut fixture = Fixture::running().await;
+    fixture.stop(2).await;
+    fixture.control.status(TaskStatus::Stopped).await;
+    fixture.end(ShutdownMode::LeaveRunning).await;
+    assert!(fixture.world.attached.lock().unwrap().is_empty());
+    assert!(!fixture.disk.path().join("data/tasks/t1").exists());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_not_taken_is_said_again_by_the_next_agent() {
     let mut fixture = Fixture::running().await;
     fixture.control.set_away(true);
