@@ -75,6 +75,9 @@ pub struct ContainerSpec {
     pub dns_search_domains: Vec<String>,
     #[serde(default)]
     pub extra_hosts: Vec<ExtraHost>,
+    /// Containers of the task that it knows by name, in network mode `bridge`.
+    #[serde(default)]
+    pub links: Vec<Link>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     #[serde(default)]
@@ -120,6 +123,14 @@ pub struct PortMapping {
     pub protocol: TransportProtocol,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// That a container finds another one by a name beside its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    pub container_name: String,
+    pub alias: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

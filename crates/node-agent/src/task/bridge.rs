@@ -3,7 +3,9 @@
 //! Which ports were chosen is kept where they are published; making an interface that is there already answers it as it is, so that
 //! nothing of it has to be remembered here.
 
-use agent_protocol::spec::{NetworkMode, TaskSpec};
+use std::sync::Arc;
+
+use agent_protocol::spec::{ExtraHost, NetworkMode, TaskSpec};
 use task_lifecycle::NetworkBinding;
 
 use crate::{
@@ -39,6 +41,32 @@ pub(crate) async fn attach(node: &Node, spec: &TaskSpec) -> Result<Vec<Bridged>,
         }
     }
     Ok(attached)
+}
+
+/// The task with the addresses of the container's links among its hosts.
+pub(crate) async fn linked(
+    node: &Node,
+    spec: Arc<TaskSpec>,
+    container: usize,
+) -> Result<Arc<TaskSpec>, String> {
+    let links = spec.containers.get(container).map(|one| one.links.clone()).unwrap_or_default();
+    if links.is_empty() {
+        return Ok(spec);
+    }
+    let mut named = (*spec).clone();
+    for link in links {
+        let found = spec.containers.iter().position(|one| one.name == link.container_name);
+        let Some(other) = found.and_then(|other| endpoint(&spec, other)) else { continue };
+        let bridged = node.machine.network.attach_bridged(&other).await;
+        let address = bridged.map_err(|reason| format!("CannotStartContainerError: {reason}"))?.address;
+        let names = match link.alias == link.container_name {
+            true => link.alias,
+            false => format!("{} {}", link.alias, link.container_name),
+        };
+        let host = ExtraHost { hostname: names, ip_address: address.to_string() };
+        named.containers[container].extra_hosts.push(host);
+    }
+    Ok(Arc::new(named))
 }
 
 /// What DescribeTasks shows of them.

@@ -1,6 +1,6 @@
 //! Network modes beside `awsvpc`: what is made for a task, what is told of its ports, and what is left of it.
 
-use agent_protocol::spec::{ContainerSpec, NetworkMode, PortMapping, TransportProtocol};
+use agent_protocol::spec::{ContainerSpec, Link, NetworkMode, PortMapping, TransportProtocol};
 use task_lifecycle::NetworkBinding;
 
 use super::*;
@@ -47,6 +47,20 @@ async fn containers_on_the_bridge_have_interfaces_of_their_own_and_tell_their_po
     fixture.control.status(TaskStatus::Stopped).await;
     fixture.until_gone().await;
     assert!(fixture.world.attached.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_is_the_other_containers_address_by_name() {
+    let mut task = two_on_the_bridge();
+    task.containers[0].links =
+        vec![Link { container_name: "helper".to_owned(), alias: "db".to_owned() }];
+    let fixture = Fixture::new().await;
+    fixture.run(task, 1).await;
+    fixture.control.status(TaskStatus::Running).await;
+    let sandbox = fixture.world.sandbox();
+    let hosts = |name: &str| sandbox.state().configs[name].etc.hosts.clone().unwrap();
+    assert!(hosts("app").lines().any(|line| line == "172.29.0.5 db helper"), "{}", hosts("app"));
+    assert!(!hosts("helper").contains("172.29.0.4 app"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,6 +99,7 @@ impl Executor {
                     ),
                     None => None,
                 };
+                let spec = bridge::linked(&node, spec, container).await?;
                 let metadata_dir = node.config.metadata_files.then(|| journal.metadata_dir(&name));
                 let file = |known: Option<&file::Known>| match &metadata_dir {
                     None => Ok(()),

@@ -7,7 +7,10 @@ use aws_shapes_ecs::{ContainerCondition, ContainerDefinition, LogDriver, Network
 use super::logging;
 use crate::{
     gateway::ApiError,
-    services::ecs::names::{self, client},
+    services::ecs::{
+        names::{self, client},
+        tasks::spec,
+    },
 };
 
 /// What a container's rules depend on beside itself.
@@ -40,6 +43,14 @@ pub fn check(container: &mut ContainerDefinition, around: &Surroundings) -> Resu
     logging::check(container)?;
     if around.on_fargate {
         check_for_fargate(container, &name)?;
+    }
+    if around.network_mode != NetworkMode::Bridge
+        && container.links.as_ref().is_some_and(|links| !links.is_empty())
+    {
+        return Err(client(format!(
+            "Links are not supported when networkMode={}.",
+            around.network_mode.as_str()
+        )));
     }
     for pair in container.environment.iter().flatten() {
         if pair.name.as_deref().unwrap_or_default().is_empty() {
@@ -298,6 +309,14 @@ pub fn check_dependencies(containers: &[ContainerDefinition]) -> Result<(), ApiE
         .map(|container| (container.name.as_deref().unwrap_or_default(), container))
         .collect();
     for (name, container) in &by_name {
+        for link in spec::links(container) {
+            let (to, alias) = (&link.container_name, &link.alias);
+            if to == *name || !by_name.contains_key(to.as_str()) || !names::is_valid(alias) {
+                return Err(client(format!(
+                    "Invalid 'links' setting for container '{name}'. '{to}:{alias}' names no other container of the task and an alias for it."
+                )));
+            }
+        }
         for dependency in container.depends_on.iter().flatten() {
             let on = dependency.container_name.as_deref().unwrap_or_default();
             let Some(target) = by_name.get(on) else {
@@ -347,11 +366,12 @@ fn check_acyclic(by_name: &BTreeMap<&str, &ContainerDefinition>) -> Result<(), A
                     .volumes_from
                     .iter()
                     .flatten()
-                    .filter_map(|from| from.source_container.as_deref());
+                    .filter_map(|from| from.source_container.clone())
+                    .chain(spec::links(container).map(|link| link.container_name));
                 !dependencies
-                    .filter_map(|dependency| dependency.container_name.as_deref())
+                    .filter_map(|dependency| dependency.container_name.clone())
                     .chain(links)
-                    .any(|on| left.contains_key(on))
+                    .any(|on| left.contains_key(on.as_str()))
             })
             .map(|(name, _)| *name)
             .collect();

@@ -21,10 +21,7 @@ use crate::{
                 parts::{PORT, is},
             },
             records::Cluster,
-            services::{
-                deploy::is_used,
-                records::{Revision, Service, ServiceStatus, service_key},
-            },
+            services::records::{Revision, Service, ServiceStatus, service_key},
         },
     },
 };
@@ -143,7 +140,17 @@ fn is_needed(view: &View, scope: &Scope, route: &Route) -> bool {
     }
     let knows = |revision: &Revision| revision.connections.iter().any(|one| one.route == route.key());
     let mut revisions = view.scan_prefix::<Revision>(scope, &format!("{key}/")).map(|(_, revision)| revision);
-    revisions.any(|revision| is_used(&service, &revision.id) && knows(&revision))
+    revisions.any(|revision| is_current(&service, &revision.id) && knows(&revision))
+}
+
+/// Whether tasks of the revision run or may yet be started: what a deployment that is over began from is not kept for its sake.
+fn is_current(service: &Service, revision: &str) -> bool {
+    let state = &service.state;
+    let under_way = state.rollout.iter().filter(|rollout| !rollout.status.is_over()).flat_map(|rollout| {
+        rollout.sources.iter().chain([&rollout.target]).chain(rollout.rollback.iter().map(|back| &back.to))
+    });
+    state.deployments.iter().any(|deployment| deployment.revision == revision)
+        || state.last_completed.iter().chain(under_way).any(|source| source.revision == revision)
 }
 
 /// Removes the routes of a service that are of no use to it. For whoever has failed to make use of them.

@@ -205,7 +205,7 @@ fn forget_old(tx: &mut Tx, scope: &Scope, service: &Service) {
 }
 
 /// Whether tasks may still be started from the revision, or shown by it.
-pub fn is_used(service: &Service, revision: &str) -> bool {
+fn is_used(service: &Service, revision: &str) -> bool {
     let state = &service.state;
     let rollout = state.rollout.iter().flat_map(|rollout| {
         rollout.sources.iter().chain([&rollout.target]).chain(rollout.rollback.iter().map(|back| &back.to))

@@ -7,7 +7,7 @@ use agent_protocol::{
     Sensitive,
     spec::{
         Awslogs, ContainerSpec, Dependency, DependencyCondition, Device, EnvironmentVariable, ExtraHost,
-        HealthCheck, IpcMode, LinuxParameters, LogConfiguration, LogMode, MountPoint, NetworkInterface,
+        HealthCheck, IpcMode, Link, LinuxParameters, LogConfiguration, LogMode, MountPoint, NetworkInterface,
         NetworkMode, PidMode, PortMapping, RestartPolicy, RoleCredentials, TaskSpec, Tmpfs,
         TransportProtocol, Ulimit, Volume, VolumeSource, VolumesFrom,
     },
@@ -223,9 +223,10 @@ fn container_spec(
                 ip_address: host.ip_address.clone().unwrap_or_default(),
             })
             .collect(),
+        links: links(container).collect(),
         hostname: container.hostname.clone(),
         docker_labels: container.docker_labels.clone().unwrap_or_default(),
-        depends_on: container.depends_on.iter().flatten().filter_map(dependency).collect(),
+        depends_on: dependencies(container),
         start_timeout_seconds: positive(container.start_timeout),
         stop_timeout_seconds: container.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok()),
         stop_signal: None,
@@ -340,6 +341,26 @@ fn device_permissions(given: &[ecs::DeviceCgroupPermission]) -> String {
         .filter(|(permission, _)| given.contains(permission))
         .map(|(_, letter)| letter)
         .collect()
+}
+
+/// `NAME` or `NAME:ALIAS`.
+pub fn links(container: &ecs::ContainerDefinition) -> impl Iterator<Item = Link> {
+    container.links.iter().flatten().map(|given| {
+        let (name, alias) = given.split_once(':').unwrap_or((given, given));
+        Link { container_name: name.to_owned(), alias: alias.to_owned() }
+    })
+}
+
+/// What is said, and what a link stands for: the other container is there first.
+fn dependencies(container: &ecs::ContainerDefinition) -> Vec<Dependency> {
+    let mut all: Vec<Dependency> = container.depends_on.iter().flatten().filter_map(dependency).collect();
+    for link in links(container) {
+        if all.iter().all(|one| one.container_name != link.container_name) {
+            let condition = DependencyCondition::Start;
+            all.push(Dependency { container_name: link.container_name, condition });
+        }
+    }
+    all
 }
 
 fn dependency(dependency: &ecs::ContainerDependency) -> Option<Dependency> {

@@ -50,7 +50,6 @@ fn container(container: &ecs::ContainerDefinition) -> Option<(Option<&str>, &'st
         (container.firelens_configuration.is_some(), "firelensConfiguration"),
         (any(&container.resource_requirements), "resourceRequirements"),
         (any(&container.credential_specs), "credentialSpecs"),
-        (any(&container.links), "links"),
         (any(&container.docker_security_options), "dockerSecurityOptions"),
         (container.disable_networking == Some(true), "disableNetworking"),
     ])?;

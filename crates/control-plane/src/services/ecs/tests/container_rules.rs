@@ -205,3 +205,38 @@ async fn volumes_are_named_once_and_mounted_where_they_are() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn links_are_to_other_containers_on_the_bridge() {
+    let linked = |links: &[&str]| {
+        let links: Vec<String> = links.iter().map(|link| (*link).to_owned()).collect();
+        whole(move |all| {
+            let containers = all.container_definitions.as_mut().unwrap();
+            let mut side = containers[0].clone();
+            side.name = text("side");
+            containers[0].links = Some(links.clone());
+            containers.push(side);
+        })
+    };
+    let hosted = whole(|all| {
+        all.network_mode = Some(ecs::NetworkMode::Host);
+        all.container_definitions.as_mut().unwrap()[0].links = Some(vec!["app".to_owned()]);
+    });
+    check(
+        ec2_definition,
+        vec![
+            (linked(&["gone"]), "names no other container"),
+            (linked(&["app:self"]), "names no other container"),
+            (linked(&["side:no name"]), "names no other container"),
+            (hosted, "Links are not supported when networkMode=host."),
+        ],
+    )
+    .await;
+    let fixture = fixture().await;
+    let mut taken = ec2_definition();
+    linked(&["side:db"])(&mut taken);
+    fixture.register(taken.clone()).await.unwrap();
+    // The other way round as well they wait for each other.
+    taken.container_definitions.as_mut().unwrap()[1].links = Some(vec!["app".to_owned()]);
+    refused(fixture.register(taken).await, CLIENT, "must not form a cycle");
+}

@@ -37,7 +37,8 @@ impl Fixture {
 
     /// Tasks run, targets are healthy, requests end.
     async fn serves(&self, name: &str, done: impl Fn(&ecs::Service) -> bool) -> ecs::Service {
-        for _ in 0..60 {
+        // A canary alone takes ten minutes.
+        for _ in 0..120 {
             self.look(name).await;
             let view = self.services.state.view();
             let tasks = self.tasks_of(name);
