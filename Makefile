@@ -43,11 +43,14 @@ setup-demo:
 setup-test:
 	@scripts/install awscli buildah busybox-static ca-certificates chromium chromium-driver curl etcd-server iproute2 nftables openssl python3 python3-venv skopeo
 
-$(PYTHON): e2e/requirements.txt e2e/requirements-cli.txt
+# The SDK for JavaScript comes with npm, and that with the node that pip brings: Debian's is too old for it.
+$(PYTHON): e2e/requirements.txt e2e/requirements-cli.txt e2e/javascript/package-lock.json
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --requirement e2e/requirements.txt
 	python3 -m venv $(VENV)/cli-v1
 	$(VENV)/cli-v1/bin/pip install --quiet --requirement e2e/requirements-cli.txt
+	mkdir -p $(VENV)/javascript && cp e2e/javascript/package.json e2e/javascript/package-lock.json $(VENV)/javascript
+	PATH="$(abspath $(VENV)/bin):$$PATH" npm ci --prefix $(VENV)/javascript --ignore-scripts --no-audit --no-fund --silent
 	@touch $(PYTHON)
 
 clean:
