@@ -1,8 +1,10 @@
 //! Bodies on their way between hyper's connections.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
+    rc::Rc,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -38,6 +40,8 @@ pub(super) struct Carried {
     limit: Pin<Box<Sleep>>,
     passed: u64,
     complete: bool,
+    /// When the client took something last, where that is of interest.
+    taken: Option<Rc<Cell<Instant>>>,
     at_end: Option<AtEnd>,
 }
 
@@ -51,8 +55,15 @@ impl Carried {
             limit: Box::pin(sleep(idle)),
             passed: 0,
             complete,
+            taken: None,
             at_end: Some(at_end),
         }
+    }
+
+    /// Notes there whenever the client is ready for more.
+    pub(super) fn noting(mut self, taken: Rc<Cell<Instant>>) -> Carried {
+        self.taken = Some(taken);
+        self
     }
 }
 
@@ -65,6 +76,9 @@ impl Body for Carried {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
+        if let Some(taken) = &this.taken {
+            taken.set(Instant::now());
+        }
         let cut = || this.in_flight.target().cut.load(Ordering::Relaxed);
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             let until = Instant::now() + this.idle;
@@ -150,6 +164,8 @@ impl Body for Fed {
 pub(super) struct Counted {
     pub body: Incoming,
     pub passed: Arc<std::sync::atomic::AtomicU64>,
+    /// When something passed last.
+    pub last: Rc<Cell<Instant>>,
 }
 
 impl Body for Counted {
@@ -164,6 +180,7 @@ impl Body for Counted {
         if let Some(Ok(frame)) = &frame {
             let length = frame.data_ref().map_or(0, Bytes::len) as u64;
             self.passed.fetch_add(length, Ordering::Relaxed);
+            self.last.set(Instant::now());
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

@@ -1,7 +1,8 @@
 //! A request of a client of HTTP/2 on its way to a target, and the answer back.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
+    pin::pin,
     rc::Rc,
     sync::{
         Arc,
@@ -13,7 +14,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, request::Parts};
 use hyper::body::{Body, Incoming};
 use routing::{config::ProtocolVersion, rules::CompiledOutcome, sticky};
-use tokio::time::timeout;
+use tokio::time::sleep_until;
 
 use super::front::{Active, Front};
 use super::{
@@ -47,13 +48,14 @@ impl Front {
         routed: Routed<'_>,
         mut log: Option<Box<Entry>>,
         began: Instant,
-        active: Active,
+        mut active: Active,
     ) -> Response<AnyBody> {
         let Routed { group, mut picked, cookies, cookie, outcome } = routed;
         let worker = &self.worker;
         let idle = Duration::from_secs(listener.balancer.attributes.idle_timeout_seconds.into());
         let empty = body.is_end_stream();
         let received = Arc::new(AtomicU64::new(0));
+        let fed = Rc::new(Cell::new(began));
         let mut body = Some(body);
         let mut tried = Vec::new();
         let (sent, result) = loop {
@@ -68,16 +70,18 @@ impl Front {
                 Ok(ready) => {
                     let whole_body = match body.take() {
                         Some(body) if !empty => {
-                            Box::pin(Counted { body, passed: Arc::clone(&received) }) as AnyBody
+                            let (passed, last) = (Arc::clone(&received), Rc::clone(&fed));
+                            Box::pin(Counted { body, passed, last }) as AnyBody
                         }
                         _ => whole(""),
                     };
                     let request =
                         outgoing(&parts, authority, &headers, listener, &group, outcome, whole_body);
-                    match timeout(idle, back::send(worker, listener, &target, ready, request)).await {
-                        Ok(Ok(response)) => Ok(response),
-                        Ok(Err(error)) => Err(Some(error)),
-                        Err(_) => Err(None),
+                    let sending = back::send(worker, listener, &target, ready, request);
+                    match patiently(sending, idle, &fed).await {
+                        Some(Ok(response)) => Ok(response),
+                        Some(Err(error)) => Err(Some(error)),
+                        None => Err(None),
                     }
                 }
             };
@@ -126,6 +130,7 @@ impl Front {
             &worker.clock,
             own.iter().map(HeaderValue::as_bytes),
         ));
+        active.carry();
         let at_end: AtEnd = {
             let (front, listener) = (Rc::clone(self), Arc::clone(listener));
             let log = RefCell::new(log);
@@ -143,11 +148,29 @@ impl Front {
                 drop(active);
             })
         };
-        let mut answer =
-            Response::new(Box::pin(Carried::new(body, picked.in_flight, idle, at_end)) as AnyBody);
+        let carried = Carried::new(body, picked.in_flight, idle, at_end).noting(Rc::clone(&self.progress));
+        let mut answer = Response::new(Box::pin(carried) as AnyBody);
         *answer.status_mut() = head.status;
         *answer.headers_mut() = answered(head.headers, listener, &set, &worker.clock);
         answer
+    }
+}
+
+/// What comes of it, unless nothing happens for so long: neither an end, nor that a piece of the client's body passes.
+async fn patiently<T>(what: impl Future<Output = T>, idle: Duration, fed: &Cell<Instant>) -> Option<T> {
+    let mut what = pin!(what);
+    let mut until = Instant::now() + idle;
+    loop {
+        tokio::select! {
+            done = &mut what => return Some(done),
+            () = sleep_until(until.into()) => {
+                let later = fed.get() + idle;
+                if later <= until {
+                    return None;
+                }
+                until = later;
+            }
+        }
     }
 }
 

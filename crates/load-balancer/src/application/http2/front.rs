@@ -2,6 +2,10 @@
 //!
 //! A connection lives until nothing was asked on it for the idle timeout, its time is over or its listener is gone; then the client is told to
 //! ask elsewhere, and what it has asked is finished. Source of the limits: the guide, and RFC 9113.
+//!
+//! Two kinds of clients are sent away at once. Who takes back requests by the hundreds each second, before they are answered, makes the load
+//! balancer and its targets work for nothing. Who takes nothing of what it asked for, on any stream, for longer than the idle timeout holds
+//! targets for nothing, also when it keeps the connection busy otherwise.
 
 use std::{
     cell::Cell,
@@ -17,7 +21,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use routing::{config::Action, rules::CompiledOutcome};
-use tokio::time::interval;
+use tokio::{sync::Notify, time::interval};
 
 use super::{
     Local,
@@ -38,6 +42,8 @@ use crate::application::{
 const STREAMS: u32 = 128;
 const HEAD_LIMIT_BYTES: u32 = 64 << 10;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Requests that a client may take back between two looks: several times all that it may have at once.
+const MOST_TAKEN_BACK: u32 = 4 * STREAMS;
 
 pub(super) struct Front {
     pub(super) worker: Rc<Worker>,
@@ -45,7 +51,15 @@ pub(super) struct Front {
     pub(super) peer: SocketAddr,
     pub(super) tls: Option<TlsFacts>,
     active: Cell<u32>,
+    /// Those of them whose answer has begun.
+    carried: Cell<u32>,
     last: Cell<Instant>,
+    /// When the client took something of an answer.
+    pub(super) progress: Rc<Cell<Instant>>,
+    /// Requests that were taken back before they were answered, since the last look.
+    taken_back: Cell<u32>,
+    /// There were too many.
+    enough: Notify,
 }
 
 pub(crate) async fn serve(
@@ -62,13 +76,22 @@ pub(crate) async fn serve(
         peer,
         tls,
         active: Cell::new(0),
+        carried: Cell::new(0),
         last: Cell::new(opened),
+        progress: Rc::new(Cell::new(opened)),
+        taken_back: Cell::new(0),
+        enough: Notify::new(),
     });
     let service = {
         let front = Rc::clone(&front);
         service_fn(move |request| {
             let front = Rc::clone(&front);
-            async move { Ok::<_, Infallible>(front.handle(request).await) }
+            async move {
+                let mut wanted = Wanted { front: Rc::clone(&front), answered: false };
+                let answer = front.handle(request).await;
+                wanted.answered = true;
+                Ok::<_, Infallible>(answer)
+            }
         })
     };
     let connection = hyper::server::conn::http2::Builder::new(Local)
@@ -84,7 +107,15 @@ pub(crate) async fn serve(
         tokio::select! {
             // However it ended: nobody is left to be told.
             _ = &mut connection => return,
+            () = front.enough.notified() => {
+                tracing::debug!(client = %front.peer, "a client took too many requests back");
+                return;
+            }
             _ = looks.tick() => {
+                front.taken_back.set(0);
+                if front.is_stuck() {
+                    return;
+                }
                 let over = front.slot.current().is_none_or(|listener| {
                     let attributes = &listener.balancer.attributes;
                     let idle = Duration::from_secs(attributes.idle_timeout_seconds.into());
@@ -103,21 +134,65 @@ pub(crate) async fn serve(
     }
 }
 
+/// A request that is waited for. It is dropped unanswered when the client takes it back.
+struct Wanted {
+    front: Rc<Front>,
+    answered: bool,
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if !self.answered {
+            let count = self.front.taken_back.get() + 1;
+            self.front.taken_back.set(count);
+            if count > MOST_TAKEN_BACK {
+                self.front.enough.notify_one();
+            }
+        }
+    }
+}
+
 /// Counts requests that are being answered.
-pub(super) struct Active(Rc<Front>);
+pub(super) struct Active {
+    front: Rc<Front>,
+    carried: bool,
+}
+
+impl Active {
+    /// Its answer has begun.
+    pub(super) fn carry(&mut self) {
+        self.carried = true;
+        self.front.carried.set(self.front.carried.get() + 1);
+        self.front.progress.set(Instant::now());
+    }
+}
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
-        self.0.last.set(Instant::now());
+        let front = &self.front;
+        front.active.set(front.active.get() - 1);
+        if self.carried {
+            front.carried.set(front.carried.get() - 1);
+        }
+        front.last.set(Instant::now());
     }
 }
 
 impl Front {
+    /// Whether all that the client has asked for is there, and it has taken none of it for longer than targets are waited for.
+    fn is_stuck(&self) -> bool {
+        let only_taking = self.active.get() > 0 && self.active.get() == self.carried.get();
+        only_taking
+            && self.slot.current().is_some_and(|listener| {
+                let idle = Duration::from_secs(listener.balancer.attributes.idle_timeout_seconds.into());
+                self.progress.get().elapsed() >= idle + 2 * LOOK_INTERVAL
+            })
+    }
+
     async fn handle(self: Rc<Front>, request: Request<Incoming>) -> Response<AnyBody> {
         let began = self.worker.clock.tick();
         self.active.set(self.active.get() + 1);
-        let active = Active(Rc::clone(&self));
+        let active = Active { front: Rc::clone(&self), carried: false };
         let Some(listener) = self.slot.current() else {
             return Response::builder()
                 .status(StatusCode::SERVICE_UNAVAILABLE)

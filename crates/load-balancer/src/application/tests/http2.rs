@@ -34,7 +34,7 @@ impl Bench {
         }];
     }
 
-    async fn encrypted(&self, protocol: &[u8]) -> tokio_rustls::client::TlsStream<TcpStream> {
+    pub(super) async fn encrypted(&self, protocol: &[u8]) -> tokio_rustls::client::TlsStream<TcpStream> {
         let mut config = rustls::ClientConfig::clone(&crate::tls::to_targets());
         config.alpn_protocols = vec![protocol.to_vec()];
         let stream = soon(TcpStream::connect(self.address)).await.expect("connected");

@@ -3,6 +3,7 @@
 mod changes;
 mod hostile;
 mod http2;
+mod http2_hostile;
 mod messages;
 mod mutual_tls;
 mod routes;
