@@ -1,5 +1,6 @@
 """Gateways: services that share a load balancer, reached over HTTPS by their own names, from the machine and from a task; express services the same way."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -22,14 +23,13 @@ POLICIES = [
 
 @pytest.fixture(scope="module")
 def infrastructure(platform):
+    """The role stays: what ECS has made in it is removed in it, some time after the tests."""
     iam = platform.client("iam")
-    role = iam.create_role(RoleName="infrastructure", AssumeRolePolicyDocument=json.dumps(TRUSTS_ECS))["Role"]
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName="infrastructure", AssumeRolePolicyDocument=json.dumps(TRUSTS_ECS))
     for policy in POLICIES:
         iam.attach_role_policy(RoleName="infrastructure", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
-    yield role["Arn"]
-    for policy in POLICIES:
-        iam.detach_role_policy(RoleName="infrastructure", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
-    iam.delete_role(RoleName="infrastructure")
+    return f"arn:aws:iam::{ACCOUNT}:role/infrastructure"
 
 
 def trusted(platform, tmp_path, certificate):
@@ -139,6 +139,7 @@ def test_an_express_service_speaks_https(platform, lab, infrastructure, tmp_path
     finally:
         ecs.delete_express_gateway_service(serviceArn=made["serviceArn"])
         Service(lab, "express").wait("services_inactive")
+    assert fetch(endpoint, authority) != "express"
 
 
 def test_an_interrupted_spot_task_is_replaced(platform, lab):

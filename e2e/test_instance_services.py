@@ -1,5 +1,5 @@
-"""Services on container instances: dynamic ports behind an application load balancer, fixed ones behind a classic, capacity providers and
-daemons; and express gateway services, which need nothing but an image."""
+"""Services on container instances: dynamic ports behind an application load balancer, fixed ones behind a classic, capacity providers,
+daemons, and links."""
 
 import tempfile
 import urllib.error
@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from conftest import ACCOUNT, REGION, Image, Platform, eventually, make_execution_role, stop_shared
+from conftest import ACCOUNT, REGION, Image, Platform, eventually, stop_shared
 from test_agents import WEB, Agent, Fleet
 
 PROVIDER = "machines"
@@ -196,22 +196,24 @@ def test_daemon_services_and_draining_instances(fleet, instance):
     remove(fleet, "everywhere")
 
 
-def test_an_express_service_is_reached_under_its_name_and_leaves_nothing(fleet):
-    ecs = fleet.ecs
-    role = f"arn:aws:iam::{ACCOUNT}:role"
-    make_execution_role(fleet.platform)
-    container = {"image": fleet.image, "command": ["sh", "-c", WEB.format(port=80)]}
-    made = ecs.create_express_gateway_service(
-        serviceName="hello",
-        infrastructureRoleArn=f"{role}/infrastructure",
-        executionRoleArn=f"{role}/exec",
-        primaryContainer=container,
-        healthCheckPath="/",
-    )["service"]
-    arn = made["serviceArn"]
-    endpoint = made["activeConfigurations"][0]["ingressPaths"][0]["endpoint"]
-    host = endpoint.removeprefix("http://").rsplit(":", 1)[0]
-    assert eventually(lambda: answer(fleet.platform.port, host), 60, f"a page at {endpoint}").startswith("name ")
-    ecs.delete_express_gateway_service(serviceArn=arn)
-    ecs.get_waiter("services_inactive").wait(services=["hello"], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    assert answer(fleet.platform.port, host) is None
+def test_linked_containers_find_each_other_by_name(fleet, instance):
+    def container(name, script, **more):
+        return {"name": name, "image": fleet.image, "memory": 32, "stopTimeout": 1, "command": ["sh", "-c", script], **more}
+
+    page = "mkdir -p /tmp/www; echo linked > /tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www"
+    # It ends well once it has the page by the alias.
+    ask = "until wget -q -O- http://front/ | grep linked; do sleep 1; done; grep -q 'front web$' /etc/hosts"
+    definition = fleet.ecs.register_task_definition(
+        family="linked",
+        networkMode="bridge",
+        containerDefinitions=[container("ask", ask, links=["web:front"]), container("web", page, essential=False)],
+    )["taskDefinition"]["taskDefinitionArn"]
+    task = fleet.ecs.run_task(cluster="fleet", taskDefinition=definition, launchType="EC2")["tasks"][0]["taskArn"]
+
+    def stopped():
+        [shown] = fleet.ecs.describe_tasks(cluster="fleet", tasks=[task])["tasks"]
+        return shown if shown["lastStatus"] == "STOPPED" else None
+
+    ended = eventually(stopped, 40, "the end of the task")
+    codes = {one["name"]: one.get("exitCode") for one in ended["containers"]}
+    assert codes["ask"] == 0, ended
