@@ -269,6 +269,8 @@ class Lab:
             "image": self.image,
             "entryPoint": ["/bin/sh", "-c"],
             "command": [script],
+            # Nobody in these containers listens to a SIGTERM.
+            "stopTimeout": 2,
             "logConfiguration": {
                 "logDriver": "awslogs",
                 "options": {"awslogs-group": "/lab", "awslogs-region": REGION, "awslogs-stream-prefix": "t"},

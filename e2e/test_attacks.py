@@ -1,8 +1,11 @@
 """What somebody may try who has a foot in the door: requests that were altered, credentials that were stolen, containers that want out."""
 
 import datetime
+import hashlib
 import http.client
 import json
+import pathlib
+import subprocess
 import urllib.parse
 
 import boto3
@@ -12,7 +15,7 @@ import botocore.credentials
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ACCOUNT, REGION, eventually
+from conftest import ACCOUNT, BIN, REGION, eventually
 
 TARGET = "AmazonEC2ContainerServiceV20141113."
 TRUST = {
@@ -281,4 +284,72 @@ def test_what_a_container_is_held_by(lab):
         assert not bounding & (1 << capability), capability
     # A process namespace of its own: its shell, and what it started.
     assert len([line for line in lines if line.startswith("/proc/")]) <= 4
+    lab.stop(task)
+
+
+@pytest.fixture(scope="module")
+def escapes(lab, tmp_path_factory):
+    """An image with a program that makes every attempt as the system call that it is."""
+    program = tmp_path_factory.mktemp("escapes") / "escapes"
+    source = pathlib.Path(__file__).parent / "helpers" / "escapes.c"
+    subprocess.run(["gcc", "-O1", "-static", "-o", program, source], check=True, capture_output=True)
+    return lab.images.push("escapes", fill=lambda tar: tar.add(program, "bin/escapes"))
+
+
+def test_no_system_call_leads_out(lab, escapes):
+    """Root in a container with the defaults, a second container beside it, and some ninety system calls."""
+    beside = {**lab.container("beside", "exec sleep 1000"), "essential": False}
+    task = lab.run({**lab.container(), "image": escapes, "command": ["/bin/escapes; exec sleep 1000"]}, beside)
+    try:
+        lines = lab.prints(task, "over", timeout=60)
+    except AssertionError:
+        pytest.fail("\n".join(lab.output(task)))
+    assert [line for line in lines if line.startswith("ESCAPED")] == [], "\n".join(lines)
+    held = {line.split(" (")[0].removeprefix("held ") for line in lines if line.startswith("held ")}
+    groups = {name.split(":")[0] for name in held}
+    assert len(held) > 80 and groups == {"mount", "root", "namespaces", "processes", "kernel", "devices", "machine", "network"}
+    lab.stop(task)
+
+
+def test_nobody_speaks_for_a_neighbour(lab, escapes):
+    """A group lets one task in. Another that writes the first one's address into its packets is not heard."""
+
+    def run(command, **more):
+        return lab.run({**lab.container(), "image": escapes, "command": [command]}, **more)
+
+    group = lab.open_group("friends", [])
+    victim = run("exec escapes hear 9", groups=[group], family="victim")
+    target = lab.address(lab.running(victim))
+    friend = run(f"exec escapes say {target} 9", family="friend")
+    address = lab.address(lab.running(friend))
+    allowed = [{"IpProtocol": "udp", "FromPort": 9, "ToPort": 9, "IpRanges": [{"CidrIp": f"{address}/32"}]}]
+    lab.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=allowed)
+    lab.prints(victim, "heard FRIEND")
+    thief = run(f"for i in 1 2 3 4 5; do escapes spoof {address} {target} 9; done; echo over", family="thief")
+    lab.stopped(thief)
+    assert set(lab.prints(thief, "over")) == {"raw sent", "frame sent", "over"}
+    heard = len(lab.output(victim))
+    eventually(lambda: len(lab.output(victim)) > heard + 1, what="the friend, after the thief")
+    assert set(lab.output(victim)) == {"listening", "heard FRIEND"}
+    for task in (friend, victim):
+        lab.stop(task)
+
+
+def test_a_working_directory_is_the_containers_own(lab):
+    """Descriptors that the runtime has open while it starts a container lead nowhere, and its program is not to be had."""
+    before = hashlib.sha256(pathlib.Path(BIN).read_bytes()).hexdigest()
+    looks = "[ -e ../../../../../../var/lib/dpkg ] && echo ESCAPED; [ -e ../bin/bash ] && echo ESCAPED; echo looked; exec sleep 1000"
+    containers = [
+        {**lab.container(f"d{number}", looks), "workingDirectory": f"/proc/self/fd/{number}", "essential": False} for number in range(3, 12)
+    ]
+    keeps = lab.container("keeps", "exec sleep 1000")
+    task = lab.run(keeps, *containers)
+    ended = lambda container: container["lastStatus"] == "STOPPED" or lab.output(task, container["name"])
+    eventually(lambda: all(ended(container) for container in lab.describe(task)["containers"] if container["name"] != "keeps"), 60)
+    for container in containers:
+        assert "ESCAPED" not in "".join(lab.output(task, container["name"])), container["workingDirectory"]
+    itself = lab.run({**lab.container(), "entryPoint": ["/proc/self/exe"], "command": ["--version"]})
+    lab.stopped(itself)
+    assert not any("longshore" in line.lower() for line in lab.output(itself)), lab.output(itself)
+    assert hashlib.sha256(pathlib.Path(BIN).read_bytes()).hexdigest() == before
     lab.stop(task)

@@ -106,7 +106,7 @@ def test_clients_find_the_role_and_follow_its_renewal(own, mine, role):
     }
     tasks = {}
     for name, (image, command, entry) in clients.items():
-        container = {**lab.container(stopTimeout=2), "image": image, "command": command, "entryPoint": entry}
+        container = {**lab.container(), "image": image, "command": command, "entryPoint": entry}
         tasks[name] = lab.run(container, family=name, taskRoleArn=role, memory="1024", cpu="512")
     try:
         # The third key is given out when the first has ended.
