@@ -15,6 +15,7 @@
 mod associations;
 mod calls;
 mod changes;
+mod choose;
 pub mod connect;
 pub mod records;
 mod routes;

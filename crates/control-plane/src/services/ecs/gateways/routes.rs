@@ -65,7 +65,7 @@ fn shape(view: &View, settings: &Settings, scope: &Scope, route: &Route) -> ecs:
     let on = balancer_of(view, scope, route);
     let resources = on.map(|(gateway, balancer)| {
         let rules = |group: &str, from: Option<&str>, port: i32| {
-            let ids = parts::rule_ids(view, scope, group, port, from);
+            let ids = ingress::groups::rule_ids(view, scope, group, port, from);
             ids.map(|id| scope.arn("ec2", format_args!("security-group-rule/{id}")).to_string()).collect()
         };
         let of = balancer.group.iter().chain(gateway.inbound_group());

@@ -7,6 +7,7 @@
 //! Each step makes one thing under a name that follows from what it is for, and takes what it finds under that name, so that whoever repeats it
 //! after a crash goes on where it was. Not here: what is made for whom, and when it goes.
 
+pub mod groups;
 pub mod parts;
 
 use std::sync::Arc;

@@ -40,7 +40,7 @@ pub async fn describe_revisions(
     for arn in arns {
         match view.get::<Revision>(scope, &key_of_arn(scope, &arn, "service-revision")?) {
             Some(found) => {
-                revisions.push(show::service_revision(&view, &call.services.settings, scope, &found))
+                revisions.push(show::service_revision(&view, &call.services.settings, scope, &found));
             }
             None => failures.push(missing(arn)),
         }
