@@ -48,6 +48,10 @@ pub(crate) struct Record {
     /// `seqNum` of the last payload taken for the task.
     pub sequence: i64,
     pub facts: TaskFacts,
+    /// The signals that the containers' images name for their end, by the container's place: an agent that takes the task up again need not ask
+    /// for images, nor for the secrets that open their registries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stop_signals: BTreeMap<usize, String>,
 }
 
 /// A line of the file. A specification is sealed, in base 64; a record is kept as it was written: only their own task reads them.

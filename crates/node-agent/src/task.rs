@@ -101,7 +101,7 @@ impl Task {
         let id = &spec.task_id;
         let shape = shape::shape(&spec)?;
         let journal = TaskJournal::new(node, id);
-        let record = Record { sequence, facts: TaskFacts::new(&shape) };
+        let record = Record { sequence, facts: TaskFacts::new(&shape), stop_signals: Default::default() };
         node.trash.a_task_starts();
         journal.begin(&spec, &record)?;
         Ok(Task::new(node, spec, shape, record, journal))
@@ -118,7 +118,8 @@ impl Task {
         let (command, commands) = mpsc::channel(COMMAND_QUEUE);
         let spec = Arc::new(spec);
         let view = Arc::new(TaskView::new(Arc::clone(&spec), record.facts.clone()));
-        let executor = Executor::new(node, &spec, journal.clone(), Arc::clone(&view), happening);
+        let mut executor = Executor::new(node, &spec, journal.clone(), Arc::clone(&view), happening);
+        executor.stop_signals.clone_from(&record.stop_signals);
         let (flushed, task_id) = (journal.clone(), spec.task_id.clone());
         // Beside the start, which does not wait for it.
         let flushing = tokio::task::spawn_blocking(move || flushed.flush());
@@ -241,6 +242,11 @@ impl Task {
             Happening::Image { container, image } => {
                 let digest = Some(image.manifest_digest.clone());
                 self.view.set_image(container, LocalImage::clone(&image));
+                if let Some(signal) = &image.config.stop_signal {
+                    // Written down before the container is started.
+                    self.record.stop_signals.insert(container, signal.clone());
+                    self.executor.stop_signals.insert(container, signal.clone());
+                }
                 self.executor.images[container] = Some(*image);
                 (Event::ImageReady { container, digest }, self.node.clock.now())
             }

@@ -43,7 +43,7 @@ pub use model::{
 };
 pub use query::{Direction, LogQuery, Predicate, QueryPage};
 pub use retention::{RetentionOutcome, RetentionPolicy};
-pub use scan::{Scanned, scan};
+pub use scan::{Seen, scan};
 pub use store::{Options, TelemetryStore};
 pub use subscribe::{Subscription, TailBatch, TailItem};
 

@@ -10,24 +10,23 @@ use vocabulary::{Scope, Timestamp};
 
 use crate::{LogGroupKey, LogStreamKey, StoreError, segments};
 
-/// An event as it is found.
+/// What is found.
 #[derive(Debug)]
-pub struct Scanned<'a> {
-    pub key: &'a LogStreamKey,
-    pub timestamp: Timestamp,
-    pub message: &'a str,
+pub enum Seen<'a> {
+    /// A file, by the first millisecond of its window; its events come next.
+    Window(Timestamp),
+    Event {
+        key: &'a LogStreamKey,
+        timestamp: Timestamp,
+        message: &'a str,
+    },
 }
 
-/// Shows every event of the store in `dir`, one file after another by event time. `window` is told the first millisecond of each file before its
-/// events are. A file that is removed meanwhile is passed over.
+/// Shows every event of the store in `dir`, one file after another by event time. A file that is removed meanwhile is passed over.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn scan(
-    dir: &Path,
-    mut window: impl FnMut(Timestamp),
-    mut event: impl FnMut(&Scanned<'_>),
-) -> Result<(), StoreError> {
+pub fn scan(dir: &Path, mut visit: impl FnMut(Seen<'_>)) -> Result<(), StoreError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(StoreError::io("list", dir))? {
         let path = entry.map_err(StoreError::io("list", dir))?.path();
@@ -39,7 +38,7 @@ pub fn scan(
         if !path.exists() {
             continue;
         }
-        window(Timestamp::from_millis(start));
+        visit(Seen::Window(Timestamp::from_millis(start)));
         let mut show = || -> rusqlite::Result<()> {
             let connection = open(&path)?;
             let mut statement = connection.prepare("SELECT stream, ts, message FROM events")?;
@@ -48,7 +47,7 @@ pub fn scan(
                 let Some(key) = streams.get(&row.get(0)?) else { continue };
                 let timestamp = Timestamp::from_millis(row.get(1)?);
                 let message = row.get_ref(2)?.as_str()?;
-                event(&Scanned { key, timestamp, message });
+                visit(Seen::Event { key, timestamp, message });
             }
             Ok(())
         };

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use agent_protocol::{AccessLogLines, ControlError};
+use agent_protocol::{AccessLogLines, ControlError, LogKind};
 use load_balancer::AccessLog;
 use tokio::sync::Notify;
 
@@ -32,9 +32,12 @@ pub(super) struct Lines {
     full: Notify,
 }
 
+/// A load balancer's ARN, and which of its logs.
+type Log = (String, LogKind);
+
 #[derive(Debug, Default)]
 struct Waiting {
-    by_balancer: BTreeMap<String, String>,
+    by_log: BTreeMap<Log, String>,
     bytes: usize,
     dropped: u64,
 }
@@ -45,12 +48,12 @@ impl Lines {
     }
 
     /// Everything that waits, or of load balancers alone that have much.
-    fn take(&self, all: bool) -> Vec<(String, String)> {
+    fn take(&self, all: bool) -> Vec<(Log, String)> {
         let mut waiting = self.lock();
-        let taken: Vec<(String, String)> = if all {
-            std::mem::take(&mut waiting.by_balancer).into_iter().collect()
+        let taken: Vec<(Log, String)> = if all {
+            std::mem::take(&mut waiting.by_log).into_iter().collect()
         } else {
-            waiting.by_balancer.extract_if(.., |_, lines| lines.len() >= FULL_BYTES).collect()
+            waiting.by_log.extract_if(.., |_, lines| lines.len() >= FULL_BYTES).collect()
         };
         waiting.bytes -= taken.iter().map(|(_, lines)| lines.len()).sum::<usize>();
         let dropped = std::mem::take(&mut waiting.dropped);
@@ -64,17 +67,24 @@ impl Lines {
 
 impl AccessLog for Lines {
     fn record(&self, load_balancer_arn: &str, line: String) {
+        self.add((load_balancer_arn.to_owned(), LogKind::Access), &line);
+    }
+
+    fn record_connection(&self, load_balancer_arn: &str, line: String) {
+        self.add((load_balancer_arn.to_owned(), LogKind::Connection), &line);
+    }
+}
+
+impl Lines {
+    fn add(&self, log: Log, line: &str) {
         let mut waiting = self.lock();
         if waiting.bytes + line.len() + 1 > MOST_BYTES {
             waiting.dropped += 1;
             return;
         }
         waiting.bytes += line.len() + 1;
-        let lines = match waiting.by_balancer.get_mut(load_balancer_arn) {
-            Some(lines) => lines,
-            None => waiting.by_balancer.entry(load_balancer_arn.to_owned()).or_default(),
-        };
-        lines.push_str(&line);
+        let lines = waiting.by_log.entry(log).or_default();
+        lines.push_str(line);
         lines.push('\n');
         if lines.len() >= FULL_BYTES {
             self.full.notify_one();
@@ -98,8 +108,8 @@ pub(super) async fn run(node: Arc<Node>, lines: Arc<Lines>) {
 
 /// Delivers what waits, or as much of it as is taken.
 pub(super) async fn deliver(node: &Node, lines: &Lines, all: bool) {
-    for (load_balancer_arn, lines) in lines.take(all) {
-        let message = AccessLogLines { load_balancer_arn, lines };
+    for ((load_balancer_arn, kind), lines) in lines.take(all) {
+        let message = AccessLogLines { load_balancer_arn, kind, lines };
         let mut backoff = Backoff::default();
         for attempt in 1.. {
             match node.control.deliver_access_log(message.clone()).await {
@@ -120,6 +130,7 @@ pub(super) async fn deliver(node: &Node, lines: &Lines, all: bool) {
 
 #[cfg(test)]
 mod tests {
+    use agent_protocol::LogKind;
     use load_balancer::AccessLog;
 
     use super::{FULL_BYTES, Lines, MOST_BYTES};
@@ -132,11 +143,13 @@ mod tests {
         lines.record("b", "three".to_owned());
         assert_eq!(lines.take(false), []);
         let taken = lines.take(true);
-        assert_eq!(
-            taken,
-            [("a".to_owned(), "two\n".to_owned()), ("b".to_owned(), "one\nthree\n".to_owned())]
-        );
+        let access = |arn: &str, lines: &str| ((arn.to_owned(), LogKind::Access), lines.to_owned());
+        assert_eq!(taken, [access("a", "two\n"), access("b", "one\nthree\n")]);
         assert_eq!(lines.lock().bytes, 0);
+        lines.record("a", "one".to_owned());
+        lines.record_connection("a", "two".to_owned());
+        let connections = (("a".to_owned(), LogKind::Connection), "two\n".to_owned());
+        assert_eq!(lines.take(true), [access("a", "one\n"), connections]);
     }
 
     #[test]
@@ -151,7 +164,7 @@ mod tests {
         assert!(waiting.bytes <= MOST_BYTES);
         assert!(waiting.dropped > 0);
         drop(waiting);
-        let full: Vec<String> = lines.take(false).into_iter().map(|(arn, _)| arn).collect();
+        let full: Vec<String> = lines.take(false).into_iter().map(|((arn, _), _)| arn).collect();
         assert_eq!(full, ["a"], "what is not full waits");
     }
 }

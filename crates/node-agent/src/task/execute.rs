@@ -3,7 +3,12 @@
 
 mod start;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use agent_protocol::{
     spec::{NetworkMode, TaskSpec},
@@ -32,7 +37,6 @@ use crate::{
     outbox::Outbox,
     ports::{LocalImage, Sandbox},
 };
-use start::ensure_image;
 
 /// How long the end of a task waits for a control plane that takes no logs.
 const LOG_DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
@@ -47,6 +51,8 @@ pub(super) struct Executor {
     happening: mpsc::UnboundedSender<Happening>,
     pub(super) netns: Option<PathBuf>,
     pub(super) images: Vec<Option<LocalImage>>,
+    /// What images name, by the container's place.
+    pub(super) stop_signals: BTreeMap<usize, String>,
     secrets: Arc<Secrets>,
     sandbox: Option<Arc<dyn Sandbox>>,
     pulls: Vec<AbortHandle>,
@@ -77,6 +83,7 @@ impl Executor {
             happening,
             netns: None,
             images: vec![None; spec.containers.len()],
+            stop_signals: BTreeMap::new(),
             secrets: Arc::default(),
             sandbox: None,
             pulls: Vec::new(),
@@ -268,18 +275,9 @@ impl Executor {
 
     fn terminate(&mut self, container: usize) {
         let Some((sandbox, names)) = self.running(container) else { return };
-        let (node, spec, image) =
-            (Arc::clone(&self.node), Arc::clone(&self.spec), self.images[container].clone());
-        let secrets = Arc::clone(&self.secrets);
+        let asked = self.spec.containers[container].stop_signal.as_ref();
+        let signal = asked.or_else(|| self.stop_signals.get(&container)).cloned();
         self.work.spawn(async move {
-            let signal = match (&spec.containers[container].stop_signal, image) {
-                (Some(signal), _) => Some(signal.clone()),
-                (None, Some(image)) => image.config.stop_signal,
-                (None, None) => {
-                    let image = ensure_image(&node, &spec, &secrets, container).await;
-                    image.ok().and_then(|image| image.config.stop_signal)
-                }
-            };
             for name in names {
                 if let Err(error) = sandbox.signal(&name, signal_number(signal.as_deref())).await {
                     tracing::warn!(name, %error, "a container could not be asked to end");

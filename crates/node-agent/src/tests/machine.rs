@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub bad_images: Mutex<HashMap<String, String>>,
     /// Images whose pull never ends.
     pub slow_images: Mutex<BTreeSet<String>>,
+    /// What every image names for a container's end.
+    pub stop_signal: Mutex<Option<String>>,
     /// Interfaces cannot be attached, for this reason.
     pub bad_network: Mutex<Option<String>>,
     /// How often detaching an interface fails yet.
@@ -101,7 +103,9 @@ impl Images for Fake {
             return Box::pin(std::future::pending());
         }
         let bad = self.0.bad_images.lock().unwrap().get(&request.image).cloned();
-        Box::pin(std::future::ready(bad.map_or_else(|| Ok(local_image()), Err)))
+        let mut image = local_image();
+        image.config.stop_signal = self.0.stop_signal.lock().unwrap().clone();
+        Box::pin(std::future::ready(bad.map_or(Ok(image), Err)))
     }
 
     fn release<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, ()> {

@@ -52,8 +52,7 @@ async fn containers_on_the_bridge_have_interfaces_of_their_own_and_tell_their_po
 #[tokio::test(start_paused = true)]
 async fn a_link_is_the_other_containers_address_by_name() {
     let mut task = two_on_the_bridge();
-    task.containers[0].links =
-        vec![Link { container_name: "helper".to_owned(), alias: "db".to_owned() }];
+    task.containers[0].links = vec![Link { container_name: "helper".to_owned(), alias: "db".to_owned() }];
     let fixture = Fixture::new().await;
     fixture.run(task, 1).await;
     fixture.control.status(TaskStatus::Running).await;

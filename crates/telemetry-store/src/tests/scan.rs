@@ -1,7 +1,7 @@
 //! A store as it is seen from outside.
 
 use super::*;
-use crate::scan;
+use crate::{Seen, scan};
 
 #[tokio::test]
 async fn everything_is_seen_while_the_store_is_open() {
@@ -12,13 +12,15 @@ async fn everything_is_seen_while_the_store_is_open() {
     append(&store, &group("b"), "gone", &[(T0 + 2, "deleted")]).await;
     store.delete_stream(group("b").stream("gone")).await.unwrap();
     let seen = || {
-        let (windows, seen) = (std::cell::Cell::new(0), std::cell::RefCell::new(Vec::new()));
-        let told = |event: &crate::Scanned<'_>| {
-            let key = event.key;
-            seen.borrow_mut().push(format!("{}/{} {}", key.group.group, key.stream, event.message));
-        };
-        scan(folder.path(), |_| windows.set(windows.get() + 1), told).unwrap();
-        (windows.get(), seen.into_inner())
+        let (mut windows, mut events) = (0, Vec::new());
+        scan(folder.path(), |seen| match seen {
+            Seen::Window(_) => windows += 1,
+            Seen::Event { key, message, .. } => {
+                events.push(format!("{}/{} {message}", key.group.group, key.stream));
+            }
+        })
+        .unwrap();
+        (windows, events)
     };
     let expected: Vec<String> = ["a/one first", "b/two second", "a/one third"].map(str::to_owned).to_vec();
     assert_eq!(seen(), (2, expected.clone()));

@@ -5,15 +5,14 @@
 //! events take, some hundred bytes each.
 
 use std::{
-    cell::RefCell,
     collections::{HashMap, VecDeque},
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
-use telemetry_store::{Scanned, StoreError, scan};
-use vocabulary::Timestamp;
+use telemetry_store::{Seen, StoreError, scan};
+use vocabulary::{Scope, Timestamp};
 
 use super::{DAY_MILLIS, DIRECTORY, Key, LONGEST_LINE, Link, digest, files};
 
@@ -95,30 +94,26 @@ pub fn verify(
 ) -> Result<Verdict, NotVerified> {
     let chain = directory.join(DIRECTORY);
     let not_read = |source| NotVerified::Chain { path: chain.clone(), source };
-    let state = RefCell::new(Check {
+    let mut check = Check {
         links: Links::open(&chain).map_err(not_read)?,
         key: key.clone(),
         wanted_head: head.map(str::to_owned),
         ..Check::default()
-    });
-    let read = RefCell::new(Ok(()));
-    let up_to = |end: i64| {
-        let mut outcome = read.borrow_mut();
-        if outcome.is_ok() {
-            *outcome = state.borrow_mut().read_links(end);
-        }
-    };
-    let window = |start: Timestamp| {
-        up_to(start.as_millis() + DAY_MILLIS);
-        let mut check = state.borrow_mut();
-        check.read_before_events = check.last_number;
     };
     // The beginning first: it tells which events are older.
-    up_to(state.borrow().links.first_day().map_or(i64::MIN, |day| day + 1));
-    scan(directory, window, |event| state.borrow_mut().event(event))?;
-    up_to(i64::MAX);
-    read.replace(Ok(())).map_err(not_read)?;
-    Ok(state.into_inner().conclude(running, kept_days, now))
+    let first_day = check.links.first_day().map_or(i64::MIN, |day| day + 1);
+    let mut read = check.read_links(first_day);
+    scan(directory, |seen| match seen {
+        Seen::Window(start) => {
+            if read.is_ok() {
+                read = check.read_links(start.as_millis() + DAY_MILLIS);
+            }
+            check.read_before_events = check.last_number;
+        }
+        Seen::Event { key, timestamp, message } => check.event(&key.group.scope, timestamp, message),
+    })?;
+    read.and_then(|()| check.read_links(i64::MAX)).map_err(not_read)?;
+    Ok(check.conclude(running, kept_days, now))
 }
 
 /// What is open under a digest: how often the chain has it more than the trail, and where.
@@ -192,21 +187,20 @@ impl Check {
         }
     }
 
-    fn event(&mut self, event: &Scanned<'_>) {
-        let scope = &event.key.group.scope;
-        let digest = digest(scope, event.timestamp, event.message);
+    fn event(&mut self, scope: &Scope, at: Timestamp, message: &str) {
+        let digest = digest(scope, at, message);
         let begins = self.first.as_ref().map_or(i64::MAX, |first| first.from);
-        if event.timestamp.as_millis() < begins && !self.is_open(&digest) {
+        if at.as_millis() < begins && !self.is_open(&digest) {
             self.verdict.before += 1;
             return;
         }
         self.verdict.events += 1;
         let what = || {
-            let parsed: serde_json::Value = serde_json::from_str(event.message).unwrap_or_default();
+            let parsed: serde_json::Value = serde_json::from_str(message).unwrap_or_default();
             let text =
                 |name: &str| parsed[name].as_str().unwrap_or("?").chars().take(100).collect::<String>();
             let scope = format!("{}/{}", scope.account, scope.region);
-            (event.timestamp.as_millis(), scope, format!("{} {}", text("eventName"), text("eventID")))
+            (at.as_millis(), scope, format!("{} {}", text("eventName"), text("eventID")))
         };
         self.count(&digest, -1, 0, Some(&what));
     }
@@ -239,7 +233,7 @@ impl Check {
 
     fn conclude(mut self, running: bool, kept_days: u32, now: Timestamp) -> Verdict {
         let mut open: Vec<([u8; 32], Open)> = self.open.drain().collect();
-        open.sort_by_key(|(digest, open)| (open.link, *digest));
+        open.sort_by_key(|(digest, open)| (open.event.is_some(), open.link, *digest));
         for (digest, open) in open {
             let times = open.count.unsigned_abs();
             match open.event {

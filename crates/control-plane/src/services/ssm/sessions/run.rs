@@ -169,12 +169,12 @@ pub async fn record(
 impl Session {
     async fn talk(&mut self) {
         loop {
+            self.pass_on();
             if let Stage::Closing(latest) = self.stage
                 && (self.channel.is_settled() || latest <= Instant::now())
             {
                 return;
             }
-            self.pass_on();
             let deadline = self.deadline();
             let can_hear = self.stage == Stage::Open && self.channel.has_room() && !self.paused;
             tokio::select! {
