@@ -83,10 +83,20 @@ pub trait ControlPlane: Send + Sync + 'static {
     }
 }
 
-/// Lines of an access log, each with its end.
+/// What the lines of a log are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogKind {
+    /// Requests, or connections of a network load balancer.
+    Access,
+    /// Connections of an application load balancer.
+    Connection,
+}
+
+/// Lines of a load balancer's log, each with its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLogLines {
     pub load_balancer_arn: String,
+    pub kind: LogKind,
     pub lines: String,
 }
 

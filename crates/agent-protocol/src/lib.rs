@@ -31,7 +31,7 @@ pub mod tcs;
 
 pub use control::{
     AccessLogLines, Answer, ControlError, ControlPlane, InstanceRole, LogBatch, LogDestination, LogEvent,
-    RegistryLogin, RegistryLoginRequest, TargetHealthReport,
+    LogKind, RegistryLogin, RegistryLoginRequest, TargetHealthReport,
 };
 pub use envelope::{AcsMessage, AgentMessage, DecodeError, TelemetryAnswer, TelemetryMessage};
 pub use secrets::{ContainerSecrets, TaskSecrets};

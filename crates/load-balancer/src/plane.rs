@@ -146,10 +146,12 @@ struct Plane {
 impl Plane {
     fn new(sockets: Arc<dyn Sockets>, publish: watch::Sender<Arc<Reports>>, options: Options) -> Plane {
         let to_targets = tls::to_targets();
+        let log = options.log.clone();
         let requests = ApplicationPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets), options);
         Plane {
             network: NetworkPlane::new(Arc::clone(&sockets), Arc::clone(&to_targets))
-                .counting(requests.meters()),
+                .counting(requests.meters())
+                .logging(log),
             requests,
             sockets,
             to_targets,

@@ -4,7 +4,7 @@
 //! certificate lists. Targets' certificates are not looked at: who may be a target is decided by registration and security
 //! groups, and self-signed certificates are what targets have. What clients show is [`clients`]' matter.
 
-mod certificate;
+pub(crate) mod certificate;
 pub(crate) mod clients;
 
 use std::sync::Arc;
@@ -89,12 +89,37 @@ impl Named {
         Ok(Named { key: Arc::new(key), names })
     }
 
-    /// RFC 6125 §6.4: `*` stands for the whole leftmost label.
     fn is_for(&self, name: &str) -> bool {
-        self.names.iter().any(|own| match own.strip_prefix("*.") {
-            Some(domain) => name.split_once('.').is_some_and(|(_, rest)| rest == domain),
-            None => own == name,
-        })
+        are_for(&self.names, name)
+    }
+}
+
+/// RFC 6125 §6.4: `*` stands for the whole leftmost label.
+fn are_for(names: &[String], name: &str) -> bool {
+    names.iter().any(|own| match own.strip_prefix("*.") {
+        Some(domain) => name.split_once('.').is_some_and(|(_, rest)| rest == domain),
+        None => own == name,
+    })
+}
+
+/// Tells which certificate a client is shown.
+#[derive(Debug)]
+pub(crate) struct ByCertificate(Vec<(String, Vec<String>)>);
+
+impl ByCertificate {
+    /// Of a listener's certificates, the default first.
+    pub(crate) fn new(certificates: &[Certificate]) -> ByCertificate {
+        let provider = ring::default_provider();
+        let names =
+            |one: &Certificate| Named::read(one, &provider).map(|named| named.names).unwrap_or_default();
+        ByCertificate(certificates.iter().map(|one| (one.arn.clone(), names(one))).collect())
+    }
+
+    /// The ARN of the one for a client that asked for this name.
+    pub(crate) fn shown_to(&self, name: Option<&str>) -> Option<&str> {
+        let name = name.map(str::to_ascii_lowercase);
+        let named = name.and_then(|name| self.0.iter().find(|(_, own)| are_for(own, &name)));
+        named.or(self.0.first()).map(|(arn, _)| arn.as_str())
     }
 }
 

@@ -200,12 +200,12 @@ impl ControlPlane for AgentLink {
             });
             // Deleted with its last lines on their way.
             let Some((scope, balancer)) = found else { return Ok(()) };
-            access_logs::deliver(&self.services, &scope, &balancer, message.lines, now()).await.map_err(
-                |error| match error.status {
+            access_logs::deliver(&self.services, &scope, &balancer, message.kind, message.lines, now())
+                .await
+                .map_err(|error| match error.status {
                     500.. => unavailable(error),
                     _ => refused(error),
-                },
-            )
+                })
         })
     }
 

@@ -8,6 +8,9 @@ use super::clock::civil;
 pub trait AccessLog: Send + Sync + 'static {
     /// A request to a load balancer that has access logs switched on. The line has no line end.
     fn record(&self, load_balancer_arn: &str, line: String);
+
+    /// A connection to a load balancer that has connection logs switched on. The line has no line end.
+    fn record_connection(&self, load_balancer_arn: &str, line: String);
 }
 
 /// What a line says. Texts are as the client sent them.
@@ -113,17 +116,19 @@ struct ConnectionTrace<'a>(&'a Entry);
 impl fmt::Display for ConnectionTrace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.client {
-            Some(client) => {
-                let mark = routing::sticky::mark(&[&self.0.load_balancer, &client.to_string()]);
-                write!(f, "TID_{mark:016x}")
-            }
+            Some(client) => f.write_str(&trace_of_connection(&self.0.load_balancer, client)),
             None => f.write_str("-"),
         }
     }
 }
 
+/// What ties requests to their connection: the same in access and connection logs.
+pub(crate) fn trace_of_connection(load_balancer: &str, client: SocketAddr) -> String {
+    format!("TID_{:016x}", routing::sticky::mark(&[load_balancer, &client.to_string()]))
+}
+
 /// `2018-07-02T22:23:00.186641Z`.
-struct Time(Duration);
+pub(crate) struct Time(pub Duration);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

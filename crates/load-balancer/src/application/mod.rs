@@ -8,10 +8,11 @@ mod answer;
 mod buffer;
 mod clock;
 mod connection;
+mod connection_log;
 mod decide;
 mod exchange;
 mod http2;
-mod log;
+pub(crate) mod log;
 mod logging;
 mod metrics;
 mod pick;
@@ -42,6 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use log::AccessLog;
 pub(crate) use metrics::Metrics as Meter;
 pub use metrics::{Counter, Counts};
+pub(crate) use worker::cipher_name;
 
 use self::{
     metrics::Metrics,

@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -28,6 +28,7 @@ use super::{
     buffer::Buffer,
     clock::Clock,
     connection::Client,
+    connection_log::{self, Greeting},
     http2,
     log::AccessLog,
     metrics::Counter,
@@ -251,7 +252,7 @@ impl Worker {
         let balancer = Arc::clone(&config.balancer);
         balancer.metrics.one(self.index, Counter::ActiveConnections);
         let _ = stream.set_nodelay(true);
-        if let Some((stream, tls, http2)) = self.greet(&config, stream).await {
+        if let Some((stream, tls, http2)) = self.greet(&config, stream, peer).await {
             drop(config);
             self.clock.tick();
             if http2 {
@@ -269,8 +270,14 @@ impl Worker {
         &self,
         config: &ListenerConfig,
         stream: TcpStream,
+        peer: SocketAddr,
     ) -> Option<(Stream, Option<TlsFacts>, bool)> {
-        let Some(tls) = &config.tls else { return Some((Stream::Plain(stream), None, false)) };
+        let began = Instant::now();
+        let log = |greeting: Greeting<'_>| connection_log::record(self, config, peer, began, &greeting);
+        let Some(tls) = &config.tls else {
+            log(Greeting::Plain);
+            return Some((Stream::Plain(stream), None, false));
+        };
         let accepted = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(Arc::clone(tls)).accept(stream)).await;
         match accepted {
             Ok(Ok(stream)) => {
@@ -285,9 +292,11 @@ impl Worker {
                     client_certificate: config.clients.tell(session.peer_certificates().unwrap_or_default()),
                 };
                 let http2 = session.alpn_protocol() == Some(b"h2");
+                log(Greeting::Encrypted(&facts, session.peer_certificates()));
                 Some((Stream::FromClient(Box::new(stream)), Some(facts), http2))
             }
-            Ok(Err(_)) | Err(_) => {
+            other => {
+                log(Greeting::Failed(other.ok().and_then(Result::err)));
                 config.balancer.metrics.one(self.index, Counter::ClientTlsErrors);
                 None
             }
@@ -347,7 +356,7 @@ impl Drop for Counted {
 }
 
 /// As OpenSSL and access logs call them.
-fn cipher_name(suite: rustls::SupportedCipherSuite) -> String {
+pub(crate) fn cipher_name(suite: rustls::SupportedCipherSuite) -> String {
     let name = suite.suite().as_str().unwrap_or_default();
     match name.strip_prefix("TLS13_") {
         Some(rest) => format!("TLS_{rest}"),

@@ -8,6 +8,7 @@
 //! Not here: whether targets are healthy (told by the caller), requests. The client's address is not kept (`preserve_client_ip`): the
 //! target sees the load balancer's, and the client's in the header of the PROXY protocol where that is asked for.
 
+mod log;
 mod plan;
 mod proxy_protocol;
 mod relay;
@@ -38,7 +39,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{Meters, Sockets, application::Meter};
+use crate::{AccessLog, Meters, Sockets, application::Meter};
 use plan::Group;
 pub(crate) use plan::{HealthMap, Place, address as socket_address, place};
 use steering::{Backend, Pool};
@@ -59,6 +60,8 @@ pub(crate) struct Plan {
     to_targets: Arc<rustls::ClientConfig>,
     /// Counts what the load balancer does.
     meter: Arc<Meter>,
+    /// Told of connections.
+    log: Option<log::Log>,
 }
 
 /// Sockets of one interface, toward targets.
@@ -115,6 +118,7 @@ pub(crate) struct NetworkPlane {
     to_targets: Arc<rustls::ClientConfig>,
     room: Arc<Semaphore>,
     meters: Meters,
+    log: Option<Arc<dyn AccessLog>>,
     doors: BTreeMap<Door, Running>,
     backends: BTreeMap<Place, Arc<Backend>>,
 }
@@ -126,6 +130,7 @@ impl NetworkPlane {
             to_targets,
             room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             meters: Meters::default(),
+            log: None,
             doors: BTreeMap::new(),
             backends: BTreeMap::new(),
         }
@@ -134,6 +139,11 @@ impl NetworkPlane {
     /// Counts there from now on.
     pub(crate) fn counting(self, meters: Meters) -> NetworkPlane {
         NetworkPlane { meters, ..self }
+    }
+
+    /// Tells of connections there, for load balancers that have access logs.
+    pub(crate) fn logging(self, log: Option<Arc<dyn AccessLog>>) -> NetworkPlane {
+        NetworkPlane { log, ..self }
     }
 
     /// Brings listeners and targets to a configuration and the health that is known. Also called when only health has changed; what stays the same
@@ -235,7 +245,8 @@ impl NetworkPlane {
         let idle = Duration::from_secs(idle_seconds.max(1).into());
         // One of a kind that carries requests too counts there with all threads, of which flows use the first.
         let meter = self.meters.of(&balancer.arn, 1);
-        Ok(Plan { pools, groups, idle, tls, to_targets: Arc::clone(&self.to_targets), meter })
+        let log = log::Log::of(self.log.as_ref(), balancer, listener);
+        Ok(Plan { pools, groups, idle, tls, to_targets: Arc::clone(&self.to_targets), meter, log })
     }
 
     async fn open(

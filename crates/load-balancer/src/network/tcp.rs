@@ -8,7 +8,7 @@ use std::{
     io,
     net::{SocketAddr, SocketAddrV4},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::pki_types::ServerName;
@@ -21,11 +21,11 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::{
-    Meter, Outward, Plan, proxy_protocol,
+    Meter, Outward, Plan, log, proxy_protocol,
     relay::{Connection, Volume, relay},
     steering::{Ends, FlowGuard, choose},
 };
-use crate::Counter;
+use crate::{Counter, application::cipher_name};
 
 /// How many targets a connection is tried with. More would keep a client waiting for longer than it waits.
 const MOST_ATTEMPTS: usize = 3;
@@ -108,16 +108,33 @@ fn ends(client: &TcpStream, from: SocketAddr) -> Option<Ends> {
 
 async fn connection(client: TcpStream, ends: Ends, plan: &Plan, outward: &Outward) {
     let Some(tls) = &plan.tls else {
-        return with_target(client, ends, plan, outward, None).await;
+        with_target(client, ends, plan, outward, None).await;
+        return;
+    };
+    let (began, began_unix) = (Instant::now(), log::unix_now());
+    let mut entry = log::Entry {
+        ends,
+        began,
+        began_unix,
+        greeted: None,
+        volume: Volume::default(),
+        alert: None,
+        target_protocol: None,
     };
     let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(client);
     match timeout(HANDSHAKE_TIMEOUT, accepting).await {
         Ok(Ok(client)) => {
-            let protocol = client.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-            with_target(client, ends, plan, outward, protocol).await;
+            let session = client.get_ref().1;
+            let protocol = session.alpn_protocol().map(<[u8]>::to_vec);
+            if plan.log.is_some() {
+                entry.greeted = Some(greeted(session, began.elapsed()));
+            }
+            let passed = with_target(client, ends, plan, outward, protocol).await;
+            (entry.volume, entry.target_protocol) = (passed.volume, passed.target_protocol);
         }
         Ok(Err(error)) => {
             plan.meter.one(0, Counter::ClientTlsErrors);
+            entry.alert = log::alert(&error);
             tracing::debug!(%error, client = %ends.client, "no TLS with a client");
         }
         Err(_) => {
@@ -125,6 +142,33 @@ async fn connection(client: TcpStream, ends: Ends, plan: &Plan, outward: &Outwar
             tracing::debug!(client = %ends.client, "a client did not finish its TLS handshake");
         }
     }
+    if let Some(log) = &plan.log {
+        log.record(&entry);
+    }
+}
+
+fn greeted(session: &rustls::ServerConnection, took: Duration) -> log::Greeted {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let group = session.negotiated_key_exchange_group().and_then(|group| group.name().as_str());
+    log::Greeted {
+        took,
+        cipher: session.negotiated_cipher_suite().map_or_else(String::new, cipher_name),
+        version: match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "tlsv13",
+            _ => "tlsv12",
+        },
+        group: group.unwrap_or("-").to_ascii_lowercase(),
+        server_name: session.server_name().map(str::to_owned),
+        protocol: session.alpn_protocol().map(text),
+    }
+}
+
+/// What went through a connection.
+#[derive(Default)]
+struct Passed {
+    volume: Volume,
+    /// What a target that speaks TLS agreed to.
+    target_protocol: Option<String>,
 }
 
 /// `protocol` is what was agreed with the client: the target is offered the same.
@@ -134,10 +178,10 @@ async fn with_target(
     plan: &Plan,
     outward: &Outward,
     protocol: Option<Vec<u8>>,
-) {
+) -> Passed {
     let Some((mut guard, mut target, group)) = reach(ends, plan, outward).await else {
         client.break_off();
-        return;
+        return Passed::default();
     };
     let _ = target.set_nodelay(true);
     let greeting = match group.proxy_protocol {
@@ -149,17 +193,24 @@ async fn with_target(
     if let Err(error) = target.write_all(&greeting).await {
         tracing::debug!(%error, target = %guard.backend().address, "a target broke off at once");
         client.break_off();
-        return;
+        return Passed::default();
     }
     if !group.encrypted {
-        return until_cut(client, target, &mut guard, plan).await;
+        let volume = until_cut(client, target, &mut guard, plan).await;
+        return Passed { volume, target_protocol: None };
     }
     match encrypt(target, guard.backend().address, plan, protocol).await {
-        Ok(target) => until_cut(client, target, &mut guard, plan).await,
+        Ok(target) => {
+            let agreed = target.get_ref().1.alpn_protocol();
+            let target_protocol = agreed.map(|agreed| String::from_utf8_lossy(agreed).into_owned());
+            let volume = until_cut(client, target, &mut guard, plan).await;
+            Passed { volume, target_protocol }
+        }
         Err(error) => {
             plan.meter.one(0, Counter::TargetTlsErrors);
             tracing::debug!(%error, target = %guard.backend().address, "no TLS with a target");
             client.break_off();
+            Passed::default()
         }
     }
 }
@@ -169,7 +220,7 @@ async fn until_cut(
     mut target: impl Connection,
     guard: &mut FlowGuard,
     plan: &Plan,
-) {
+) -> Volume {
     let mut volume = Volume::default();
     let over = tokio::select! {
         ended = relay(&mut client, &mut target, plan.idle, &mut volume) => Some(ended),
@@ -183,6 +234,7 @@ async fn until_cut(
             target.break_off();
         }
     }
+    volume
 }
 
 /// Connects to a target of the plan; where one does not answer, to another.

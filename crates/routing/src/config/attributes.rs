@@ -27,6 +27,9 @@ pub struct LoadBalancerAttributes {
     pub cross_zone: bool,
     /// `access_logs.s3.*`, when enabled.
     pub access_logs: Option<AccessLogs>,
+    /// `connection_logs.s3.*`, when enabled, of an application load balancer.
+    #[serde(default)]
+    pub connection_logs: Option<AccessLogs>,
 }
 
 impl Default for LoadBalancerAttributes {
@@ -43,6 +46,7 @@ impl Default for LoadBalancerAttributes {
             http2: true,
             cross_zone: true,
             access_logs: None,
+            connection_logs: None,
         }
     }
 }

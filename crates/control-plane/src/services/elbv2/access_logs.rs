@@ -1,11 +1,13 @@
-//! Access logs of application load balancers: whether their bucket takes them, and the files that go into it.
+//! Access logs of application and network load balancers and connection logs of application ones: whether their bucket takes them, and the
+//! files that go into it. Those of network load balancers are about TLS listeners alone, as on AWS.
 //!
-//! Source of names and permissions: "Access logs for your Application Load Balancer" of the guide. The bucket's policy has to allow it to the
+//! Source of names and permissions: the guides' pages on access logs and connection logs. The bucket's policy has to allow it to the
 //! service that delivers logs, or, as in older policies, to the region's account of Elastic Load Balancing; that is tried with a
 //! file when the attribute is set, as AWS does.
 
 use std::io::Write;
 
+use agent_protocol::LogKind;
 use aws_shapes_s3 as s3;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -16,7 +18,7 @@ use vocabulary::{AccountId, Ids, Scope, Timestamp};
 use super::{
     attributes,
     errors::invalid_configuration,
-    records::{Attributes, LoadBalancer},
+    records::{Attributes, LoadBalancer, LoadBalancerKind},
 };
 use crate::{
     authorization::{self, Holder, Wish},
@@ -29,6 +31,8 @@ use crate::{
 };
 
 const DELIVERY: &str = "logdelivery.elasticloadbalancing.amazonaws.com";
+/// Who delivers the logs of network load balancers.
+const NETWORK_DELIVERY: &str = "delivery.logs.amazonaws.com";
 
 /// The accounts of Elastic Load Balancing that policies written before the service's name name.
 const ACCOUNTS: &[(&str, &str)] = &[
@@ -64,11 +68,14 @@ pub struct Place {
 }
 
 /// Where it goes, when it is switched on.
-pub fn place(balancer: &LoadBalancer, own: &Attributes) -> Option<Place> {
+pub fn place(balancer: &LoadBalancer, own: &Attributes, kind: LogKind) -> Option<Place> {
     let table = attributes::of_load_balancer(balancer.kind);
-    let text = |key| attributes::get(&table, own, key).to_owned();
-    (text("access_logs.s3.enabled") == "true")
-        .then(|| Place { bucket: text("access_logs.s3.bucket"), prefix: text("access_logs.s3.prefix") })
+    let log = match kind {
+        LogKind::Access => "access_logs",
+        LogKind::Connection => "connection_logs",
+    };
+    let text = |part: &str| attributes::get(&table, own, &format!("{log}.s3.{part}")).to_owned();
+    (text("enabled") == "true").then(|| Place { bucket: text("bucket"), prefix: text("prefix") })
 }
 
 /// Whether the bucket takes the log: a file is put there to see.
@@ -80,18 +87,22 @@ pub async fn check(
     scope: &Scope,
     balancer: &LoadBalancer,
     place: &Place,
+    kind: LogKind,
 ) -> Result<(), ApiError> {
+    let (log, file) = match kind {
+        LogKind::Access => ("access_logs", "ELBAccessLogTestFile"),
+        LogKind::Connection => ("connection_logs", "ELBConnectionLogTestFile"),
+    };
     if place.bucket.is_empty() {
-        return Err(invalid_configuration("The value of 'access_logs.s3.bucket' cannot be empty"));
+        return Err(invalid_configuration(format!("The value of '{log}.s3.bucket' cannot be empty")));
     }
     if place.prefix.contains("AWSLogs") || place.prefix.starts_with('/') || place.prefix.ends_with('/') {
-        return Err(invalid_configuration("The value of 'access_logs.s3.prefix' is not valid"));
+        return Err(invalid_configuration(format!("The value of '{log}.s3.prefix' is not valid")));
     }
-    let key = format!("{}/ELBAccessLogTestFile", folder(scope, place));
+    let key = format!("{}/{file}", folder(scope, place));
     let now = services.now();
     let content = format!("Enable AccessLog for ELB: {} at {}", balancer.name, basic(now, MINUTE));
-    let put =
-        put(services, scope, &balancer.arn(scope), place, &key, "text/plain", content.into(), now).await;
+    let put = put(services, scope, balancer, place, &key, "text/plain", content.into(), now).await;
     put.map_err(|error| match error.status {
         500.. => error,
         _ => invalid_configuration(format!(
@@ -109,10 +120,11 @@ pub async fn deliver(
     services: &Services,
     scope: &Scope,
     balancer: &LoadBalancer,
+    kind: LogKind,
     lines: String,
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    let Some(place) = place(balancer, &balancer.attributes) else { return Ok(()) };
+    let Some(place) = place(balancer, &balancer.attributes, kind) else { return Ok(()) };
     let node = balancer
         .nodes
         .first()
@@ -120,8 +132,17 @@ pub async fn deliver(
     let address = node.map_or_else(|| "0.0.0.0".to_owned(), |node| node.private_address.to_string());
     let mut random = [0; 8];
     services.ids().fill(&mut random);
+    let first = match kind {
+        LogKind::Access => "",
+        LogKind::Connection => "conn_log.",
+    };
+    // Names of a network load balancer's files have no address.
+    let address = match balancer.kind {
+        LoadBalancerKind::Application => format!("{address}_"),
+        LoadBalancerKind::Network => String::new(),
+    };
     let key = format!(
-        "{}/elasticloadbalancing/{}/{}/{}_elasticloadbalancing_{}_{}_{}_{address}_{}.log.gz",
+        "{}/elasticloadbalancing/{}/{}/{first}{}_elasticloadbalancing_{}_{}_{}_{address}{}.log.gz",
         folder(scope, &place),
         scope.region,
         basic(now, DAY),
@@ -137,15 +158,14 @@ pub async fn deliver(
         packer.finish()
     });
     let packed = packed.await.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
-    let arn = balancer.arn(scope);
-    put(services, scope, &arn, &place, &key, "application/octet-stream", packed.into(), now).await
+    put(services, scope, balancer, &place, &key, "application/octet-stream", packed.into(), now).await
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is one fact about the file")]
 async fn put(
     services: &Services,
     scope: &Scope,
-    balancer_arn: &str,
+    balancer: &LoadBalancer,
     place: &Place,
     key: &str,
     content_type: &str,
@@ -153,19 +173,26 @@ async fn put(
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let resource = object_arn(&place.bucket, key);
+    let (delivery, source) = match balancer.kind {
+        LoadBalancerKind::Application => (DELIVERY, balancer.arn(scope)),
+        LoadBalancerKind::Network => {
+            (NETWORK_DELIVERY, scope.arn("logs", format_args!("{}", balancer.key())).to_string())
+        }
+    };
     let allowed = |principal: Principal, id: &str| {
         let holder = Holder::bare(principal, id);
         let mut context = holder.context(&scope.region, now);
         context.set("aws:SourceAccount", scope.account.as_str());
-        context.set("aws:SourceArn", balancer_arn);
+        context.set("aws:SourceArn", source.as_str());
         context.set("s3:x-amz-acl", "bucket-owner-full-control");
         let wish = Wish::new("s3:PutObject", &resource);
         authorization::authorize_with_resource_policy(services, &holder, &context, s3::SERVICE, &wish)
     };
-    let by_name = allowed(Principal::service(DELIVERY), DELIVERY);
+    let by_name = allowed(Principal::service(delivery), delivery);
     let region = scope.region.as_str();
     let account =
         ACCOUNTS.iter().find(|(name, _)| *name == region).and_then(|(_, id)| id.parse::<AccountId>().ok());
+    let account = account.filter(|_| balancer.kind == LoadBalancerKind::Application);
     let by_account = account.filter(|_| by_name.is_err()).map(|account| {
         let id = account.to_string();
         allowed(Principal::root(account), &id)

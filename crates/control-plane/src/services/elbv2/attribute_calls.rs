@@ -1,5 +1,6 @@
 //! The API of attributes.
 
+use agent_protocol::LogKind;
 use aws_shapes_elbv2 as elbv2;
 use aws_shapes_elbv2::{
     DescribeListenerAttributesInput, DescribeListenerAttributesOutput, DescribeLoadBalancerAttributesInput,
@@ -57,11 +58,12 @@ pub async fn modify_load_balancer(
     let found = call.services.state.read(|view| balancers::see(view, call.scope(), &arn))?;
     let table = attributes::of_load_balancer(found.kind);
     let wanted = attributes::changed(&table, "Load balancer", &found.attributes, given.clone())?;
-    let place = access_logs::place(&found, &wanted);
-    if let Some(place) =
-        place.filter(|place| access_logs::place(&found, &found.attributes).as_ref() != Some(place))
-    {
-        access_logs::check(&call.services, call.scope(), &found, &place).await?;
+    for kind in [LogKind::Access, LogKind::Connection] {
+        let place = access_logs::place(&found, &wanted, kind);
+        let before = access_logs::place(&found, &found.attributes, kind);
+        if let Some(place) = place.filter(|place| before.as_ref() != Some(place)) {
+            access_logs::check(&call.services, call.scope(), &found, &place, kind).await?;
+        }
     }
     let (table, own) = call
         .services

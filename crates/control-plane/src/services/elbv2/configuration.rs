@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use agent_protocol::LogKind;
 use routing::config::{self, Configuration};
 use state_store::View;
 use vocabulary::Scope;
@@ -140,7 +141,8 @@ fn balancer_attributes(balancer: &LoadBalancer) -> config::LoadBalancerAttribute
     let values = Values(attributes::of_load_balancer(balancer.kind), &balancer.attributes);
     let cross_zone = values.on("load_balancing.cross_zone.enabled");
     if balancer.kind == LoadBalancerKind::Network {
-        return config::LoadBalancerAttributes { cross_zone, ..Default::default() };
+        let access_logs = log_place(balancer, LogKind::Access);
+        return config::LoadBalancerAttributes { cross_zone, access_logs, ..Default::default() };
     }
     config::LoadBalancerAttributes {
         idle_timeout_seconds: values.number("idle_timeout.timeout_seconds"),
@@ -161,9 +163,14 @@ fn balancer_attributes(balancer: &LoadBalancer) -> config::LoadBalancerAttribute
         },
         http2: values.on("routing.http2.enabled"),
         cross_zone,
-        access_logs: access_logs::place(balancer, &balancer.attributes)
-            .map(|place| config::AccessLogs { bucket: place.bucket, prefix: place.prefix }),
+        access_logs: log_place(balancer, LogKind::Access),
+        connection_logs: log_place(balancer, LogKind::Connection),
     }
+}
+
+fn log_place(balancer: &LoadBalancer, kind: LogKind) -> Option<config::AccessLogs> {
+    access_logs::place(balancer, &balancer.attributes, kind)
+        .map(|place| config::AccessLogs { bucket: place.bucket, prefix: place.prefix })
 }
 
 fn listener(services: &Services, view: &View, scope: &Scope, listener: &Listener) -> config::Listener {

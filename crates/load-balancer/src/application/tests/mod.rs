@@ -37,12 +37,17 @@ struct Bench {
 }
 
 #[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
+struct Lines(Mutex<Vec<String>>, Mutex<Vec<String>>);
 
 impl AccessLog for Lines {
     fn record(&self, load_balancer_arn: &str, line: String) {
         assert_eq!(load_balancer_arn, BALANCER);
         self.0.lock().expect("not poisoned").push(line);
+    }
+
+    fn record_connection(&self, load_balancer_arn: &str, line: String) {
+        assert_eq!(load_balancer_arn, BALANCER);
+        self.1.lock().expect("not poisoned").push(line);
     }
 }
 

@@ -132,3 +132,44 @@ async fn without_it_the_headers_are_the_clients_own() {
     let head = head_at_target(&bench, &origin, None).await.expect("let in");
     assert_eq!(header(&head, "X-Amzn-Mtls-Clientcert-Subject"), Some("CN=admin"));
 }
+
+#[tokio::test]
+async fn connections_are_logged_with_what_was_made_of_their_certificates() {
+    let own = Authority::new("own");
+    let (mut bench, origin) = bench(ClientCertificates::Verify(TrustStore {
+        revocations_pem: vec![own.revoking(3)],
+        ..trusting(&[&own])
+    }))
+    .await;
+    let place = routing::config::AccessLogs { bucket: "b".into(), prefix: String::new() };
+    bench.balancer().attributes.connection_logs = Some(place);
+    bench.apply().await;
+    let other = Authority::new("other");
+    for (shown, expected) in [
+        (Some(own.client(1, 2119)), "Success"),
+        (Some(own.client(2, 2021)), "Failed:ClientCertExpired"),
+        (Some(own.client(3, 2119)), "Failed:ClientCertCrlHit"),
+        (Some(other.client(4, 2119)), "Failed:ClientCertUntrusted"),
+        (None, "Failed:UnmappedConnectionError"),
+    ] {
+        head_at_target(&bench, &origin, shown.as_ref()).await;
+        let line = soon(async {
+            loop {
+                if let Some(line) = bench.lines.1.lock().expect("not poisoned").pop() {
+                    return line;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words[3], "7000", "{line}");
+        assert_eq!(words[words.len() - 2], expected, "{line}");
+        assert!(words[words.len() - 1].starts_with("TID_"), "{line}");
+        if expected == "Success" {
+            assert!(line.contains(" TLSv1.3 TLS_AES_256_GCM_SHA384 "), "{line}");
+            let subject = r#""C=DE,O=\C3\9Cnits \+ more,CN=client\, one" NotBefore=2020-01-01T00:00:00Z;NotAfter=2119-01-01T00:00:00Z 01 "#;
+            assert!(line.contains(subject), "{line}");
+        }
+    }
+}

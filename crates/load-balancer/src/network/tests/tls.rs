@@ -82,6 +82,75 @@ async fn a_listener_without_a_usable_certificate_stays_closed() {
     bench.connect().await;
 }
 
+#[derive(Default)]
+struct Lines(std::sync::Mutex<Vec<String>>);
+
+impl crate::AccessLog for Lines {
+    fn record(&self, load_balancer_arn: &str, line: String) {
+        assert_eq!(load_balancer_arn, "balancer");
+        self.0.lock().expect("not poisoned").push(line);
+    }
+
+    fn record_connection(&self, _: &str, _: String) {
+        panic!("only application load balancers have connection logs");
+    }
+}
+
+impl Lines {
+    async fn next(&self) -> String {
+        soon(async {
+            loop {
+                if let Some(line) = self.0.lock().expect("not poisoned").pop() {
+                    return line;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn connections_of_tls_listeners_are_logged_where_that_is_wanted() {
+    let mut bench = Bench::new(ListenerProtocol::Tls);
+    let lines = Arc::new(Lines::default());
+    bench.plane = NetworkPlane::new(Arc::new(HostSockets), crate::tls::to_targets())
+        .logging(Some(Arc::clone(&lines) as _));
+    bench.listener().certificates = vec![routing::config::Certificate {
+        arn: "arn:certificate".into(),
+        chain_pem: String::from_utf8(CERTIFICATE.to_vec()).expect("text"),
+        private_key_pem: routing::config::SecretText::new(String::from_utf8(KEY.to_vec()).expect("text")),
+    }];
+    bench.listener().arn = "arn:listener/net/web/1/2".into();
+    let place = routing::config::AccessLogs { bucket: "b".into(), prefix: String::new() };
+    bench.configuration.load_balancers[0].attributes.access_logs = Some(place);
+    let target = echo().await;
+    bench.add(target);
+    assert!(bench.apply().await.is_empty());
+    let name = ServerName::try_from("web.example").expect("a name");
+    let connecting = TlsConnector::from(Arc::new(by_any_name())).connect(name, bench.connect().await);
+    let mut client = soon(connecting).await.expect("TLS");
+    soon(client.write_all(b"hello")).await.expect("sent");
+    let mut answer = [0; 5];
+    soon(client.read_exact(&mut answer)).await.expect("echoed");
+    soon(client.shutdown()).await.expect("finished");
+    assert_eq!(soon(client.read(&mut [0])).await.expect("the end"), 0);
+    let line = lines.next().await;
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(words.len(), 22, "{line}");
+    assert_eq!((words[0], words[1], words[3], words[4]), ("tls", "2.0", "web", "2"), "{line}");
+    assert_eq!(words[6], bench.address.to_string());
+    assert_eq!((words[9], words[10], words[11]), ("5", "5", "-"), "{line}");
+    assert_eq!(words[12..16], ["arn:certificate", "-", "TLS_AES_256_GCM_SHA384", "tlsv13"], "{line}");
+    assert_eq!((words[16], words[17]), ("x25519", "web.example"), "{line}");
+    // What is no TLS is a connection all the same.
+    let mut plain = bench.connect().await;
+    soon(plain.write_all(b"GET / HTTP/1.0\r\n\r\n")).await.expect("sent");
+    let line = lines.next().await;
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(words[8..16], ["-", "0", "0", "-", "-", "-", "-", "-"], "{line}");
+}
+
 /// Takes the certificate whatever the name.
 fn by_any_name() -> ClientConfig {
     ClientConfig::clone(&crate::tls::to_targets())

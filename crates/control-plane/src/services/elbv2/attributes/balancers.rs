@@ -17,9 +17,9 @@ pub fn of_load_balancer(kind: LoadBalancerKind) -> Vec<Known> {
             known("access_logs.s3.prefix", "", Accepts::Text(512)),
             known("idle_timeout.timeout_seconds", "60", Accepts::Number(1, 4000)),
             known("client_keep_alive.seconds", "3600", Accepts::Number(60, 604_800)),
-            known("connection_logs.s3.enabled", "false", Accepts::OnlyDefault),
-            known("connection_logs.s3.bucket", "", Accepts::OnlyDefault),
-            known("connection_logs.s3.prefix", "", Accepts::OnlyDefault),
+            known("connection_logs.s3.enabled", "false", Accepts::Bool),
+            known("connection_logs.s3.bucket", "", Accepts::Text(63)),
+            known("connection_logs.s3.prefix", "", Accepts::Text(512)),
             known("load_balancing.cross_zone.enabled", "true", Accepts::OnlyDefault),
             known("routing.http2.enabled", "true", Accepts::Bool),
             known(
@@ -39,10 +39,10 @@ pub fn of_load_balancer(kind: LoadBalancerKind) -> Vec<Known> {
             known("waf.fail_open.enabled", "false", Accepts::OnlyDefault),
         ]),
         LoadBalancerKind::Network => all.extend([
-            // Of connections nothing is logged.
-            known("access_logs.s3.enabled", "false", Accepts::OnlyDefault),
-            known("access_logs.s3.bucket", "", Accepts::OnlyDefault),
-            known("access_logs.s3.prefix", "", Accepts::OnlyDefault),
+            // About connections of TLS listeners.
+            known("access_logs.s3.enabled", "false", Accepts::Bool),
+            known("access_logs.s3.bucket", "", Accepts::Text(63)),
+            known("access_logs.s3.prefix", "", Accepts::Text(512)),
             known("load_balancing.cross_zone.enabled", "false", Accepts::Bool),
             known("dns_record.client_routing_policy", "any_availability_zone", Accepts::OnlyDefault),
             known("secondary_ips.auto_assigned.per_subnet", "0", Accepts::OnlyDefault),

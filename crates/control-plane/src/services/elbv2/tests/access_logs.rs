@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use agent_protocol::LogKind;
 use aws_shapes_elbv2::{
     LoadBalancerAttribute, ModifyLoadBalancerAttributesInput, ModifyLoadBalancerAttributesOutput,
 };
@@ -85,7 +86,9 @@ async fn lines_become_a_packed_file_with_the_name_that_tools_look_for() {
     let services = &lab.fixture.services;
     let balancer = services.state.read(|view| balancers::see(view, &scope(), &arn)).unwrap();
     let lines = "http first\nhttp second\n".to_owned();
-    access_logs::deliver(services, &scope(), &balancer, lines.clone(), lab.fixture.now()).await.unwrap();
+    access_logs::deliver(services, &scope(), &balancer, LogKind::Access, lines.clone(), lab.fixture.now())
+        .await
+        .unwrap();
     let files: Vec<String> = keys(&lab, &scope()).into_iter().filter(|key| key.ends_with(".gz")).collect();
     let [file] = files.as_slice() else { panic!("{files:?}") };
     let id = arn.split_once(":loadbalancer/").unwrap().1.replace('/', ".");
@@ -100,6 +103,7 @@ async fn lines_become_a_packed_file_with_the_name_that_tools_look_for() {
     assert_eq!(unpacked, lines);
     // Taken away: what comes late goes nowhere.
     allow(&lab, service, "arn:aws:s3:::logs/other/*").await;
-    let late = access_logs::deliver(services, &scope(), &balancer, lines, lab.fixture.now()).await;
+    let late =
+        access_logs::deliver(services, &scope(), &balancer, LogKind::Access, lines, lab.fixture.now()).await;
     refused(late, "AccessDenied", "");
 }
