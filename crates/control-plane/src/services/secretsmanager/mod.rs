@@ -16,6 +16,7 @@ mod reads;
 pub mod records;
 mod replication;
 mod rotation;
+mod schedule;
 mod stages;
 mod tags;
 pub mod upkeep;

@@ -19,6 +19,7 @@ use super::{
     errors::{invalid_parameter, invalid_request},
     names::{self, Found},
     records::{CURRENT, PENDING, Pending, Rotation, Rules, Secret, Version},
+    schedule::Schedule,
     writes::writable,
 };
 use crate::{
@@ -35,7 +36,6 @@ use crate::{
     },
 };
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between a task that did not finish a rotation and the next one.
 const RETRY: Duration = Duration::from_secs(10 * 60);
@@ -43,26 +43,14 @@ const RETRY: Duration = Duration::from_secs(10 * 60);
 const CLUSTER: &str = "default";
 
 impl Rules {
-    /// How long it is from one rotation to the next; none where nothing is said.
-    fn period(&self) -> Option<Duration> {
+    /// The next rotation after `now`; none where nothing is said.
+    fn next(&self, now: Timestamp) -> Option<Timestamp> {
         if let Some(days) = self.after_days {
-            return u32::try_from(days).ok().map(|days| DAY * days);
+            return u32::try_from(days).ok().map(|days| now + DAY * days);
         }
-        self.schedule.as_deref().and_then(rate)
+        // It was read when it was written.
+        Schedule::parse(self.schedule.as_deref()?).ok()?.next(now)
     }
-}
-
-/// `rate(10 days)`, `rate(4 hours)`: four hours at least.
-fn rate(expression: &str) -> Option<Duration> {
-    let inner = expression.strip_prefix("rate(")?.strip_suffix(')')?;
-    let (count, unit) = inner.trim().split_once(' ')?;
-    let count: u32 = count.parse().ok()?;
-    let period = match unit.trim() {
-        "hour" | "hours" => HOUR.checked_mul(count)?,
-        "day" | "days" => DAY.checked_mul(count)?,
-        _ => return None,
-    };
-    (HOUR * 4..=DAY * 999).contains(&period).then_some(period)
 }
 
 fn rules(given: Option<RotationRulesType>) -> Result<Option<Rules>, ApiError> {
@@ -77,10 +65,13 @@ fn rules(given: Option<RotationRulesType>) -> Result<Option<Rules>, ApiError> {
             Err(invalid_parameter("You can't specify both AutomaticallyAfterDays and ScheduleExpression."))
         }
         (None, None) => Err(invalid_parameter("Give AutomaticallyAfterDays or ScheduleExpression.")),
-        (None, Some(expression)) if rate(expression).is_none() => Err(invalid_parameter(format!(
-            "The schedule {expression} is not supported: give rate(NUMBER hours) or rate(NUMBER days), four hours at least."
-        ))),
-        _ => Ok(Some(rules)),
+        (None, Some(expression)) => match Schedule::parse(expression) {
+            Ok(_) => Ok(Some(rules)),
+            Err(reason) => {
+                Err(invalid_parameter(format!("The schedule {expression} cannot be used: {reason}.")))
+            }
+        },
+        (Some(_), None) => Ok(Some(rules)),
     }
 }
 
@@ -149,7 +140,7 @@ pub async fn rotate(call: Call, input: RotateSecretRequest) -> Result<RotateSecr
             }
             let kept = earlier.map(|earlier| earlier.rules).unwrap_or_default();
             let rules = rules.clone().unwrap_or(kept);
-            let next = rules.period().map(|period| now + period);
+            let next = rules.next(now);
             let rotation = Rotation { enabled: true, hook: hook.clone(), rules, next, pending: under_way };
             secret.rotation = Some(rotation);
             if at_once {
@@ -189,7 +180,7 @@ pub fn note_end(secret: &mut Secret, now: Timestamp) {
     let Some(rotation) = &mut secret.rotation else { return };
     if rotation.pending.as_ref().is_some_and(|pending| Some(&pending.version_id) == current.as_ref()) {
         rotation.pending = None;
-        rotation.next = rotation.rules.period().filter(|_| rotation.enabled).map(|period| now + period);
+        rotation.next = rotation.rules.next(now).filter(|_| rotation.enabled);
         secret.rotated_at = Some(now);
     }
 }
