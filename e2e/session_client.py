@@ -103,6 +103,7 @@ class SessionClient:
     def data(self, message):
         if message.payload_type == REQUEST:
             request = json.loads(message.payload)
+            # Others it knows nothing of.
             action = request["RequestedClientActions"][0]
             assert action["ActionType"] == "SessionType"
             self.session_type = action["ActionParameters"]["SessionType"]

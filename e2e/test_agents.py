@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import ssl
 import socket
 import subprocess
 import tempfile
@@ -26,6 +27,10 @@ DOOR = f"{HERE}:4599"
 
 class WithDoor(Platform):
     """A platform that agents of other machines reach."""
+
+    def authority(self):
+        """The certificate that they have to trust."""
+        return f"{self.data_dir}/tls/authority.pem"
 
     def launch(self):
         where = ["--data-dir", str(self.data_dir), "--agent-listen", DOOR]
@@ -251,7 +256,9 @@ def key(fleet):
 def agent(fleet, machine, key):
     data_dir = tempfile.mkdtemp(prefix="longshore-agent-kept-", dir="/var/tmp")
     more = ["--attribute", "rack=7", "--instance-id", "i-0123456789abcdef0"]
-    agent = Agent(f"http://{DOOR}", key, data_dir, machine, more).start().ready()
+    # On another machine: the door has TLS there.
+    more += ["--ca", fleet.platform.authority()]
+    agent = Agent(f"https://{DOOR}", key, data_dir, machine, more).start().ready()
     yield agent
     agent.stop()
     assert leftovers_there(machine) == []
@@ -430,7 +437,8 @@ def test_the_agents_door_is_for_agents(fleet, instance, key):
     def client(access_key, secret):
         return boto3.client(
             "ecs",
-            endpoint_url=f"http://{DOOR}",
+            endpoint_url=f"https://{DOOR}",
+            verify=fleet.platform.authority(),
             region_name=REGION,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret,
@@ -447,7 +455,7 @@ def test_the_agents_door_is_for_agents(fleet, instance, key):
     assert refusal(client(key[0], "wrong").register_container_instance, **register) == "InvalidSignatureException"
     assert refusal(client(*key).list_tasks, cluster="fleet") == "AccessDeniedException"
     found = client(*key).discover_poll_endpoint(cluster="fleet", containerInstance=instance)
-    assert found["endpoint"] == found["telemetryEndpoint"] == f"http://{DOOR}/"
+    assert found["endpoint"] == found["telemetryEndpoint"] == f"https://{DOOR}/"
     # A stranger's handshake goes no further either.
     handshake = {
         "Connection": "Upgrade",
@@ -456,18 +464,24 @@ def test_the_agents_door_is_for_agents(fleet, instance, key):
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
     def shake_hands(headers):
-        connection = http.client.HTTPConnection(DOOR, timeout=5)
+        trusted = ssl.create_default_context(cafile=fleet.platform.authority())
+        connection = http.client.HTTPSConnection(DOOR, timeout=5, context=trusted)
         connection.request("GET", path, headers={**handshake, **headers})
         status = connection.getresponse().status
         connection.close()
         return status
 
     def signed(access_key, secret):
-        request = botocore.awsrequest.AWSRequest("GET", f"http://{DOOR}{path}")
+        request = botocore.awsrequest.AWSRequest("GET", f"https://{DOOR}{path}")
         credentials = botocore.credentials.Credentials(access_key, secret)
         botocore.auth.SigV4Auth(credentials, "ecs", REGION).add_auth(request)
         return dict(request.headers)
 
+    # Nothing is said there without TLS.
+    with pytest.raises((http.client.HTTPException, OSError)):
+        plain = http.client.HTTPConnection(DOOR, timeout=5)
+        plain.request("GET", "/health")
+        plain.getresponse()
     path = "/ws?" + urllib.parse.urlencode({"containerInstance": instance, "cluster": "fleet"})
     assert shake_hands({}) == 403
     # A key may be issued and not be allowed to.

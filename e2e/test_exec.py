@@ -146,6 +146,78 @@ def test_nobody_comes_in_without_the_token(lab, task, ssm):
     owner.ends()
 
 
+def test_ports_are_forwarded_without_the_plugin(platform, lab, task):
+    words = [BIN, "exec", "--endpoint", platform.endpoint, "--cluster", lab.cluster, "--forward", "0:8080", "--forward", "0:9", task]
+    forwarding = subprocess.Popen(words, env=platform.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        ports = {}
+        for _ in range(2):
+            _, here, _, there = forwarding.stdout.readline().split()
+            ports[there] = int(here.rsplit(":", 1)[1])
+
+        def fetch(port):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+                connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
+                answer = b""
+                while piece := connection.recv(4096):
+                    answer += piece
+                return answer
+
+        # Several at once, over one session.
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(fetch(ports["8080"]))) for _ in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join(30) for thread in threads]
+        assert [answer.endswith(b"page\n") for answer in answers] == [True] * 8
+        # Nothing listens there: the connection ends, the session does not.
+        assert fetch(ports["9"]) == b""
+        assert fetch(ports["8080"]).endswith(b"page\n")
+        forwarding.send_signal(signal.SIGINT)
+        assert forwarding.wait(timeout=20) == 0
+    finally:
+        forwarding.kill()
+
+
+def test_a_session_is_encrypted_and_kept_in_a_bucket(platform, lab, task):
+    key = platform.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    s3 = platform.client("s3")
+    s3.create_bucket(Bucket="exec-sessions")
+    log = {"s3BucketName": "exec-sessions", "s3KeyPrefix": "shells", "s3EncryptionEnabled": True}
+    execute_command = {"kmsKeyId": key, "logging": "OVERRIDE", "logConfiguration": log}
+    lab.ecs.update_cluster(cluster=lab.cluster, configuration={"executeCommandConfiguration": execute_command})
+    try:
+        # A client that knows nothing of encryption is not let in.
+        answer = lab.ecs.execute_command(cluster=lab.cluster, task=task, command="id", interactive=True)
+        closed = SessionClient(answer["session"]).ends()
+        assert closed["Output"] == "the client does not encrypt the session"
+        leader, follower = pty.openpty()
+        words = [BIN, "exec", "--endpoint", platform.endpoint, "--cluster", lab.cluster, "-t", task, "--", "sh", "-c", "echo in-confidence; exit 4"]
+        client = subprocess.Popen(words, env=platform.environment(), stdin=follower, stdout=follower, stderr=follower)
+        os.close(follower)
+        assert client.wait(timeout=30) == 4
+        shown = b""
+        while select.select([leader], [], [], 0.5)[0]:
+            try:
+                piece = os.read(leader, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            shown += piece
+        os.close(leader)
+        assert b"in-confidence" in shown
+
+        def kept():
+            listed = s3.list_objects_v2(Bucket="exec-sessions").get("Contents", [])
+            texts = [s3.get_object(Bucket="exec-sessions", Key=one["Key"])["Body"].read() for one in listed]
+            assert all(one["Key"].startswith("shells/ecs-execute-command-") for one in listed)
+            return [text for text in texts if b"in-confidence" in text]
+
+        assert eventually(kept, 20, "the session's object") == [b"in-confidence\r\n"]
+    finally:
+        lab.ecs.update_cluster(cluster=lab.cluster, configuration={"executeCommandConfiguration": {"logging": "DEFAULT"}})
+
+
 def test_who_leaves_takes_the_command_along(lab, task, ssm):
     client = execute(lab, task, "sh -c 'sleep 4321 & sleep 4322'")
     eventually(lambda: "sleep 4322" in processes(lab, task), 10, "the command")

@@ -116,8 +116,11 @@ impl Entry {
             (Some(key), false) => format!("the account's root has the access key {key}"),
             (None, _) => "every key of the account's root is switched off".to_owned(),
         };
-        let others: Vec<String> =
-            self.others.iter().map(|other| format!("{} that of {}", other.access_key, other.account)).collect();
+        let others: Vec<String> = self
+            .others
+            .iter()
+            .map(|other| format!("{} that of {}", other.access_key, other.account))
+            .collect();
         let others = if others.is_empty() { String::new() } else { format!(", {}", others.join(", ")) };
         format!("TLS, and a valid signature of an issued key for every request; {key}{others}")
     }
