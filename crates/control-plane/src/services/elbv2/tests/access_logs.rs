@@ -107,3 +107,60 @@ async fn lines_become_a_packed_file_with_the_name_that_tools_look_for() {
         access_logs::deliver(services, &scope(), &balancer, LogKind::Access, lines, lab.fixture.now()).await;
     refused(late, "AccessDenied", "");
 }
+
+#[tokio::test]
+async fn connections_and_network_load_balancers_have_logs_of_their_own() {
+    let lab = Lab::new().await;
+    let make = s3::CreateBucketRequest { bucket: text("logs"), ..Default::default() };
+    objects::create_bucket(lab.fixture.call(), make).await.unwrap();
+    let set = async |arn: &str, log: &str| {
+        let one = |part: &str, value: &str| LoadBalancerAttribute {
+            key: Some(format!("{log}.s3.{part}")),
+            value: text(value),
+        };
+        let input = ModifyLoadBalancerAttributesInput {
+            load_balancer_arn: text(arn),
+            attributes: Some(vec![one("enabled", "true"), one("bucket", "logs")]),
+        };
+        attribute_calls::modify_load_balancer(lab.fixture.call(), input).await
+    };
+    let web = lab.balancer("web").await.load_balancer_arn.unwrap();
+    let net = lab.network_balancer("net").await.load_balancer_arn.unwrap();
+    let everything = "arn:aws:s3:::logs/*";
+    allow(&lab, r#"{"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}"#, everything).await;
+    set(&web, "connection_logs").await.unwrap();
+    // Another service delivers theirs, and they have no other log.
+    refused(set(&net, "access_logs").await, "InvalidConfigurationRequest", "Access Denied for bucket");
+    refused(set(&net, "connection_logs").await, "ValidationError", "not recognized");
+    allow(&lab, r#"{"Service": "delivery.logs.amazonaws.com"}"#, everything).await;
+    set(&net, "access_logs").await.unwrap();
+    let tests = keys(&lab, &scope());
+    assert_eq!(
+        tests,
+        [
+            "logs/AWSLogs/000000000000/ELBAccessLogTestFile",
+            "logs/AWSLogs/000000000000/ELBConnectionLogTestFile"
+        ]
+    );
+    let services = &lab.fixture.services;
+    let deliver = async |arn: &str, kind: LogKind| {
+        let balancer = services.state.read(|view| balancers::see(view, &scope(), arn)).unwrap();
+        access_logs::deliver(services, &scope(), &balancer, kind, "line\n".to_owned(), lab.fixture.now())
+            .await
+    };
+    deliver(&net, LogKind::Access).await.unwrap();
+    allow(&lab, r#"{"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}"#, everything).await;
+    deliver(&web, LogKind::Connection).await.unwrap();
+    // The log of its requests is off: what comes of it goes nowhere.
+    deliver(&web, LogKind::Access).await.unwrap();
+    let files: Vec<String> = keys(&lab, &scope()).into_iter().filter(|key| key.ends_with(".gz")).collect();
+    let folder = "logs/AWSLogs/000000000000/elasticloadbalancing/us-east-1/2024/10/04/";
+    let id = |arn: &str| arn.split_once(":loadbalancer/").unwrap().1.replace('/', ".");
+    let [network, connections] = files.as_slice() else { panic!("{files:?}") };
+    let start = format!("{folder}000000000000_elasticloadbalancing_us-east-1_{}_20241004T1200Z_", id(&net));
+    let rest = network.strip_prefix(&start).unwrap_or_else(|| panic!("{network}"));
+    assert!(!rest.trim_end_matches(".log.gz").contains('_'), "{rest}");
+    let start =
+        format!("{folder}conn_log.000000000000_elasticloadbalancing_us-east-1_{}_20241004T1200Z_", id(&web));
+    assert!(connections.starts_with(&start), "{connections}");
+}
