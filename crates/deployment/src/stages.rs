@@ -133,12 +133,16 @@ fn shift_production(round: &mut Round<'_>) -> bool {
 }
 
 fn set_production(round: &mut Round<'_>, step: u32, percent: f64) {
+    // Sums and differences leave digits behind that mean nothing, and that a record is not read back with.
+    let plain = |percent: f64| (percent * 1000.0).round() / 1000.0;
     let primary = round.primary_id();
     let source = round.state.rollout.as_ref().and_then(|rollout| rollout.sources.first()).cloned();
     for deployment in &mut round.state.deployments {
         deployment.production_weight = match () {
-            () if deployment.id == primary => percent,
-            () if source.as_ref().is_some_and(|source| source.deployment == deployment.id) => 100.0 - percent,
+            () if deployment.id == primary => plain(percent),
+            () if source.as_ref().is_some_and(|source| source.deployment == deployment.id) => {
+                plain(100.0 - percent)
+            }
             () => 0.0,
         };
     }
