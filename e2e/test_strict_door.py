@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import boto3
@@ -25,6 +26,9 @@ from conftest import ACCOUNT, BIN, REGION, Image, Lab, Platform, eventually
 ADDRESS = "10.78.0.1"
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+OTHER = "111122223333"
 
 
 class Place:
@@ -130,7 +134,7 @@ def place():
 
 @pytest.fixture(scope="module")
 def strict(place, tmp_path_factory):
-    platform = Strict(place, tmp_path_factory.mktemp("strict"))
+    platform = Strict(place, tmp_path_factory.mktemp("strict"), ["--root-account", OTHER])
     platform.start()
     platform.learn()
     yield platform
@@ -189,6 +193,34 @@ def test_nobody_gets_in_without_a_key(strict):
     # The console's own files hold nothing; what they show they have to sign for.
     assert fetch(strict, "/console/")[0] == 200
     assert fetch(strict, "/health")[0] == 200
+
+
+def test_further_accounts_have_a_root_of_their_own(strict):
+    printed = subprocess.run([*strict.place.enter, BIN, "env", "--account", OTHER], check=True, capture_output=True, text=True).stdout
+    env = dict(line.removeprefix("export ").split("=", 1) for line in printed.splitlines() if line.startswith("export "))
+    key = {"access_key": env["AWS_ACCESS_KEY_ID"], "secret_key": env["AWS_SECRET_ACCESS_KEY"]}
+    assert strict.client("sts", **key).get_caller_identity()["Arn"] == f"arn:aws:iam::{OTHER}:root"
+    assert key["secret_key"] not in strict.output() and key["access_key"] in strict.output()
+    strict.client("ecs", **key).create_cluster(clusterName="theirs")
+    assert strict.client("ecs").describe_clusters(clusters=["theirs"])["clusters"] == []
+    nobodys = subprocess.run([*strict.place.enter, BIN, "env", "--account", "444455556666"], capture_output=True, text=True)
+    assert nobodys.returncode != 0 and "--root-account 444455556666" in nobodys.stderr
+
+
+def test_what_nobody_signs_is_let_in_and_proves_itself(strict):
+    def unsigned(action, **more):
+        context = ssl.create_default_context(cafile=str(strict.ca))
+        form = urllib.parse.urlencode({"Action": action, "Version": "2011-06-15", **more}).encode()
+        request = urllib.request.Request(strict.endpoint + "/", data=form)
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(request, timeout=10, context=context)
+        return error.value.code, error.value.read().decode()
+
+    role = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/some", "RoleSessionName": "web", "WebIdentityToken": "none.of.them"}
+    status, said = unsigned("AssumeRoleWithWebIdentity", **role)
+    assert status == 400 and "InvalidIdentityToken" in said, said
+    status, said = unsigned("GetCallerIdentity")
+    assert status == 403 and "MissingAuthenticationToken" in said, said
 
 
 def test_without_tls_there_is_nothing(strict):
