@@ -8,6 +8,8 @@ mod conditions;
 mod resources;
 
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
@@ -73,7 +75,10 @@ pub fn parse(text: &str, kind: Use) -> Result<PolicyDocument, Malformed> {
     if !statements.iter().collect::<Vec<_>>().iter().filter_map(sid).all(|sid| sids.insert(sid)) {
         return Err(malformed("Statement IDs (SID) in a single policy must be unique."));
     }
-    let statements = statements.into_iter().map(|raw| raw.checked(kind)).collect::<Result<_, _>>()?;
+    let statements: Vec<Statement> =
+        statements.into_iter().map(|raw| raw.checked(kind)).collect::<Result<_, _>>()?;
+    // A value that its operator cannot compare: better refused here than found when somebody asks.
+    policy::Policy::new("", version, &statements).map_err(|_| syntax())?;
     Ok(PolicyDocument { version, id, statements })
 }
 
