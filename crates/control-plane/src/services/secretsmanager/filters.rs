@@ -23,14 +23,28 @@ fn begins(text: &str, wanted: &str, exact_case: bool) -> bool {
     }
 }
 
+/// The words of a text, in lower case: what is neither letter nor digit parts them, and so does a capital that begins one (`AppBeta`).
+fn words(text: &str) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    let mut words = vec![String::new()];
+    for (at, character) in characters.iter().enumerate() {
+        let is_after_small = at > 0 && !characters[at - 1].is_uppercase();
+        let is_before_small = characters.get(at + 1).is_some_and(|next| next.is_lowercase());
+        if !character.is_alphanumeric() || (character.is_uppercase() && (is_after_small || is_before_small)) {
+            words.push(String::new());
+        }
+        if let (true, Some(word)) = (character.is_alphanumeric(), words.last_mut()) {
+            word.extend(character.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 /// A description is looked through word by word.
 fn has_words(text: &str, wanted: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        let split = text.split(|character: char| !character.is_alphanumeric());
-        split.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
-    };
-    let there = words(text);
-    words(wanted).iter().all(|word| there.iter().any(|one| one.starts_with(word.as_str())))
+    let (there, wanted) = (words(text), words(wanted));
+    !wanted.is_empty() && wanted.iter().all(|word| there.iter().any(|one| one.starts_with(word.as_str())))
 }
 
 fn has(call: &Call, secret: &Secret, key: FilterNameStringType, wanted: &str) -> bool {
@@ -143,5 +157,28 @@ fn entry(call: &Call, secret: &Secret) -> SecretListEntry {
         secret_versions_to_stages: reads::stages_by_version(secret),
         tags: reads::tags(secret),
         ..SecretListEntry::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_parted_by_capitals_and_by_what_is_no_letter() {
+        for (text, wanted, expected) in [
+            ("prod/AppBeta/2b4f", "AppBeta", true),
+            ("prod_AppBeta_2b4f", "Beta", true),
+            ("prod+AppBeta", "2b", false),
+            ("uat/COMPANY/2b", "company", true),
+            ("uat/COMPANYthings/2b", "company", false),
+            ("uat/COMPANYthings/2b", "Ythings", true),
+            ("uat/COMPANYthings/2b", "things", false),
+            ("uat/COMPANY", "pany", false),
+            ("a+b", "+", false),
+            ("The first one", "first one", true),
+        ] {
+            assert_eq!(has_words(text, wanted), expected, "{wanted} in {text}");
+        }
     }
 }

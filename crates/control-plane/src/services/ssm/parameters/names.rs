@@ -83,6 +83,13 @@ pub fn check_path(path: &str) -> Result<(), ApiError> {
     ))
 }
 
+/// The other way to write the name of a parameter that lies at the root: with a first slash and without one it is the same parameter.
+pub fn twin(name: &str) -> Option<String> {
+    let bare = name.strip_prefix('/').unwrap_or(name);
+    let other = if bare.len() == name.len() { format!("/{name}") } else { bare.to_owned() };
+    (!bare.contains('/')).then_some(other)
+}
+
 /// Which version of a parameter is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
@@ -130,15 +137,16 @@ impl Reference {
         Ok(Reference { name: name.to_owned(), is_from_arn, selector })
     }
 
-    /// The name that the parameter has. An ARN does not say whether it begins with a slash.
+    /// The name that the parameter has. An ARN does not say whether it begins with a slash, and at the root it means nothing ([`twin`]).
     pub fn name(&self, view: &View, scope: &Scope) -> String {
-        if self.is_from_arn {
-            let rooted = format!("/{}", self.name);
-            if self.name.contains('/') || view.get::<Parameter>(scope, &self.name).is_none() {
-                return rooted;
-            }
+        if self.is_from_arn && self.name.contains('/') {
+            return format!("/{}", self.name);
         }
-        self.name.clone()
+        let there = |name: &str| view.get::<Parameter>(scope, name).is_some();
+        match twin(&self.name) {
+            Some(twin) if !there(&self.name) && (self.is_from_arn || there(&twin)) => twin,
+            _ => self.name.clone(),
+        }
     }
 
     /// `:3`, as the answer repeats it.

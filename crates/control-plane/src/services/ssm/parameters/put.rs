@@ -107,7 +107,9 @@ fn check_data_type(given: Option<&str>) -> Result<(), ApiError> {
 }
 
 fn write(tx: &mut Tx, call: &Call, asked: &Asked) -> Result<PutParameterResult, ApiError> {
-    let (scope, name) = (call.scope(), &asked.name);
+    let scope = call.scope();
+    let twin = names::twin(&asked.name).filter(|twin| tx.get::<Parameter>(scope, twin).is_some());
+    let name = twin.as_ref().unwrap_or(&asked.name);
     let there = tx.get::<Parameter>(scope, name);
     if there.is_some() && !asked.overwrite {
         return Err(ApiError::new(

@@ -117,6 +117,26 @@ async fn a_parameter_has_versions_and_an_arn() {
 }
 
 #[tokio::test]
+async fn at_the_root_a_first_slash_means_nothing() {
+    let fixture = Fixture::new().await;
+    for (made, other) in [("/one", "one"), ("two", "/two")] {
+        fixture.put(request(made, "x")).await.unwrap();
+        let found = fixture.get(other).await.unwrap();
+        assert_eq!((found.name.as_deref(), found.value.as_deref()), (Some(made), Some("x")));
+        assert_eq!(fixture.get(&found.arn.unwrap()).await.unwrap().name.as_deref(), Some(made));
+        refused(fixture.put(request(other, "y")).await, "ParameterAlreadyExists", "");
+        assert_eq!(fixture.put(overwriting(other, "y")).await.unwrap().version, Some(2));
+        assert_eq!(fixture.get(&format!("{made}:2")).await.unwrap().value.as_deref(), Some("y"));
+        let input = ssm::DeleteParameterRequest { name: text(other) };
+        delete::delete(fixture.call(), input).await.unwrap();
+        refused(fixture.get(made).await, "ParameterNotFound", "");
+    }
+    // Below the root it is part of the name.
+    fixture.put(request("/a/b", "x")).await.unwrap();
+    refused(fixture.get("a/b").await, "ParameterNotFound", "");
+}
+
+#[tokio::test]
 async fn names_are_checked() {
     let fixture = Fixture::new().await;
     let deep = "/a".repeat(16);
