@@ -191,7 +191,7 @@ impl Forwarding<'_> {
 
     fn take(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.frames.push(bytes);
-        while let Some(frame) = self.frames.next()? {
+        while let Some(frame) = self.frames.take()? {
             self.waiting.push_back(frame);
         }
         Ok(())

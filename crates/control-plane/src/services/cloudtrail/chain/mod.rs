@@ -70,7 +70,7 @@ pub struct Link {
 }
 
 /// The key that links are made with.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Key([u8; 32]);
 
 impl std::fmt::Debug for Key {

@@ -137,12 +137,6 @@ struct Check {
     head_found: bool,
 }
 
-impl Default for Key {
-    fn default() -> Key {
-        Key([0; 32])
-    }
-}
-
 impl Check {
     /// Reads the links of days that begin before `end`.
     fn read_links(&mut self, end: i64) -> io::Result<()> {

@@ -79,7 +79,9 @@ pub fn parse(content: &str) -> Result<Preferences, String> {
         return Err("encrypted log groups (cloudWatchEncryptionEnabled) are not implemented".to_owned());
     }
     // Read for their form alone.
-    (is("runAsEnabled")?, text("runAsDefaultUser")?, is("cloudWatchStreamingEnabled")?);
+    is("runAsEnabled")?;
+    text("runAsDefaultUser")?;
+    is("cloudWatchStreamingEnabled")?;
     let (prefix, encrypted) = (filled("s3KeyPrefix")?, is("s3EncryptionEnabled")?);
     let bucket = filled("s3BucketName")?.map(|name| BucketLog { name, prefix, encrypted });
     let log = LogTo::of(group, bucket);

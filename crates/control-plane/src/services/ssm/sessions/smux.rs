@@ -66,7 +66,7 @@ impl Frames {
     ///
     /// # Errors
     /// Those are final: the bytes are out of step.
-    pub fn next(&mut self) -> Result<Option<Frame>, Unknown> {
+    pub fn take(&mut self) -> Result<Option<Frame>, Unknown> {
         let Some(header) = self.bytes.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
         let [version, command, l0, l1, s0, s1, s2, s3] = *header;
         if version != VERSION || command > NOP {

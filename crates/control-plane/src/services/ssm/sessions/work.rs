@@ -185,7 +185,7 @@ impl Work {
 
     fn next_frame(&mut self) -> Result<Option<Frame>, String> {
         match &mut self.doing {
-            Doing::Many { frames, .. } => frames.next().map_err(|error| error.to_string()),
+            Doing::Many { frames, .. } => frames.take().map_err(|error| error.to_string()),
             _ => Ok(None),
         }
     }

@@ -114,7 +114,7 @@ proptest! {
         let (mut frames, mut read) = (Frames::default(), Vec::new());
         for piece in bytes.chunks(piece) {
             frames.push(piece);
-            while let Some(frame) = frames.next().unwrap() {
+            while let Some(frame) = frames.take().unwrap() {
                 read.push(frame);
             }
         }
@@ -125,7 +125,7 @@ proptest! {
     fn hostile_frames_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         let mut frames = Frames::default();
         frames.push(&bytes);
-        while let Ok(Some(_)) = frames.next() {}
+        while let Ok(Some(_)) = frames.take() {}
     }
 }
 
@@ -134,7 +134,7 @@ fn a_frame_is_as_smux_has_it() {
     assert_eq!(Frame::Data(3, b"ab".to_vec()).encode(), [1, 2, 2, 0, 3, 0, 0, 0, b'a', b'b']);
     let mut frames = Frames::default();
     frames.push(&[2, 0, 0, 0, 3, 0, 0, 0]);
-    assert_eq!(frames.next(), Err(Unknown { version: 2, command: 0 }));
+    assert_eq!(frames.take(), Err(Unknown { version: 2, command: 0 }));
 }
 
 fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {

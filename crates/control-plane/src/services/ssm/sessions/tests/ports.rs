@@ -21,7 +21,7 @@ async fn forward(node: &Node, port: &str) -> Client {
 /// The next frame of the session's multiplexer.
 async fn frame(client: &mut Client, frames: &mut Frames) -> Frame {
     loop {
-        if let Some(frame) = frames.next().unwrap() {
+        if let Some(frame) = frames.take().unwrap() {
             return frame;
         }
         let (kind, payload) = client.data().await;
