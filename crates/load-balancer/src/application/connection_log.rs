@@ -47,7 +47,7 @@ pub(super) fn record(
         Greeting::Encrypted(tls, shown) => {
             let own = shown.and_then(|shown| shown.first()).and_then(|own| certificate::read(own));
             let (subject, validity, serial) = match own {
-                Some(own) => (own.subject(), own.validity(), own.serial.clone()),
+                Some(own) => (own.subject(), own.validity(), own.serial),
                 None => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
             };
             // A name has no quotes in it that are not escaped already.

@@ -40,7 +40,7 @@ async fn greeted(bench: &Bench, settings: &[u8]) -> Encrypted {
 
 /// Sends until nobody takes it any more; how many were taken. At most `most`.
 async fn flood(stream: &mut Encrypted, most: usize, piece: impl Fn(u32) -> Vec<u8>) -> usize {
-    let mut got = [0; 16384];
+    let mut got = vec![0; 16384];
     for sent in 0..most {
         let piece = piece(u32::try_from(sent).expect("few"));
         let (mut reading, mut writing) = tokio::io::split(&mut *stream);
@@ -201,7 +201,7 @@ async fn who_takes_nothing_of_an_answer_is_sent_away() {
         }
     };
     let ended = async {
-        let mut got = [0; 4096];
+        let mut got = vec![0; 4096];
         while matches!(reading.read(&mut got).await, Ok(1..)) {}
     };
     soon(async {

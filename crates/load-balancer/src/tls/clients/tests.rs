@@ -218,7 +218,7 @@ fn passing_on_takes_everyone() {
 #[test]
 fn targets_are_told_what_stands_in_the_certificate() {
     let own = Authority::new("own");
-    let client = own.client(0x00a5_b1, 2029);
+    let client = own.client(0xa5b1, 2029);
     let told = Told::Facts.tell(std::slice::from_ref(&client.certificate));
     let value = |name: &str| told.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
     assert_eq!(value("X-Amzn-Mtls-Clientcert-Serial-Number"), Some("A5B1"));

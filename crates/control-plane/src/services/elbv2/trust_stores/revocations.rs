@@ -80,7 +80,7 @@ pub async fn add(
                 tx.put(scope, &revocation_key(&store.key(), put.number), put.clone());
                 added.push((put.number, put.entries));
             }
-            tx.put(scope, &store.key(), store.clone());
+            tx.put(scope, &store.key(), store);
             Ok(added)
         })
         .await?;
