@@ -238,8 +238,8 @@ def test_a_classic_load_balancer(api):
 
 
 def test_what_is_not_there_says_so_by_name(api):
-    text, status = refused("NotImplemented", api.elbv2.describe_trust_stores)
-    assert "DescribeTrustStores" in text and status == 501
+    text, status = refused("NotImplemented", api.acm.get_account_configuration)
+    assert "GetAccountConfiguration" in text and status == 501
     refused("InvalidConfigurationRequest", api.balancer, name="gateway", Type="gateway")
     names = [one["Name"] for one in api.elbv2.describe_ssl_policies()["SslPolicies"]]
     assert "ELBSecurityPolicy-2016-08" in names and not any("FIPS" in name for name in names)
