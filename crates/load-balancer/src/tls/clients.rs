@@ -2,9 +2,9 @@
 //! "Mutual authentication with TLS".
 //!
 //! A trust store's bundle may hold roots and authorities between them and the clients. Those whose issuer is in the bundle too only help to
-//! build the way; the others are what is trusted, also when they are no roots. Revocation lists count for the authorities that they are
-//! from; where an authority has none, nothing of it is revoked. How old a list is does not matter, so that one that is not
-//! renewed goes on to keep out whom it names.
+//! build the way, while they last; the others are what is trusted, also when they are no roots, and for as long as they are in the bundle.
+//! Revocation lists count for the authorities that they are from, all of them where one has several; where an authority has none,
+//! nothing of it is revoked. How old a list is does not matter, so that one that is not renewed goes on to keep out whom it names.
 //!
 //! Whoever is let in has shown that the key is theirs, in either mode. A session that is resumed keeps the certificate that it began with; a
 //! changed trust store ends resumption, because sessions belong to the configuration.
@@ -15,13 +15,18 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use routing::config::{ClientCertificates, TrustStore};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
-    crypto::CryptoProvider,
+    CertRevocationListError, CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    RootCertStore, SignatureScheme,
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms},
     pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, pem::PemObject},
     server::{
         WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
+};
+use webpki::{
+    CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder,
+    UnknownStatusPolicy, VerifiedPath,
 };
 
 use super::certificate;
@@ -102,7 +107,11 @@ impl ClientCertVerifier for Anyone {
 /// Lets those in whom a trust store vouches for.
 #[derive(Debug)]
 struct Vouched {
+    /// Knows of no revocation.
     verifier: Arc<dyn ClientCertVerifier>,
+    roots: Arc<RootCertStore>,
+    lists: Vec<CertRevocationList<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
     /// Authorities of the bundle that others of it vouch for.
     between: Vec<CertificateDer<'static>>,
     ignore_expiry: bool,
@@ -129,21 +138,85 @@ impl Vouched {
                 roots.add(authority).map_err(|error| error.to_string())?;
             }
         }
-        let mut lists: Vec<CertificateRevocationListDer<'static>> = Vec::new();
+        let mut lists = Vec::new();
         for pem in &store.revocations_pem {
             for list in CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()) {
-                lists.push(list.map_err(|error| error.to_string())?);
+                let list = list.map_err(|error| error.to_string())?;
+                let list = OwnedCertRevocationList::from_der(&list).map_err(|error| error.to_string())?;
+                lists.push(list.into());
             }
         }
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .with_crls(lists)
-            .allow_unknown_revocation_status();
+        let roots = Arc::new(roots);
+        let mut builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
         if !store.advertise {
             builder = builder.clear_root_hint_subjects();
         }
         let verifier = builder.build().map_err(|error| error.to_string())?;
-        Ok(Vouched { verifier, between, ignore_expiry: store.ignore_expiry })
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Vouched { verifier, roots, lists, algorithms, between, ignore_expiry: store.ignore_expiry })
     }
+
+    /// Whether there is a way from a root to the client, over these, on which nothing was revoked.
+    fn vouch(
+        &self,
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        at: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let lists: Vec<_> = self.lists.iter().collect();
+        let Ok(revocation) = RevocationOptionsBuilder::new(&lists) else {
+            return self.verifier.verify_client_cert(own, between, at);
+        };
+        let revocation = revocation.with_status_policy(UnknownStatusPolicy::Allow).build();
+        let named = |path: &VerifiedPath<'_>| none_is_named(path, &self.lists);
+        let client = EndEntityCert::try_from(own)
+            .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        let way = client.verify_for_usage(
+            self.algorithms.all,
+            &self.roots.roots,
+            between,
+            at,
+            KeyUsage::client_auth(),
+            Some(revocation),
+            Some(&named),
+        );
+        match way {
+            Ok(_) => Ok(ClientCertVerified::assertion()),
+            Err(webpki::Error::CertRevoked) => Err(CertificateError::Revoked.into()),
+            Err(webpki::Error::InvalidCrlSignatureForPublicKey) => {
+                Err(CertRevocationListError::BadSignature.into())
+            }
+            Err(why) => {
+                // Said as it is said without lists, unless it is about them.
+                self.verifier.verify_client_cert(own, between, at)?;
+                Err(CertRevocationListError::Other(OtherError(Arc::new(why))).into())
+            }
+        }
+    }
+}
+
+/// Refuses a way on which something is named by any list of its issuer. By itself, the library consults and verifies the first list of
+/// an issuer alone; the others are taken at their word, since all that they can do is to keep somebody out.
+fn none_is_named(path: &VerifiedPath<'_>, lists: &[CertRevocationList<'_>]) -> Result<(), webpki::Error> {
+    let own = path.end_entity();
+    let mut all = vec![(own.issuer(), own.serial())];
+    all.extend(path.intermediate_certificates().map(|one| (one.issuer(), one.serial())));
+    for list in lists {
+        for (issuer, serial) in &all {
+            if list.issuer() == *issuer && list.find_serial(serial)?.is_some() {
+                return Err(webpki::Error::CertRevoked);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a certificate has not expired; `false` for what is none.
+fn lasts(certificate: &[u8], now: UnixTime) -> bool {
+    certificate::read(certificate)
+        .and_then(|facts| facts.not_after_unix())
+        .is_some_and(|until| until >= now.as_secs())
 }
 
 impl ClientCertVerifier for Vouched {
@@ -164,12 +237,20 @@ impl ClientCertVerifier for Vouched {
         };
         let between: Vec<CertificateDer<'_>> =
             others.iter().chain(&self.between).map(|one| CertificateDer::from(one.as_ref())).collect();
-        match self.verifier.verify_client_cert(own, &between, now) {
-            // As it was when it ended. One of an authority that has expired stays refused.
-            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }))
+        match self.vouch(own, &between, now) {
+            // As it was when it ended, by authorities that have not: one of an authority that has expired stays refused.
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }))
                 if self.ignore_expiry && facts.not_after_unix() == Some(not_after.as_secs()) =>
             {
-                self.verifier.verify_client_cert(own, &between, not_after)
+                let lasting: Vec<_> = between.iter().filter(|one| lasts(one, now)).cloned().collect();
+                self.vouch(own, &lasting, not_after).map_err(|why| match why {
+                    Error::InvalidCertificate(CertificateError::UnknownIssuer)
+                        if lasting.len() < between.len() =>
+                    {
+                        CertificateError::ExpiredContext { time, not_after }.into()
+                    }
+                    why => why,
+                })
             }
             other => other,
         }

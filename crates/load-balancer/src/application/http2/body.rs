@@ -32,6 +32,24 @@ pub(super) fn whole(bytes: impl Into<Bytes>) -> AnyBody {
 /// What happens when a body has ended, however it did: bytes that passed, and whether all of it did.
 pub(super) type AtEnd = Box<dyn FnOnce(u64, bool)>;
 
+/// How a client takes an answer.
+pub(super) struct Taking {
+    /// When it took something last, or there was nothing to take.
+    last: Cell<Instant>,
+    idle: Duration,
+}
+
+impl Taking {
+    pub(super) fn new(idle: Duration) -> Taking {
+        Taking { last: Cell::new(Instant::now()), idle }
+    }
+
+    /// For how much longer than the idle timeout nothing was taken.
+    pub(super) fn overdue(&self) -> Duration {
+        self.last.get().elapsed().saturating_sub(self.idle)
+    }
+}
+
 /// A target's body on its way to the client. The request is in flight until it has ended.
 pub(super) struct Carried {
     body: Incoming,
@@ -40,8 +58,8 @@ pub(super) struct Carried {
     limit: Pin<Box<Sleep>>,
     passed: u64,
     complete: bool,
-    /// When the client took something last, where that is of interest.
-    taken: Option<Rc<Cell<Instant>>>,
+    /// Where it is noted that the client takes, where that is of interest.
+    taken: Option<Rc<Taking>>,
     at_end: Option<AtEnd>,
 }
 
@@ -61,7 +79,7 @@ impl Carried {
     }
 
     /// Notes there whenever the client is ready for more.
-    pub(super) fn noting(mut self, taken: Rc<Cell<Instant>>) -> Carried {
+    pub(super) fn noting(mut self, taken: Rc<Taking>) -> Carried {
         self.taken = Some(taken);
         self
     }
@@ -77,7 +95,7 @@ impl Body for Carried {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         if let Some(taken) = &this.taken {
-            taken.set(Instant::now());
+            taken.last.set(Instant::now());
         }
         let cut = || this.in_flight.target().cut.load(Ordering::Relaxed);
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {

@@ -130,7 +130,7 @@ impl Front {
             &worker.clock,
             own.iter().map(HeaderValue::as_bytes),
         ));
-        active.carry();
+        let taking = active.carry(idle);
         let at_end: AtEnd = {
             let (front, listener) = (Rc::clone(self), Arc::clone(listener));
             let log = RefCell::new(log);
@@ -148,7 +148,7 @@ impl Front {
                 drop(active);
             })
         };
-        let carried = Carried::new(body, picked.in_flight, idle, at_end).noting(Rc::clone(&self.progress));
+        let carried = Carried::new(body, picked.in_flight, idle, at_end).noting(taking);
         let mut answer = Response::new(Box::pin(carried) as AnyBody);
         *answer.status_mut() = head.status;
         *answer.headers_mut() = answered(head.headers, listener, &set, &worker.clock);

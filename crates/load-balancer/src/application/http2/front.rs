@@ -4,11 +4,11 @@
 //! ask elsewhere, and what it has asked is finished. Source of the limits: the guide, and RFC 9113.
 //!
 //! Two kinds of clients are sent away at once. Who takes back requests by the hundreds each second, before they are answered, makes the load
-//! balancer and its targets work for nothing. Who takes nothing of what it asked for, on any stream, for longer than the idle timeout holds
-//! targets for nothing, also when it keeps the connection busy otherwise.
+//! balancer and its targets work for nothing. Who takes nothing of a target's answer for longer than the idle timeout holds that target for
+//! nothing, however busy it keeps the connection otherwise.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     convert::Infallible,
     net::SocketAddr,
     pin::pin,
@@ -26,7 +26,7 @@ use tokio::{sync::Notify, time::interval};
 use super::{
     Local,
     asked::authority,
-    body::{AnyBody, whole},
+    body::{AnyBody, Taking, whole},
 };
 use crate::application::{
     answer::Answer,
@@ -51,11 +51,9 @@ pub(super) struct Front {
     pub(super) peer: SocketAddr,
     pub(super) tls: Option<TlsFacts>,
     active: Cell<u32>,
-    /// Those of them whose answer has begun.
-    carried: Cell<u32>,
+    /// Answers of targets that have begun, and not ended.
+    carried: RefCell<Vec<Rc<Taking>>>,
     last: Cell<Instant>,
-    /// When the client took something of an answer.
-    pub(super) progress: Rc<Cell<Instant>>,
     /// Requests that were taken back before they were answered, since the last look.
     taken_back: Cell<u32>,
     /// There were too many.
@@ -76,9 +74,8 @@ pub(crate) async fn serve(
         peer,
         tls,
         active: Cell::new(0),
-        carried: Cell::new(0),
+        carried: RefCell::default(),
         last: Cell::new(opened),
-        progress: Rc::new(Cell::new(opened)),
         taken_back: Cell::new(0),
         enough: Notify::new(),
     });
@@ -114,6 +111,7 @@ pub(crate) async fn serve(
             _ = looks.tick() => {
                 front.taken_back.set(0);
                 if front.is_stuck() {
+                    tracing::debug!(client = %front.peer, "a client took nothing of an answer");
                     return;
                 }
                 let over = front.slot.current().is_none_or(|listener| {
@@ -155,15 +153,16 @@ impl Drop for Wanted {
 /// Counts requests that are being answered.
 pub(super) struct Active {
     front: Rc<Front>,
-    carried: bool,
+    carried: Option<Rc<Taking>>,
 }
 
 impl Active {
-    /// Its answer has begun.
-    pub(super) fn carry(&mut self) {
-        self.carried = true;
-        self.front.carried.set(self.front.carried.get() + 1);
-        self.front.progress.set(Instant::now());
+    /// Its answer has begun; where to note what the client takes of it.
+    pub(super) fn carry(&mut self, idle: Duration) -> Rc<Taking> {
+        let taking = Rc::new(Taking::new(idle));
+        self.front.carried.borrow_mut().push(Rc::clone(&taking));
+        self.carried = Some(Rc::clone(&taking));
+        taking
     }
 }
 
@@ -171,28 +170,24 @@ impl Drop for Active {
     fn drop(&mut self) {
         let front = &self.front;
         front.active.set(front.active.get() - 1);
-        if self.carried {
-            front.carried.set(front.carried.get() - 1);
+        if let Some(own) = &self.carried {
+            front.carried.borrow_mut().retain(|one| !Rc::ptr_eq(one, own));
         }
         front.last.set(Instant::now());
     }
 }
 
 impl Front {
-    /// Whether all that the client has asked for is there, and it has taken none of it for longer than targets are waited for.
+    /// Whether the client has taken nothing of an answer for longer than its target is waited for. What else it does is no matter: each
+    /// answer that lies there holds a target.
     fn is_stuck(&self) -> bool {
-        let only_taking = self.active.get() > 0 && self.active.get() == self.carried.get();
-        only_taking
-            && self.slot.current().is_some_and(|listener| {
-                let idle = Duration::from_secs(listener.balancer.attributes.idle_timeout_seconds.into());
-                self.progress.get().elapsed() >= idle + 2 * LOOK_INTERVAL
-            })
+        self.carried.borrow().iter().any(|answer| answer.overdue() >= 2 * LOOK_INTERVAL)
     }
 
     async fn handle(self: Rc<Front>, request: Request<Incoming>) -> Response<AnyBody> {
         let began = self.worker.clock.tick();
         self.active.set(self.active.get() + 1);
-        let active = Active { front: Rc::clone(&self), carried: false };
+        let active = Active { front: Rc::clone(&self), carried: None };
         let Some(listener) = self.slot.current() else {
             return Response::builder()
                 .status(StatusCode::SERVICE_UNAVAILABLE)

@@ -10,6 +10,7 @@ use super::*;
 
 type Encrypted = tokio_rustls::client::TlsStream<TcpStream>;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -20,6 +21,9 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// `GET https://a/` from HPACK's static table, the authority literally.
 const HEAD: &[u8] = &[0x82, 0x87, 0x84, 0x41, 1, b'a'];
+
+/// A setting: a window of nothing for every stream.
+const NO_WINDOW: &[u8] = &[0, 4, 0, 0, 0, 0];
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
@@ -63,6 +67,31 @@ async fn flood(stream: &mut Encrypted, most: usize, piece: impl Fn(u32) -> Vec<u
         }
     }
     most
+}
+
+/// Keeps a connection from being quiet, until the load balancer ends it.
+async fn until_sent_away(stream: &mut Encrypted, piece: impl Fn(u32) -> Vec<u8>) {
+    let (mut reading, mut writing) = tokio::io::split(stream);
+    let busy = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(100));
+        for number in 0.. {
+            if writing.write_all(&piece(number)).await.is_err() || writing.flush().await.is_err() {
+                return;
+            }
+            pace.tick().await;
+        }
+    };
+    let ended = async {
+        let mut got = vec![0; 4096];
+        while matches!(reading.read(&mut got).await, Ok(1..)) {}
+    };
+    soon(async {
+        tokio::select! {
+            () = busy => {}
+            () = ended => {}
+        }
+    })
+    .await;
 }
 
 /// The kinds of frames that come until the connection ends.
@@ -189,26 +218,50 @@ async fn who_takes_nothing_of_an_answer_is_sent_away() {
     let mut bench = bench().await;
     bench.balancer().attributes.idle_timeout_seconds = 1;
     bench.apply().await;
-    // A window of nothing for every stream.
-    let mut stream = greeted(&bench, &[0, 4, 0, 0, 0, 0]).await;
+    let mut stream = greeted(&bench, NO_WINDOW).await;
     soon(stream.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, HEAD))).await.expect("sent");
-    let (mut reading, mut writing) = tokio::io::split(&mut stream);
-    let busy = async {
-        let mut pace = tokio::time::interval(Duration::from_millis(100));
-        // Keeps the connection from being quiet; ends when the load balancer has had enough.
-        while writing.write_all(&frame(PING, 0, 0, &[7; 8])).await.is_ok() && writing.flush().await.is_ok() {
-            pace.tick().await;
+    until_sent_away(&mut stream, |_| frame(PING, 0, 0, &[7; 8])).await;
+    others_are_served(&bench).await;
+}
+
+#[tokio::test]
+async fn an_upload_is_no_excuse_for_taking_nothing_of_an_answer() {
+    let mut bench = bench().await;
+    bench.balancer().attributes.idle_timeout_seconds = 1;
+    let origin = Origin::new().await;
+    bench.group().targets.clear();
+    bench.add(origin.address);
+    bench.apply().await;
+    let mut stream = greeted(&bench, NO_WINDOW).await;
+    soon(stream.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, HEAD))).await.expect("sent");
+    let mut target = origin.accept().await;
+    target.head().await;
+    target.send(OK).await;
+    // One that is never answered, since it never ends.
+    let upload = [&[0x83], &HEAD[1..]].concat();
+    soon(stream.write_all(&frame(HEADERS, END_HEADERS, 3, &upload))).await.expect("sent");
+    until_sent_away(&mut stream, |_| frame(DATA, 0, 3, b"x")).await;
+    bench.group().targets.clear();
+    bench.add(Origin::new().await.serve("served"));
+    bench.apply().await;
+    others_are_served(&bench).await;
+}
+
+#[tokio::test]
+async fn other_answers_are_no_excuse_for_taking_nothing_of_one() {
+    let mut bench = bench().await;
+    bench.balancer().attributes.idle_timeout_seconds = 1;
+    bench.apply().await;
+    let mut stream = greeted(&bench, NO_WINDOW).await;
+    soon(stream.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, HEAD))).await.expect("sent");
+    // Others come and go, of which nothing is taken either.
+    until_sent_away(&mut stream, |number| {
+        let id = 2 * number + 3;
+        let mut piece = frame(HEADERS, END_STREAM | END_HEADERS, id, HEAD);
+        if number >= 5 {
+            piece.extend(frame(RST_STREAM, 0, id - 10, &8_u32.to_be_bytes()));
         }
-    };
-    let ended = async {
-        let mut got = vec![0; 4096];
-        while matches!(reading.read(&mut got).await, Ok(1..)) {}
-    };
-    soon(async {
-        tokio::select! {
-            () = busy => {}
-            () = ended => {}
-        }
+        piece
     })
     .await;
     others_are_served(&bench).await;

@@ -149,6 +149,16 @@ fn expiry_of_clients_may_be_ignored_and_of_authorities_not() {
     let client = between.client(6, 2029);
     let answer = ask(ignoring(trusting(&[&own])), &client, &[between.der()]);
     assert!(matches!(why(answer), CertificateError::ExpiredContext { .. }));
+    // It does not help that the client's own ended when that of the one between still held, whoever shows it.
+    let client = between.client(7, 2023);
+    let answer = ask(ignoring(trusting(&[&own])), &client, &[between.der()]);
+    assert!(matches!(why(answer), CertificateError::ExpiredContext { .. }));
+    let answer = ask(ignoring(trusting(&[&own, &between])), &client, &[]);
+    assert!(matches!(why(answer), CertificateError::ExpiredContext { .. }));
+    // One between that goes on does.
+    let between = Authority::signed("goes on", Some(&own));
+    let client = between.client(8, 2023);
+    assert_eq!(ask(ignoring(trusting(&[&own])), &client, &[between.der()]), Ok(()));
 }
 
 #[test]
@@ -164,6 +174,17 @@ fn revoked_certificates_are_refused() {
         why(ask(with(vec![other.revoking(5), own.revoking(5)]), &client, &[])),
         CertificateError::Revoked
     );
+    // All lists of an authority count.
+    let both = || with(vec![own.revoking(6), own.revoking(5)]);
+    for number in [5, 6] {
+        let answer = ask(both(), &own.client(number, 2029), &[]);
+        assert_eq!(why(answer), CertificateError::Revoked, "{number}");
+    }
+    assert_eq!(ask(both(), &own.client(7, 2029), &[]), Ok(()));
+    // What keeps others out is said as ever.
+    let answer = ask(both(), &own.client(7, 2024), &[]);
+    assert!(matches!(why(answer), CertificateError::ExpiredContext { .. }));
+    assert_eq!(why(ask(both(), &other.client(7, 2029), &[])), CertificateError::UnknownIssuer);
 }
 
 #[test]
@@ -178,6 +199,9 @@ fn authorities_between_may_stand_in_the_bundle() {
     assert_eq!(ask(trusting(&[&between]), &client, &[]), Ok(()));
     // The root takes the one between back.
     let revoked = TrustStore { revocations_pem: vec![root.revoking(77)], ..trusting(&[&root, &between]) };
+    assert_eq!(why(ask(revoked, &client, &[])), CertificateError::Revoked);
+    let lists = vec![root.revoking(1), between.revoking(1), root.revoking(77)];
+    let revoked = TrustStore { revocations_pem: lists, ..trusting(&[&root, &between]) };
     assert_eq!(why(ask(revoked, &client, &[])), CertificateError::Revoked);
 }
 
