@@ -319,6 +319,36 @@ def test_a_role_has_to_allow_it(platform, lab):
     lab.stop(talking)
 
 
+def test_without_a_role_the_caller_writes_the_bucket(platform, lab, task):
+    platform.client("s3").create_bucket(Bucket="exec-by-callers")
+    log = {"logging": "OVERRIDE", "logConfiguration": {"s3BucketName": "exec-by-callers"}}
+    lab.ecs.update_cluster(cluster=lab.cluster, configuration={"executeCommandConfiguration": log})
+    iam = platform.client("iam")
+    iam.create_user(UserName="talker")
+    key = iam.create_access_key(UserName="talker")["AccessKey"]
+    ecs = platform.client("ecs", access_key=key["AccessKeyId"], secret_key=key["SecretAccessKey"])
+    ask = lambda: ecs.execute_command(cluster=lab.cluster, task=task, command="sh -c 'echo kept'", interactive=True)
+
+    def may(*actions):
+        statement = [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]
+        iam.put_user_policy(UserName="talker", PolicyName="own", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+
+    try:
+        may("ecs:ExecuteCommand")
+        with pytest.raises(ecs.exceptions.TargetNotConnectedException):
+            ask()
+        may("ecs:ExecuteCommand", "s3:PutObject")
+        client = SessionClient(ask()["session"]).open()
+        client.ends()
+        listed = lambda: platform.client("s3").list_objects_v2(Bucket="exec-by-callers").get("Contents")
+        assert [one["Key"] for one in eventually(listed, 10, "the object")] == [f"{client.id}.log"]
+    finally:
+        lab.ecs.update_cluster(cluster=lab.cluster, configuration={"executeCommandConfiguration": {"logging": "NONE"}})
+        iam.delete_access_key(UserName="talker", AccessKeyId=key["AccessKeyId"])
+        iam.delete_user_policy(UserName="talker", PolicyName="own")
+        iam.delete_user(UserName="talker")
+
+
 def test_the_end_of_the_task_ends_its_sessions(lab):
     short = run_enabled(lab, lab.container(stopTimeout=2))
     lab.running(short)

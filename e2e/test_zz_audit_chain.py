@@ -46,10 +46,14 @@ def test_the_trail_is_held_against_its_chain(own, tmp_path):
     code, said = verify(own.data_dir, "--head", before)
     assert code == 0, said
 
-    def touched(statement):
+    def copied():
         copy = tmp_path / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(own.data_dir, copy, ignore=lambda _, names: [name for name in names if name in ("node", "blobs")])
+        return copy
+
+    def touched(statement):
+        copy = copied()
         [day] = (copy / "audit").glob("events-*.sqlite")
         with sqlite3.connect(day) as events:
             assert events.execute(statement).rowcount > 0
@@ -61,6 +65,15 @@ def test_the_trail_is_held_against_its_chain(own, tmp_path):
     assert code == 1 and "NOT as it was written: 2 faults" in said and "CreateCluster" in said, said
     code, said = touched(f"DELETE FROM events WHERE seq = {one}")
     assert code == 1 and "is missing, or was altered" in said, said
+    # Without its chain it shows nothing.
+    copy = copied()
+    for link in (copy / "audit" / "chain").iterdir():
+        link.unlink()
+    code, said = verify(copy)
+    assert code == 1 and "it was cut off or removed" in said and "NOT as it was written" in said, said
+    (copy / "audit" / "chain.mark").unlink()
+    code, said = verify(copy)
+    assert code == 1 and "NOT VERIFIED" in said, said
     # Another root key is none of this trail's.
     other = tmp_path / "other.key"
     other.write_bytes(bytes(32))

@@ -58,7 +58,7 @@ fn tell(verdict: &Verdict) {
         println!("FAULT  and {} more", verdict.faults_total - told);
     }
     let notes = [
-        (verdict.before, "events are older than the chain, which says nothing of them"),
+        (verdict.before, "events are older than is kept, and the chain says nothing of them any more"),
         (verdict.lost, "events were lost as the platform ended by force; the chain says which"),
         (verdict.under_way, "events are being written"),
     ];
@@ -67,6 +67,7 @@ fn tell(verdict: &Verdict) {
     }
     let outcome = match verdict.faults_total {
         0 => "The audit trail is as it was written".to_owned(),
+        1 if verdict.is_only_not_covered() => "The audit trail is NOT VERIFIED".to_owned(),
         1 => "The audit trail is NOT as it was written: 1 fault".to_owned(),
         many => format!("The audit trail is NOT as it was written: {many} faults"),
     };

@@ -40,7 +40,7 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const KEPT_DAYS: u32 = 90;
 
 pub(super) const GROUP: &str = "trail";
-const STREAM: &str = "events";
+pub(super) const STREAM: &str = "events";
 
 enum Item {
     Event(Box<Entry>),
@@ -157,6 +157,9 @@ impl Trail {
     /// # Errors
     /// What the store says.
     pub async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
+        let policy = RetentionPolicy { default_days: Some(KEPT_DAYS), ..RetentionPolicy::default() };
+        self.0.store.retain(policy, now).await?;
+        // After their events, so that no event is without a link.
         if let Some(directory) = self.0.chain.clone() {
             let forgetting =
                 tokio::task::spawn_blocking(move || chain::forget(&directory, KEPT_DAYS, now)).await;
@@ -164,8 +167,7 @@ impl Trail {
                 tracing::warn!(%error, "old links of the audit trail's chain could not be removed");
             }
         }
-        let policy = RetentionPolicy { default_days: Some(KEPT_DAYS), ..RetentionPolicy::default() };
-        self.0.store.retain(policy, now).await.map(|_| ())
+        Ok(())
     }
 
     /// Writes what waits, and closes the store.

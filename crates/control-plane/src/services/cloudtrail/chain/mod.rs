@@ -5,12 +5,25 @@
 //! without that key no link can be written, altered, taken out or moved. An event that was altered, added or removed afterwards no longer
 //! fits the digests ([`verify`]).
 //!
-//! What a chain cannot show by itself: that its newest links were cut off together with their events, or all of it was written anew by
-//! someone who has the root key. Whoever keeps a *head* (the code of a link) elsewhere sees that as well. A crash between a link and its events
-//! leaves a link whose events never came; the next start says so in the chain ([`Link::lost`]).
+//! Beside the chain lies its *mark* (`audit/chain.mark`): how far the chain has come, under the same key. It follows the chain by less
+//! than a day and [`MARK_EVERY`] links. A chain that ends before its mark was cut off, and so was one that is not there at all; the next
+//! start goes on with the number after the mark's, so that the hole stays in the chain.
 //!
-//! A line is the link's code in hexadecimal, a blank, and the link as JSON.
+//! What the chain does not show, of somebody who can write in `audit/` and has no root key:
+//! - The newest links were cut off together with their events and the mark, or all of `audit/` was put back as it was earlier, or was
+//!   emptied. Whoever keeps a *head* (the code of a link) elsewhere sees that.
+//! - Events of the last link were removed after the process was killed: the next start takes them for those that a crash took, and says
+//!   that they are lost ([`Link::lost`]).
+//! - Events of the links that are just being written were removed while the platform runs; a later look shows it.
+//! - Events were removed that are older than is kept, or within an hour of it: they go by themselves. Whoever can set the clock makes
+//!   all of them go.
+//!
+//! And whoever has the root key can write all of it anew; only a head elsewhere shows that.
+//!
+//! A crash between a link and its events leaves a link whose events never came, and never events without a link. A line is the link's code
+//! in hexadecimal, a blank, and the link as JSON.
 
+mod mark;
 mod verify;
 mod writer;
 
@@ -23,7 +36,7 @@ use std::{
 };
 
 use hmac::{Hmac, Mac};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use vocabulary::{Scope, Timestamp};
 
@@ -34,6 +47,8 @@ pub use writer::Writer;
 pub const DIRECTORY: &str = "chain";
 /// What the chain's key is derived from the root key for.
 pub const KEY_PURPOSE: &str = "the chain of the audit trail";
+/// The mark is set with a day's first link, and after so many.
+const MARK_EVERY: u64 = 64;
 /// A link holds some hundred digests; a longer line is none.
 const LONGEST_LINE: usize = 1 << 20;
 const DAY_MILLIS: i64 = 86_400_000;
@@ -55,6 +70,9 @@ pub struct Link {
     pub at: i64,
     /// The code of the link before; empty in the first.
     pub after: String,
+    /// When the link before was written; none in the first, and in those that were written before links had this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<i64>,
     /// The earliest and the latest time of its events.
     pub from: i64,
     pub until: i64,
@@ -90,15 +108,15 @@ impl Key {
         mac
     }
 
-    /// A link's line, without the line feed, and its code.
-    fn line(&self, link: &Link) -> (String, String) {
-        let json = serde_json::to_string(link).expect("a link is plain data");
+    /// The line of a link or a mark, without the line feed, and its code.
+    fn line<T: Serialize>(&self, what: &T) -> (String, String) {
+        let json = serde_json::to_string(what).expect("plain data");
         let code = hex::encode(self.mac(&json).finalize().into_bytes());
         (format!("{code} {json}"), code)
     }
 
-    /// The link of a line, and its code; none when this key did not make it.
-    fn read(&self, line: &str) -> Option<(Link, String)> {
+    /// What a line holds, and its code; none when this key did not make it.
+    fn read<T: DeserializeOwned>(&self, line: &str) -> Option<(T, String)> {
         let (code, json) = line.split_once(' ')?;
         self.mac(json).verify_slice(&hex::decode(code).ok()?).ok()?;
         Some((serde_json::from_str(json).ok()?, code.to_owned()))
@@ -130,13 +148,16 @@ fn name_of(at: i64) -> String {
     at.ok().and_then(|at| at.date().format(NAME).ok()).unwrap_or_else(|| "1970-01-01".to_owned())
 }
 
-/// Removes the files of days that ended more than `kept_days` before `now`.
+/// Removes the files of days that ended more than `kept_days` and a day before `now`. The newest file stays, whatever its age: a chain
+/// that has begun is never empty.
 ///
 /// # Errors
 /// What the disk says.
 pub fn forget(directory: &Path, kept_days: u32, now: Timestamp) -> io::Result<()> {
     let oldest = now.as_millis() - (i64::from(kept_days) + 1) * DAY_MILLIS;
-    for (day, path) in files(directory)? {
+    let mut found = files(directory)?;
+    found.pop();
+    for (day, path) in found {
         if day + DAY_MILLIS <= oldest {
             fs::remove_file(path)?;
         }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use proptest::prelude::*;
-use telemetry_store::{LogEvent, LogGroupKey, LogQuery, Options, TelemetryStore};
+use telemetry_store::{LogEvent, LogGroupKey, LogQuery, Options, RetentionPolicy, TelemetryStore};
 use vocabulary::{AccountId, Scope, Timestamp};
 
 use super::*;
@@ -75,6 +75,24 @@ impl Lab {
         verify(self.path(), &key(), head, running, (KEPT_DAYS, now)).unwrap()
     }
 
+    /// What is old goes, as the platform does it every hour.
+    async fn verdict_after_upkeep(&self, now: i64) -> Verdict {
+        let now = Timestamp::from_millis(now);
+        let policy = RetentionPolicy { default_days: Some(KEPT_DAYS), ..RetentionPolicy::default() };
+        self.store.retain(policy, now).await.unwrap();
+        forget(&self.path().join(DIRECTORY), KEPT_DAYS, now).unwrap();
+        verify(self.path(), &key(), None, false, (KEPT_DAYS, now)).unwrap()
+    }
+
+    /// As a platform that starts.
+    fn restart(&mut self) {
+        self.chain = Some(Writer::open(&self.path().join(DIRECTORY), key()).unwrap());
+    }
+
+    fn remove_chain(&self) {
+        fs::remove_dir_all(self.path().join(DIRECTORY)).unwrap();
+    }
+
     /// Runs SQL on the file of a day, as somebody who can write in the directory.
     fn tamper(&self, day: i64, sql: &str) {
         let path = self.path().join(format!("events-{}.sqlite", day.div_euclid(DAY_MILLIS) * DAY_MILLIS));
@@ -132,6 +150,11 @@ async fn altered_added_and_removed_events_are_seen() {
     assert!(matches!(&removed.faults[..], [Fault::Missing { link: 2, .. }]), "{removed:?}");
     let copied = of("INSERT INTO events SELECT stream, ts, seq + 1000, ingested, message FROM events WHERE message = 'two'").await;
     assert!(matches!(&copied.faults[..], [Fault::Added { .. }]), "{copied:?}");
+    // Out of sight.
+    let hidden = lab().await;
+    let catalog = rusqlite::Connection::open(hidden.path().join("catalog.sqlite")).unwrap();
+    assert_eq!(catalog.execute("UPDATE streams SET grp = 'elsewhere'", []).unwrap(), 1);
+    assert_eq!(hidden.verdict(None).faults_total, 5);
     // A whole day.
     let lab = lab().await;
     fs::remove_file(lab.path().join(format!("events-{}.sqlite", 20_000 * DAY_MILLIS))).unwrap();
@@ -170,8 +193,110 @@ async fn the_newest_links_are_missed_by_whoever_knows_a_head() {
     assert_eq!(lab.verdict(None).faults, [], "a chain without its end looks whole");
     assert_eq!(lab.verdict(Some(&head)).faults, [Fault::NoHead(head.clone())]);
     // Written anew, with another key or with the same: no head of before is in it.
-    fs::remove_dir_all(lab.path().join(DIRECTORY)).unwrap();
-    assert_eq!(lab.verdict(Some(&head)).faults, [Fault::NoHead(head)]);
+    lab.remove_chain();
+    assert!(lab.verdict(Some(&head)).faults.contains(&Fault::NoHead(head)));
+}
+
+#[tokio::test]
+async fn a_chain_that_was_removed_is_missed() {
+    let midnight = || Fault::CutShort { number: 2, day: name_of(NOON + DAY_MILLIS) };
+    let mut lab = lab().await;
+    lab.remove_chain();
+    lab.tamper(NOON, "UPDATE events SET message = 'onE' WHERE message = 'one'");
+    assert_eq!(lab.verdict(None).faults, [midnight(), Fault::NotCovered(5)]);
+    // Also when the platform has begun another.
+    lab.restart();
+    lab.write(&[(NOON + DAY_MILLIS + 1, "six")]).await;
+    let day = name_of(NOON + DAY_MILLIS);
+    let faults = lab.verdict(None).faults;
+    assert_eq!(faults, [Fault::NoBeginning { number: 3, day: day.clone() }, Fault::NotCovered(5)]);
+
+    // With its mark: nothing shows that the events are as they were.
+    let mut lab = self::lab().await;
+    lab.remove_chain();
+    fs::remove_file(mark::path_of(&lab.path().join(DIRECTORY))).unwrap();
+    let verdict = lab.verdict(None);
+    assert_eq!(verdict.faults, [Fault::NotCovered(5)]);
+    assert!(verdict.is_only_not_covered());
+    lab.restart();
+    lab.write(&[(NOON + DAY_MILLIS + 1, "six")]).await;
+    assert_eq!(lab.verdict(None).faults, [Fault::NotCovered(5)]);
+
+    // With its events.
+    let mut lab = self::lab().await;
+    lab.remove_chain();
+    for at in [NOON, NOON + DAY_MILLIS] {
+        lab.tamper(at, "DELETE FROM events");
+    }
+    assert_eq!(lab.verdict(None).faults, [midnight()]);
+    lab.restart();
+    lab.write(&[(NOON + DAY_MILLIS + 1, "six")]).await;
+    assert_eq!(lab.verdict(None).faults, [Fault::NoBeginning { number: 3, day }]);
+
+    // A day's links, at the end.
+    let mut lab = self::lab().await;
+    fs::remove_file(lab.chain_file(NOON + DAY_MILLIS)).unwrap();
+    lab.tamper(NOON + DAY_MILLIS, "DELETE FROM events");
+    assert!(lab.verdict(None).faults.contains(&midnight()));
+    lab.restart();
+    lab.write(&[(NOON + DAY_MILLIS + 1, "six")]).await;
+    assert!(matches!(lab.verdict(None).faults[..], [Fault::Broken { number: 3, .. }, Fault::Added { .. }]));
+
+    let lab = self::lab().await;
+    fs::write(mark::path_of(&lab.path().join(DIRECTORY)), "nothing of ours\n").unwrap();
+    assert_eq!(lab.verdict(None).faults, [Fault::ForgedMark]);
+}
+
+#[tokio::test]
+async fn what_goes_for_its_age_is_no_fault() {
+    let lab = lab().await;
+    let mut events = Vec::new();
+    for hours in (89 * 24..94 * 24).step_by(3) {
+        let verdict = lab.verdict_after_upkeep(NOON + hours * 3_600_000).await;
+        assert_eq!((verdict.faults, verdict.before), (vec![], 0), "after {hours} hours");
+        events.push(verdict.events);
+    }
+    assert_eq!((events.first(), events.last()), (Some(&5), Some(&0)));
+    // What is younger is missed.
+    let lab = self::lab().await;
+    lab.tamper(NOON, "DELETE FROM events WHERE message = 'three'");
+    let verdict = lab.verdict_after_upkeep(NOON + 90 * DAY_MILLIS + DAY_MILLIS / 4).await;
+    assert!(matches!(verdict.faults[..], [Fault::Missing { link: 2, .. }]), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_platform_that_was_off_for_days_has_a_beginning() {
+    let mut lab = Lab::new();
+    for day in [0, 4, 5] {
+        lab.write(&[(NOON + day * DAY_MILLIS, "one")]).await;
+    }
+    for days in 90..96 {
+        let verdict = lab.verdict_after_upkeep(NOON + days * DAY_MILLIS).await;
+        assert_eq!(verdict.faults, [], "after {days} days");
+    }
+    // Links of before this was known say nothing of the one before them.
+    let link = Link { number: 7, ..Link::default() };
+    assert!(!key().line(&link).0.contains("previous"));
+    assert_eq!(key().read::<Link>(&key().line(&link).0).unwrap().0, link);
+}
+
+#[tokio::test]
+async fn a_link_that_failed_is_written_once() {
+    let mut lab = lab().await;
+    let at = NOON + 2 * DAY_MILLIS;
+    // The first of a day, and one behind it.
+    for number in 0..2 {
+        let text = format!("again {number}");
+        let digest = digest(&scope(), Timestamp::from_millis(at + number), &text);
+        let link = Link { from: at + number, until: at + number, events: vec![digest], ..Link::default() };
+        let writer = lab.chain.as_mut().unwrap();
+        writer.fails = true;
+        assert!(writer.append(&link, Timestamp::from_millis(at)).is_err());
+        writer.append(&link, Timestamp::from_millis(at)).unwrap();
+        lab.store(&[(at + number, &text)]).await;
+    }
+    let verdict = lab.verdict(None);
+    assert_eq!((verdict.faults, verdict.links, verdict.events), (vec![], 6, 7));
 }
 
 #[tokio::test]
@@ -243,22 +368,26 @@ async fn the_trail_writes_its_chain_and_says_what_a_crash_took() {
 #[test]
 fn old_links_go() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(folder.path(), key()).unwrap();
+    let directory = folder.path().join(DIRECTORY);
+    let mut writer = Writer::open(&directory, key()).unwrap();
     for day in 0..3 {
         let at = NOON + day * DAY_MILLIS;
         let link = Link { from: at, until: at, events: vec!["00".repeat(32)], ..Link::default() };
         writer.append(&link, Timestamp::from_millis(at)).unwrap();
     }
-    let days = || files(folder.path()).unwrap().len();
+    let days = || files(&directory).unwrap().len();
     let after = |days: i64| Timestamp::from_millis(20_000 * DAY_MILLIS + days * DAY_MILLIS);
-    forget(folder.path(), 90, after(91)).unwrap();
+    forget(&directory, 90, after(91)).unwrap();
     assert_eq!(days(), 3);
-    forget(folder.path(), 90, after(92)).unwrap();
+    forget(&directory, 90, after(92)).unwrap();
     assert_eq!(days(), 2);
     // A clock that is set back writes into the newest file.
     let link = Link { events: vec!["11".repeat(32)], ..Link::default() };
     writer.append(&link, Timestamp::from_millis(NOON)).unwrap();
     assert_eq!(days(), 2);
+    // The newest stays: a chain that has begun is never empty.
+    forget(&directory, 90, after(900)).unwrap();
+    assert_eq!(days(), 1);
 }
 
 proptest! {
@@ -274,11 +403,11 @@ proptest! {
         prop_assume!(!bytes[position].eq_ignore_ascii_case(&to) || position >= 64);
         bytes[position] = to;
         let altered = String::from_utf8_lossy(&bytes).into_owned();
-        prop_assert_eq!(key().read(&altered), None);
+        prop_assert_eq!(key().read::<Link>(&altered), None);
     }
 
     #[test]
     fn whatever_is_read_is_no_link(text in ".{0,200}") {
-        prop_assert_eq!(key().read(&text), None);
+        prop_assert_eq!(key().read::<Link>(&text), None);
     }
 }

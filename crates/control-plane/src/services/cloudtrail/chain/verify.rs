@@ -14,10 +14,16 @@ use std::{
 use telemetry_store::{Seen, StoreError, scan};
 use vocabulary::{Scope, Timestamp};
 
-use super::{DAY_MILLIS, DIRECTORY, Key, LONGEST_LINE, Link, digest, files};
+use super::{
+    super::trail::{GROUP, STREAM},
+    DAY_MILLIS, DIRECTORY, Key, LONGEST_LINE, Link, digest, files,
+    mark::{self, Found, Mark},
+};
 
 /// Faults that are told one by one; the others are counted.
 const MOST_TOLD: usize = 100;
+/// Events go by themselves when they are as old as is kept: at any time between two looks at them, and while this looks at them.
+const GOING_MILLIS: i64 = 3_600_000;
 
 /// What is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +40,16 @@ pub enum Fault {
     NoBeginning { number: u64, day: String },
     #[error("the chain has no link with the head {0}: it was cut off or written anew")]
     NoHead(String),
+    #[error(
+        "the chain had come to link {number} on {day}, and has no such link now: it was cut off or removed"
+    )]
+    CutShort { number: u64, day: String },
+    #[error("the chain's mark was not made by this platform's key")]
+    ForgedMark,
+    #[error(
+        "{0} events are from before the chain begins: it was removed, or they are older than it, or were added"
+    )]
+    NotCovered(u64),
     #[error("an event of link {link} is missing, or was altered ({digest})")]
     Missing { link: u64, digest: String },
     #[error("an event that no link has, at {at} in {scope}: {what}")]
@@ -46,7 +62,7 @@ pub struct Verdict {
     pub links: u64,
     /// Events that fit the chain.
     pub events: u64,
-    /// Events older than the chain, of which it says nothing.
+    /// Events that no link has, and that are older than is kept: the chain may say nothing of them any more. Younger ones are a fault.
     pub before: u64,
     /// Events that crashes took, as the chain says itself.
     pub lost: u64,
@@ -63,6 +79,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Whether nothing is wrong but that nothing is known of some events.
+    pub fn is_only_not_covered(&self) -> bool {
+        self.faults_total == 1 && matches!(self.faults[..], [Fault::NotCovered(_)])
+    }
+
     fn fault(&mut self, fault: Fault) {
         self.faults_total += 1;
         if self.faults.len() < MOST_TOLD {
@@ -81,7 +102,7 @@ pub enum NotVerified {
 }
 
 /// Holds the trail in `directory` against its chain. `head`: a code that the chain has to have. `running`: whether a platform may be writing
-/// meanwhile. `kept_days`: links go after so long.
+/// meanwhile. `kept_days`: events and links go after so long.
 ///
 /// # Errors
 /// When files cannot be read. What is wrong in them is in the verdict.
@@ -94,7 +115,11 @@ pub fn verify(
 ) -> Result<Verdict, NotVerified> {
     let chain = directory.join(DIRECTORY);
     let not_read = |source| NotVerified::Chain { path: chain.clone(), source };
+    // Before the links: it follows them.
+    let marked = mark::read(&chain, key).map_err(not_read)?;
     let mut check = Check {
+        now: now.as_millis(),
+        oldest: now.as_millis() - i64::from(kept_days) * DAY_MILLIS,
         links: Links::open(&chain).map_err(not_read)?,
         key: key.clone(),
         wanted_head: head.map(str::to_owned),
@@ -110,16 +135,21 @@ pub fn verify(
             }
             check.read_before_events = check.last_number;
         }
+        // Elsewhere nobody finds them: then they are missing.
+        Seen::Event { key, .. } if *key.group.group != *GROUP || *key.stream != *STREAM => {}
         Seen::Event { key, timestamp, message } => check.event(&key.group.scope, timestamp, message),
     })?;
     read.and_then(|()| check.read_links(i64::MAX)).map_err(not_read)?;
-    Ok(check.conclude(running, kept_days, now))
+    check.hold_against_mark(marked);
+    Ok(check.conclude(running))
 }
 
 /// What is open under a digest: how often the chain has it more than the trail, and where.
 struct Open {
     count: i64,
     link: u64,
+    /// The earliest time of the link's events.
+    from: i64,
     event: Option<(i64, String, String)>,
 }
 
@@ -127,6 +157,11 @@ struct Open {
 struct Check {
     links: Links,
     key: Key,
+    now: i64,
+    /// What is older may be gone.
+    oldest: i64,
+    /// Events from before the chain, of times of which events are kept.
+    uncovered: u64,
     verdict: Verdict,
     open: HashMap<[u8; 32], Open>,
     first: Option<Link>,
@@ -146,7 +181,7 @@ impl Check {
                 self.verdict.fault(Fault::CutOff { file });
                 continue;
             };
-            let Some((link, code)) = self.key.read(&text) else {
+            let Some((link, code)) = self.key.read::<Link>(&text) else {
                 self.verdict.fault(Fault::Forged { file, line: number });
                 continue;
             };
@@ -164,11 +199,11 @@ impl Check {
     fn link(&mut self, link: Link, code: String) {
         self.head_found |= self.wanted_head.as_ref().is_some_and(|head| *head == code || *head == link.after);
         for digest in &link.events {
-            self.count(digest, 1, link.number, None);
+            self.count(digest, 1, (link.number, link.from), None);
         }
         for digest in &link.lost {
             self.verdict.lost += 1;
-            self.count(digest, -1, link.number, None);
+            self.count(digest, -1, (link.number, link.from), None);
         }
         let at = Timestamp::from_millis(link.at);
         self.verdict.since.get_or_insert(at);
@@ -183,9 +218,10 @@ impl Check {
 
     fn event(&mut self, scope: &Scope, at: Timestamp, message: &str) {
         let digest = digest(scope, at, message);
-        let begins = self.first.as_ref().map_or(i64::MAX, |first| first.from);
-        if at.as_millis() < begins && !self.is_open(&digest) {
-            self.verdict.before += 1;
+        let begins = self.first.as_ref().map_or(self.now, |first| first.from);
+        // A call that was answered a day later would be in a link that is not read yet; no call takes so long.
+        if at.as_millis() < begins.saturating_sub(DAY_MILLIS) && !self.is_open(&digest) {
+            self.before(at.as_millis(), 1);
             return;
         }
         self.verdict.events += 1;
@@ -196,7 +232,15 @@ impl Check {
             let scope = format!("{}/{}", scope.account, scope.region);
             (at.as_millis(), scope, format!("{} {}", text("eventName"), text("eventID")))
         };
-        self.count(&digest, -1, 0, Some(&what));
+        self.count(&digest, -1, (0, 0), Some(&what));
+    }
+
+    /// Events that no link has, for their age.
+    fn before(&mut self, at: i64, count: u64) {
+        match at < self.oldest {
+            true => self.verdict.before += count,
+            false => self.uncovered += count,
+        }
     }
 
     fn is_open(&self, digest: &str) -> bool {
@@ -204,7 +248,13 @@ impl Check {
         hex::decode_to_slice(digest, &mut key).is_ok() && self.open.contains_key(&key)
     }
 
-    fn count(&mut self, digest: &str, by: i64, link: u64, event: Option<&dyn Fn() -> (i64, String, String)>) {
+    fn count(
+        &mut self,
+        digest: &str,
+        by: i64,
+        (link, from): (u64, i64),
+        event: Option<&dyn Fn() -> (i64, String, String)>,
+    ) {
         let mut key = [0; 32];
         // Of a link that the key made, or our own.
         if hex::decode_to_slice(digest, &mut key).is_err() {
@@ -220,12 +270,23 @@ impl Check {
                 }
             }
             Entry::Vacant(place) => {
-                place.insert(Open { count: by, link, event: event.map(|event| event()) });
+                place.insert(Open { count: by, link, from, event: event.map(|event| event()) });
             }
         }
     }
 
-    fn conclude(mut self, running: bool, kept_days: u32, now: Timestamp) -> Verdict {
+    fn hold_against_mark(&mut self, marked: Found) {
+        match marked {
+            Found::Mark(Mark { mark, at, .. }) if self.last_number.is_none_or(|last| last < mark) => {
+                self.verdict.fault(Fault::CutShort { number: mark, day: super::name_of(at) });
+            }
+            Found::Forged => self.verdict.fault(Fault::ForgedMark),
+            Found::Mark(_) | Found::Nothing => {}
+        }
+    }
+
+    fn conclude(mut self, running: bool) -> Verdict {
+        let begins = self.first.as_ref().map_or(i64::MAX, |first| first.from);
         let mut open: Vec<([u8; 32], Open)> = self.open.drain().collect();
         open.sort_by_key(|(digest, open)| (open.event.is_some(), open.link, *digest));
         for (digest, open) in open {
@@ -234,13 +295,17 @@ impl Check {
                 None if open.count > 0 => {
                     if running && self.read_before_events.is_none_or(|before| open.link >= before) {
                         self.verdict.under_way += times;
-                    } else {
+                    } else if open.from >= self.oldest + GOING_MILLIS {
                         let digest = hex::encode(digest);
                         self.verdict.fault(Fault::Missing { link: open.link, digest });
                     }
                 }
                 // Said to be lost, and not known before: its link was retired.
                 None => {}
+                Some((at, ..)) if at < begins || at < self.oldest => {
+                    self.verdict.events -= times;
+                    self.before(at, times);
+                }
                 Some((at, scope, what)) => {
                     self.verdict.events -= times;
                     self.verdict.fault(Fault::Added { at, scope, what });
@@ -248,11 +313,14 @@ impl Check {
             }
         }
         if let Some(first) = self.first.take().filter(|first| first.number > 0) {
-            // Links go when they are old; younger ones do not go by themselves.
-            if first.at > now.as_millis() - i64::from(kept_days) * DAY_MILLIS {
+            // Links go when they are old; younger ones do not go by themselves. What came before those that do not say is not known.
+            if first.previous.is_some_and(|previous| previous > self.oldest) {
                 let day = super::name_of(first.at);
                 self.verdict.fault(Fault::NoBeginning { number: first.number, day });
             }
+        }
+        if self.uncovered > 0 {
+            self.verdict.fault(Fault::NotCovered(self.uncovered));
         }
         if let Some(head) = self.wanted_head.take().filter(|_| !self.head_found) {
             self.verdict.fault(Fault::NoHead(head));

@@ -9,17 +9,26 @@ use std::{
 
 use vocabulary::Timestamp;
 
-use super::{Key, LONGEST_LINE, Link, files, name_of};
+use super::{
+    Key, LONGEST_LINE, Link, MARK_EVERY, files,
+    mark::{self, Found, Mark},
+    name_of,
+};
 
 /// The end of a chain.
 #[derive(Debug)]
 pub struct Writer {
     directory: PathBuf,
     key: Key,
+    /// Of the next link.
     number: u64,
     after: String,
+    previous: Option<i64>,
     file: Option<Current>,
     unsettled: Option<Link>,
+    /// Lets the next link fail when its line is written.
+    #[cfg(test)]
+    pub fails: bool,
 }
 
 #[derive(Debug)]
@@ -28,48 +37,97 @@ struct Current {
     file: File,
     /// Bytes of whole lines.
     length: u64,
+    /// Whether there may be more in it, of a line that could not be written.
+    dirty: bool,
+}
+
+impl Current {
+    /// Takes away what is left of a line: it would look like tampering.
+    fn clean(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.file.set_len(self.length)?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        self.file.write_all(line.as_bytes())?;
+        self.file.sync_data()
+    }
 }
 
 impl Writer {
     /// Goes on where the chain in `directory` ends, or begins one. A line that a crash has cut off is taken away: its events were
-    /// never written. Where the last link is not of this key, a new chain begins behind it, which [`super::verify`] tells.
+    /// never written. Where the last link is not of this key, a new chain begins behind it; where the chain ends before its mark, it goes
+    /// on behind the mark. [`super::verify`] tells both.
     ///
     /// # Errors
     /// What the disk says.
     pub fn open(directory: &Path, key: Key) -> io::Result<Writer> {
         fs::create_dir_all(directory)?;
+        directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
         let mut writer = Writer {
             directory: directory.to_owned(),
             key,
             number: 0,
             after: String::new(),
+            previous: None,
             file: None,
             unsettled: None,
+            #[cfg(test)]
+            fails: false,
         };
-        let Some((_, path)) = files(directory)?.pop() else { return Ok(writer) };
+        writer.find_end()?;
+        match mark::read(directory, &writer.key)? {
+            Found::Mark(mark) if mark.mark >= writer.number => {
+                tracing::error!(
+                    number = mark.mark,
+                    "links of the audit trail's chain are missing: it had come further"
+                );
+                (writer.number, writer.after, writer.previous) = (mark.mark + 1, mark.code, Some(mark.at));
+            }
+            Found::Forged => {
+                tracing::error!("the mark of the audit trail's chain was not made by this platform's key");
+                writer.set_mark();
+            }
+            Found::Mark(_) | Found::Nothing => writer.set_mark(),
+        }
+        Ok(writer)
+    }
+
+    fn find_end(&mut self) -> io::Result<()> {
+        let Some((_, path)) = files(&self.directory)?.pop() else { return Ok(()) };
         let (last, length) = last_line(&path)?;
         let file = OpenOptions::new().append(true).open(&path)?;
         file.set_len(length)?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        writer.file = Some(Current { name, file, length });
-        match last.as_deref().map(|line| writer.key.read(line)) {
+        self.file = Some(Current { name, file, length, dirty: false });
+        match last.as_deref().map(|line| self.key.read::<Link>(line)) {
             Some(Some((link, code))) => {
-                (writer.number, writer.after) = (link.number + 1, code);
-                writer.unsettled = Some(link);
+                (self.number, self.after, self.previous) = (link.number + 1, code, Some(link.at));
+                self.unsettled = Some(link);
             }
             Some(None) => {
                 tracing::error!(file = %path.display(), "the last link of the audit trail's chain was not made by this platform's key; a new chain begins");
             }
             // The file of a day whose only line was cut off.
-            None => return Writer::open_before(writer, &path),
+            None => {
+                self.file = None;
+                fs::remove_file(&path)?;
+                return self.find_end();
+            }
         }
-        Ok(writer)
+        Ok(())
     }
 
-    /// Without an empty last file.
-    fn open_before(writer: Writer, empty: &Path) -> io::Result<Writer> {
-        fs::remove_file(empty)?;
-        Writer::open(&writer.directory, writer.key)
+    /// Marks the last link.
+    fn set_mark(&self) {
+        let (Some(number), Some(at)) = (self.number.checked_sub(1), self.previous) else { return };
+        let mark = Mark { mark: number, at, code: self.after.clone() };
+        if let Err(error) = mark::set(&self.directory, &self.key, &mark) {
+            tracing::warn!(%error, "the mark of the audit trail's chain could not be set");
+        }
     }
 
     /// Where it lies.
@@ -93,34 +151,48 @@ impl Writer {
     /// # Errors
     /// What the disk says; then nothing of it is there, and it can be tried again.
     pub fn append(&mut self, link: &Link, now: Timestamp) -> io::Result<()> {
-        let link =
-            Link { number: self.number, at: now.as_millis(), after: self.after.clone(), ..link.clone() };
+        let link = Link {
+            number: self.number,
+            at: now.as_millis(),
+            after: self.after.clone(),
+            previous: self.previous,
+            ..link.clone()
+        };
         let (line, code) = self.key.line(&link);
-        let directory = self.directory.clone();
+        #[cfg(test)]
+        let fails = std::mem::take(&mut self.fails);
         let current = self.current(&name_of(link.at))?;
-        let written =
-            current.file.write_all(format!("{line}\n").as_bytes()).and_then(|()| current.file.sync_data());
-        if let Err(error) = written {
-            // A part of the line would look like tampering.
-            current.file.set_len(current.length)?;
-            return Err(error);
+        let is_first = current.length == 0;
+        current.dirty = true;
+        current.write(&format!("{line}\n"))?;
+        #[cfg(test)]
+        if fails {
+            return Err(io::Error::other("as wanted"));
         }
-        if current.length == 0 {
-            File::open(directory)?.sync_all()?;
-        }
+        current.dirty = false;
         current.length += line.len() as u64 + 1;
-        (self.number, self.after) = (self.number + 1, code);
+        (self.number, self.after, self.previous) = (self.number + 1, code, Some(link.at));
+        if is_first || link.number.is_multiple_of(MARK_EVERY) {
+            self.set_mark();
+        }
         Ok(())
     }
 
-    /// The file of the day. One never goes back to an earlier one, whatever the clock does.
+    /// The file of the day, with nothing but whole lines in it, and a name that lasts. One never goes back to an earlier one, whatever the
+    /// clock does.
     fn current(&mut self, name: &str) -> io::Result<&mut Current> {
+        if let Some(current) = &mut self.file {
+            current.clean()?;
+        }
         let stays = self.file.as_ref().is_some_and(|current| name <= current.name.as_str());
         if !stays {
             let path = self.directory.join(name);
             let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
             let length = file.seek(io::SeekFrom::End(0))?;
-            self.file = Some(Current { name: name.to_owned(), file, length });
+            if length == 0 {
+                File::open(&self.directory)?.sync_all()?;
+            }
+            self.file = Some(Current { name: name.to_owned(), file, length, dirty: false });
         }
         self.file.as_mut().ok_or_else(|| io::Error::other("no file"))
     }

@@ -2,7 +2,9 @@
 //! session's key.
 //!
 //! It is the task's role. A task without one is not asked about its channels: on AWS it would have no credentials to open them, here nobody needs
-//! any. What it then does is done as the task's account, so that other accounts' buckets and keys stay out of reach unless they let it in.
+//! any. Its output goes into a bucket in the name of whoever asks for the session: the bucket is named by those who set up the cluster, and neither
+//! they nor the caller shall get into one by this that they may not write. Its session's key is decrypted as the task's account: the client
+//! had to be allowed to make it, and nobody else is shown what it opens to. Its output goes into a log group of the account unasked.
 
 use std::sync::Arc;
 
@@ -12,8 +14,8 @@ use vocabulary::{Scope, Timestamp};
 
 use super::{plan::LogTo, target::Reached};
 use crate::{
-    authorization::{Holder, Wish, authorize_with_resource_policy},
-    gateway::{ApiError, Call},
+    authorization::{self, Holder, Wish, authorize_with_resource_policy},
+    gateway::{ApiError, Call, Origin},
     services::{
         Services,
         ecs::{records::Task, tasks::roles},
@@ -29,6 +31,19 @@ const CHANNEL_ACTIONS: [&str; 4] = [
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 ];
+
+/// Who asks for a session.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    holder: Arc<Holder>,
+    origin: Origin,
+}
+
+impl Asker {
+    pub fn of(call: &Call) -> Asker {
+        Asker { holder: authorization::of_call(call).0, origin: call.origin.clone() }
+    }
+}
 
 /// The task's role, where it has one.
 ///
@@ -46,7 +61,7 @@ fn role(
     services.holders.of_role(&view, &role, "ecs-tasks.amazonaws.com", &reached.task_arn, now).map(Some)
 }
 
-/// Whoever acts.
+/// Whoever decrypts the session's key: the task's role, or its account.
 ///
 /// # Errors
 /// As [`role`].
@@ -96,29 +111,28 @@ pub fn authorize(call: &Call, reached: &Reached, log: Option<&LogTo>) -> Result<
     }
     if let Some(to) = log.and_then(|log| log.bucket.as_ref()) {
         // The session's id is not known yet; what policies tell apart is the prefix.
-        may_put(services, scope, reached, &names::object_arn(&to.name, &to.key("session")), call.now())?;
+        let object = names::object_arn(&to.name, &to.key("session"));
+        may_put(services, scope, (reached, &Asker::of(call)), &object, call.now())?;
     }
     Ok(())
 }
 
-/// Whether the actor may put this object.
+/// Whether the task's role may put this object; of a task without one, whether the asker may.
 ///
 /// # Errors
 /// `AccessDenied`, `AccessDeniedException`.
 pub fn may_put(
     services: &Services,
     scope: &Scope,
-    reached: &Reached,
+    (reached, asker): (&Reached, &Asker),
     object: &str,
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    let actor = actor(services, scope, reached, now).map_err(|refused| denied(refused.to_string()))?;
-    let context = actor.context(&scope.region, now);
-    authorize_with_resource_policy(
-        services,
-        &actor,
-        &context,
-        s3::SERVICE,
-        &Wish::new("s3:PutObject", object),
-    )
+    let role = role(services, scope, reached, now).map_err(|refused| denied(refused.to_string()))?;
+    let (holder, context) = match &role {
+        Some(role) => (role, role.context(&scope.region, now)),
+        None => (&asker.holder, asker.holder.context_from(&scope.region, now, &asker.origin)),
+    };
+    let wish = Wish::new("s3:PutObject", object);
+    authorize_with_resource_policy(services, holder, &context, s3::SERVICE, &wish)
 }

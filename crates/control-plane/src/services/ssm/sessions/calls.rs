@@ -13,7 +13,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vocabulary::{Ids, Scope, Timestamp};
 
 use super::{
-    agent,
+    agent::{self, Asker},
     board::Full,
     documents, door,
     plan::{self, Plan},
@@ -96,7 +96,10 @@ pub async fn open(call: &Call, asked: Asked) -> Result<Opened, ApiError> {
     let (desk, token) = services.sessions.enter(scope, &id, &mut services.ids()).map_err(too_many)?;
     let transcript = match &plan.log {
         None => None,
-        Some(to) => Some(Transcript::open(services, scope, &reached, to, &id).await.map_err(cannot_keep)?),
+        Some(to) => {
+            let who = (&reached, &Asker::of(call));
+            Some(Transcript::open(services, scope, who, to, &id).await.map_err(cannot_keep)?)
+        }
     };
     let record = SessionRecord {
         id: id.clone(),

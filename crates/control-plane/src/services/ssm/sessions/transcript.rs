@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use vocabulary::{Ids, Scope};
 
 use super::{
-    agent,
+    agent::{self, Asker},
     plan::{BucketLog, LogTo},
     target::Reached,
 };
@@ -30,7 +30,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// A line beyond this is cut: an event of CloudWatch Logs is a quarter of a megabyte at most.
 const LONGEST_LINE_BYTES: usize = 16 << 10;
 /// What of one session's output is kept in a bucket: a command that never stops talking must not fill the disk.
-const MOST_OBJECT_BYTES: u64 = 1 << 30;
+pub(super) const MOST_OBJECT_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 1 << 30 };
 
 /// Why output cannot be kept where it shall be.
 #[derive(Debug, thiserror::Error)]
@@ -47,14 +47,14 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Makes sure that the output has somewhere to go.
+    /// Makes sure that the output has somewhere to go. `asker` opens the session, which is named `session`.
     ///
     /// # Errors
-    /// When the log group or the bucket is not there, or the stores do not answer.
+    /// When the log group or the bucket is not there or may not be written, or the stores do not answer.
     pub async fn open(
         services: &Arc<Services>,
         scope: &Scope,
-        reached: &Reached,
+        (reached, asker): (&Reached, &Asker),
         to: &LogTo,
         session: &str,
     ) -> Result<Transcript, CannotKeep> {
@@ -68,7 +68,7 @@ impl Transcript {
         let object = match &to.bucket {
             None => None,
             Some(to) => {
-                let object = Object::open(services, scope, reached, to, session).await;
+                let object = Object::open(services, scope, (reached, asker), to, session).await;
                 Some(object.map_err(|source| CannotKeep::Bucket { bucket: to.name.clone(), source })?)
             }
         };
@@ -185,10 +185,13 @@ struct Object {
     services: Arc<Services>,
     scope: Scope,
     reached: Reached,
+    asker: Asker,
     bucket: String,
     key: String,
-    /// None when the disk failed, or there was too much.
+    /// None when the disk failed.
     draft: Option<Draft>,
+    /// Once there was too much: what came before is kept, and nothing after it.
+    full: bool,
     pending: Vec<u8>,
 }
 
@@ -196,27 +199,29 @@ impl Object {
     async fn open(
         services: &Arc<Services>,
         scope: &Scope,
-        reached: &Reached,
+        (reached, asker): (&Reached, &Asker),
         to: &BucketLog,
         session: &str,
     ) -> Result<Object, ApiError> {
         let key = to.key(session);
         let arn = names::object_arn(&to.name, &key);
-        agent::may_put(services, scope, reached, &arn, services.now())?;
+        agent::may_put(services, scope, (reached, asker), &arn, services.now())?;
         crate::services::s3::expect_bucket(services, &to.name)?;
         Ok(Object {
             services: Arc::clone(services),
             scope: scope.clone(),
             reached: reached.clone(),
+            asker: asker.clone(),
             bucket: to.name.clone(),
             key,
             draft: Some(Draft::begin(services).await?),
+            full: false,
             pending: Vec::new(),
         })
     }
 
     async fn push(&mut self, bytes: &[u8]) {
-        if self.draft.is_some() {
+        if self.draft.is_some() && !self.full {
             self.pending.extend_from_slice(bytes);
         }
         if self.pending.len() > MOST_WAITING_BYTES {
@@ -228,7 +233,7 @@ impl Object {
         let bytes = Bytes::from(std::mem::take(&mut self.pending));
         let Some(draft) = &mut self.draft else { return };
         if draft.length() + bytes.len() as u64 > MOST_OBJECT_BYTES {
-            // What came so far is kept when the session ends.
+            self.full = true;
             return tracing::warn!(key = self.key, "a session says more than is kept of it in a bucket");
         }
         if let Err(error) = draft.write(bytes).await {
@@ -243,7 +248,7 @@ impl Object {
         let (services, now) = (&self.services, self.services.now());
         let arn = names::object_arn(&self.bucket, &self.key);
         let put = async {
-            agent::may_put(services, &self.scope, &self.reached, &arn, now)?;
+            agent::may_put(services, &self.scope, (&self.reached, &self.asker), &arn, now)?;
             draft.commit(services, &self.bucket, &self.key, "text/plain", now).await
         };
         if let Err(error) = put.await {

@@ -144,7 +144,7 @@ impl Node {
     }
 }
 
-fn reached() -> Reached {
+pub fn reached() -> Reached {
     Reached {
         task_arn: "arn:aws:ecs:us-east-1:000000000000:task/web/t1".into(),
         task_key: "web/t1".into(),

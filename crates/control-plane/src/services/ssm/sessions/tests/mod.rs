@@ -8,3 +8,4 @@ mod documents;
 mod encryption;
 mod ports;
 mod sessions;
+mod transcripts;
