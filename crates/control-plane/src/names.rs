@@ -1,4 +1,5 @@
-//! What the name server answers by itself, derived from the tables: the private names of every VPC, and load balancers' names.
+//! What the name server answers by itself, derived from the tables: the private names of every VPC, load balancers' names, and the names
+//! of services behind gateways and of express services, which lead to their load balancers.
 //!
 //! A load balancer's name leads to its public addresses when it faces the internet, to its private ones otherwise, wherever it is asked
 //! from, as on AWS: who has no way outside does not reach the former.
@@ -20,6 +21,10 @@ use crate::services::{
         records::{RangeHolders, Vpc},
         state::vpcs,
     },
+    ecs::{
+        express::{DOMAIN, Express},
+        gateways::records::{Gateway, Route},
+    },
     elb,
     elbv2::{configuration::names, records::LoadBalancer},
 };
@@ -30,11 +35,14 @@ const BALANCERS: &str = "elb.localhost";
 const BALANCER_TTL_SECONDS: u32 = 60;
 
 /// Kinds of records that names follow from.
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 7] = [
     (Vpc::SERVICE, Vpc::KIND),
     (RangeHolders::SERVICE, RangeHolders::KIND),
     (LoadBalancer::SERVICE, LoadBalancer::KIND),
     (elb::records::LoadBalancer::SERVICE, elb::records::LoadBalancer::KIND),
+    (Express::SERVICE, Express::KIND),
+    (Gateway::SERVICE, Gateway::KIND),
+    (Route::SERVICE, Route::KIND),
 ];
 
 /// Publishes a table whenever a VPC changes, until nobody reads any more.
@@ -57,7 +65,7 @@ pub async fn follow(state: State, publish: watch::Sender<Arc<ZoneTable>>) -> Res
 pub fn table(view: &View) -> ZoneTable {
     let mut all = Vec::new();
     let mut views = Vec::new();
-    let zones: Zones = balancers(view).into_iter().collect();
+    let zones: Zones = zones(view).into_iter().collect();
     let reached: HashSet<String> = vpcs(view).into_iter().map(|vpc| vpc.vpc_id).collect();
     for found in view.scan_all::<Vpc>().filter(|found| reached.contains(&found.id)) {
         let vpc = found.value;
@@ -80,12 +88,19 @@ pub fn table(view: &View) -> ZoneTable {
     ZoneTable::new(u64::try_from(view.revision()).unwrap_or(0), views)
 }
 
-/// The zone of all load balancers; none where its name cannot be read, which it can.
-fn balancers(view: &View) -> Option<Arc<Zone>> {
+/// The zones of load balancers and of services. What is in neither has no name here.
+fn zones(view: &View) -> Vec<Arc<Zone>> {
     // Serials wrap (RFC 1982).
-    let mut zone = Zone::new(Name::parse(BALANCERS).ok()?, view.revision() as u32);
+    let serial = view.revision() as u32;
+    let apexes =
+        [BALANCERS, DOMAIN.trim_start_matches('.')].into_iter().filter_map(|apex| Name::parse(apex).ok());
+    let mut zones: Vec<Zone> = apexes.map(|apex| Zone::new(apex, serial)).collect();
     for (dns_name, interfaces) in names(view) {
         let Ok(name) = Name::parse(&dns_name) else { continue };
+        let Some(zone) = zones.iter_mut().find(|zone| name.is_within(zone.apex())) else {
+            tracing::warn!(dns_name, "a load balancer's name is in no zone");
+            continue;
+        };
         for interface in interfaces {
             let address = Data::A(interface.public_address.unwrap_or(interface.private_address));
             if let Err(error) = zone.add(name.clone(), BALANCER_TTL_SECONDS, &address) {
@@ -93,7 +108,7 @@ fn balancers(view: &View) -> Option<Arc<Zone>> {
             }
         }
     }
-    Some(Arc::new(zone))
+    zones.into_iter().map(Arc::new).collect()
 }
 
 /// Names need both of a VPC's DNS attributes.

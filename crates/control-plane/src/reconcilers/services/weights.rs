@@ -16,30 +16,28 @@ pub fn shift(tx: &mut Tx, scope: &Scope, service: &Service) -> Vec<String> {
     let Some(primary) = service.state.primary() else { return Vec::new() };
     let Some(revision) = revision_of(tx.view(), scope, service, &primary.id) else { return Vec::new() };
     let mut events = Vec::new();
-    let behind = revision.details.0.load_balancers.iter().flatten().count();
-    for (index, connection) in revision.connections.iter().enumerate() {
+    for connection in &revision.connections {
         let Some(alternate) = &connection.alternate else { continue };
         let groups = [&connection.target_group, alternate];
         let rules = (Some(&connection.rule), connection.test_rule.as_ref());
-        share(tx, scope, service, behind + index, &groups, rules, &mut events);
+        share(tx, scope, service, &groups, rules, &mut events);
     }
-    for (index, balancer) in revision.details.0.load_balancers.iter().flatten().enumerate() {
+    for balancer in revision.details.0.load_balancers.iter().flatten() {
         let Some(advanced) = &balancer.advanced_configuration else { continue };
         let groups: Vec<&String> =
             balancer.target_group_arn.iter().chain(&advanced.alternate_target_group_arn).collect();
         let rules = (advanced.production_listener_rule.as_ref(), advanced.test_listener_rule.as_ref());
-        share(tx, scope, service, index, &groups, rules, &mut events);
+        share(tx, scope, service, &groups, rules, &mut events);
     }
     events
 }
 
-/// Writes what each deployment gets into the rules for production and for test traffic of one pair of target groups. `index`: of the
-/// attachment that each deployment's tasks are in one of them by.
+/// Writes what each deployment gets into the rules for production and for test traffic of one pair of target groups: the one of the two that
+/// its tasks are in gets it. Revisions may have more load balancers or fewer, in another order, so that only the groups tell.
 fn share(
     tx: &mut Tx,
     scope: &Scope,
     service: &Service,
-    index: usize,
     groups: &[&String],
     (production, test): (Option<&String>, Option<&String>),
     events: &mut Vec<String>,
@@ -48,8 +46,10 @@ fn share(
         groups.iter().map(|arn| ((*arn).clone(), (0.0, 0.0))).collect();
     for deployment in &service.state.deployments {
         let Some(revision) = revision_of(tx.view(), scope, service, &deployment.id) else { continue };
-        let Some(attachment) = balancers::attachments(&revision).into_iter().nth(index) else { continue };
-        if let Some(share) = attachment.at.target_group().and_then(|arn| shares.get_mut(arn)) {
+        let attachments = balancers::attachments(&revision);
+        let mut behind = attachments.iter().filter_map(|attachment| attachment.at.target_group());
+        let Some(arn) = behind.find(|arn| shares.contains_key(*arn)) else { continue };
+        if let Some(share) = shares.get_mut(arn) {
             share.0 += deployment.production_weight;
             share.1 += deployment.test_weight;
         }

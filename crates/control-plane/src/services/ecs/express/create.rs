@@ -16,6 +16,7 @@ use crate::{
     gateway::{ApiError, Call},
     services::ecs::{
         clusters,
+        ingress::to_the_end,
         names::{self, cluster_name, invalid, is_valid},
         services::{
             self,
@@ -26,6 +27,13 @@ use crate::{
 };
 
 pub async fn create(
+    call: Call,
+    input: CreateExpressGatewayServiceRequest,
+) -> Result<CreateExpressGatewayServiceResponse, ApiError> {
+    to_the_end(make(call, input)).await
+}
+
+async fn make(
     call: Call,
     input: CreateExpressGatewayServiceRequest,
 ) -> Result<CreateExpressGatewayServiceResponse, ApiError> {
@@ -81,9 +89,15 @@ pub async fn create(
                 return Err(invalid("Creation of service was not idempotent."));
             }
             // One that was begun for the same place goes on where it was.
-            let same = |earlier: &&std::sync::Arc<Express>| earlier.made.subnets == place.subnets;
-            let (suffix, made) = match earlier.as_ref().filter(same) {
-                Some(earlier) => (earlier.suffix.clone(), earlier.made.clone()),
+            let (suffix, made) = match earlier {
+                Some(earlier) if earlier.made.subnets == place.subnets => {
+                    (earlier.suffix.clone(), earlier.made.clone())
+                }
+                Some(_) => {
+                    return Err(invalid(
+                        "The service was begun with other subnets. Delete it before it is created anew.",
+                    ));
+                }
                 None => (call.services.ids().hex(8), place.clone()),
             };
             let express = Express {
@@ -98,6 +112,7 @@ pub async fn create(
                 tags: tags.clone(),
                 created_at: call.now(),
                 updated_at: call.now(),
+                attempt: call.services.ids().hex(16),
                 complete: false,
                 deleted: false,
             };
@@ -114,9 +129,9 @@ pub async fn create(
         }
         Err(error) => {
             // What was made goes again; what cannot go now goes with the next attempt or the deletion.
-            let failed = Express { made, deleted: true, ..begun };
-            keep(&call, failed.clone()).await?;
-            if let Err(left) = sweep_one(&call, &failed).await {
+            if let Some(failed) = give_up(&call, &begun, &made).await?
+                && let Err(left) = sweep_one(&call, &failed).await
+            {
                 tracing::warn!(service = failed.name, error = %left, "parts of an express service that could not be made are left for now");
             }
             Err(error)
@@ -124,21 +139,53 @@ pub async fn create(
     }
 }
 
-async fn keep(call: &Call, express: Express) -> Result<(), ApiError> {
-    let put = call.services.state.transact(|tx| {
-        tx.put(call.scope(), &express.key(), express.clone());
-        Ok::<_, ApiError>(())
+/// Writes down that an attempt has failed, unless another one has taken over, or finished: then all of it is theirs.
+async fn give_up(call: &Call, begun: &Express, made: &Made) -> Result<Option<Express>, ApiError> {
+    let key = begun.key();
+    let given_up = call.services.state.transact(|tx| {
+        // An ECS service is that of another attempt: this one has none.
+        let service = tx.get::<Service>(call.scope(), &key);
+        if service.is_some_and(|service| service.status != ServiceStatus::Inactive) {
+            return Ok(None);
+        }
+        let there = tx.get::<Express>(call.scope(), &key);
+        let before = match there.as_deref() {
+            Some(there) if there.complete || there.attempt != begun.attempt => return Ok(None),
+            Some(there) => there,
+            None => begun,
+        };
+        let made = before.made.clone().and(made);
+        let failed = Express { made, deleted: true, ..before.clone() };
+        tx.put(call.scope(), &key, failed.clone());
+        Ok::<_, ApiError>(Some(failed))
     });
-    put.await
+    given_up.await
+}
+
+/// Writes down what was made of a service that is being made or changed.
+///
+/// # Errors
+/// `InvalidParameterException` when the service has been deleted meanwhile. What was made goes with it then, if it is not gone already.
+pub async fn keep_made(call: &Call, express: &Express, made: &Made) -> Result<(), ApiError> {
+    let kept = call.services.state.transact(|tx| {
+        let there = tx.get::<Express>(call.scope(), &express.key());
+        let Some(there) = there.filter(|there| there.suffix == express.suffix) else { return Ok(false) };
+        let made = there.made.clone().and(made);
+        if made != there.made {
+            tx.put(call.scope(), &express.key(), Express { made, ..(*there).clone() });
+        }
+        Ok::<_, ApiError>(!there.deleted)
+    });
+    match kept.await? {
+        true => Ok(()),
+        false => Err(invalid("The service was deleted while it was being made.")),
+    }
 }
 
 async fn finish(call: &Call, begun: &Express, made: &mut Made) -> Result<Express, ApiError> {
     let wanted = &begun.wanted.0;
     let (definition, port) = definition::definition(call, &begun.cluster, &begun.name, wanted).await?;
-    let outcome = infrastructure::make(call, begun, port, made).await;
-    // However far it has come: what is made is known.
-    keep(call, Express { made: made.clone(), ..begun.clone() }).await?;
-    outcome?;
+    infrastructure::make(call, begun, port, made).await?;
     let scaling = wanted.scaling_target.as_ref();
     let input = ecs::CreateServiceRequest {
         cluster: Some(begun.cluster.clone()),
@@ -166,13 +213,15 @@ async fn finish(call: &Call, begun: &Express, made: &mut Made) -> Result<Express
     note_revision(call, complete).await
 }
 
-/// Writes the service down with the configuration of its newest revision, and without those that no deployment has any more.
+/// Writes the service down with the configuration of its newest revision, and without those that no deployment has any more. One that was
+/// deleted meanwhile stays so, and goes by itself.
 pub async fn note_revision(call: &Call, express: Express) -> Result<Express, ApiError> {
     let key = express.key();
     call.services
         .state
         .transact(|tx| {
             let mut express = express.clone();
+            express.deleted = tx.get::<Express>(call.scope(), &key).is_none_or(|there| there.deleted);
             if let Some(service) = tx.get::<Service>(call.scope(), &key) {
                 let current: Vec<&String> =
                     service.state.deployments.iter().map(|deployment| &deployment.revision).collect();

@@ -104,8 +104,12 @@ pub async fn sweep_one(call: &Call, express: &Express) -> Result<(), ApiError> {
         return if express.deleted { stop(call, express).await } else { Ok(()) };
     }
     let (scope, key) = (call.scope(), express.key());
+    // One that is being made is about to find the load balancer.
     let shares = |other: &Express| {
-        other.key() != key && other.made.load_balancer.is_some() && other.made.subnets == express.made.subnets
+        let making = !other.complete && !other.deleted;
+        other.key() != key
+            && (other.made.load_balancer.is_some() || making)
+            && other.made.subnets == express.made.subnets
     };
     let shared =
         call.services.state.read(|view| view.scan::<Express>(scope).any(|(_, other)| shares(&other)));
@@ -115,7 +119,11 @@ pub async fn sweep_one(call: &Call, express: &Express) -> Result<(), ApiError> {
         .state
         .transact(|tx| {
             let Some(there) = tx.get::<Express>(scope, &key) else { return Ok(()) };
-            if there.suffix != express.suffix {
+            // What was made of it meanwhile goes next time.
+            if there.suffix != express.suffix
+                || there.complete != express.complete
+                || there.made != express.made
+            {
                 return Ok(());
             }
             match outcome {

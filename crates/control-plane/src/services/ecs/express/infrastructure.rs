@@ -7,6 +7,7 @@ use aws_shapes_elbv2 as elbv2;
 use sha2::{Digest, Sha256};
 
 use super::{
+    create::keep_made,
     records::{DOMAIN, Express, Made},
     show,
 };
@@ -17,7 +18,8 @@ use crate::{
         ecs::{
             ingress::{
                 Acting,
-                parts::{PORT, RuleWanted},
+                groups::managed_group,
+                parts::{PORT, RuleWanted, managed_balancer},
             },
             names::invalid,
             services::names::not_implemented,
@@ -68,6 +70,14 @@ fn shared_suffix(made: &Made) -> String {
     hex::encode(Sha256::digest(text))[..8].to_owned()
 }
 
+fn shared_balancer(suffix: &str) -> String {
+    format!("ecs-express-gateway-{suffix}")
+}
+
+fn shared_group(suffix: &str) -> String {
+    format!("ecs-express-gateway-lb-{suffix}")
+}
+
 /// The role that everything is made in. What is made has the service's tags.
 fn acting(call: &Call, express: &Express) -> Result<Acting, ApiError> {
     let arn = show::arn(call.scope(), express);
@@ -81,42 +91,50 @@ fn acting(call: &Call, express: &Express) -> Result<Acting, ApiError> {
 pub async fn make(call: &Call, express: &Express, port: i32, made: &mut Made) -> Result<(), ApiError> {
     const ABOUT: &str = "Made for Amazon ECS express gateway services";
     let acting = acting(call, express)?;
-    let shared = shared_suffix(made);
+    let (shared, vpc_id) = (shared_suffix(made), made.vpc_id.clone());
     if made.balancer_group.is_none() {
-        let name = format!("ecs-express-gateway-lb-{shared}");
+        let name = shared_group(&shared);
         let group = acting.security_group(&made.vpc_id, &name, ABOUT).await?;
         made.balancer_group = Some(group);
+        keep_made(call, express, made).await?;
     }
     let balancer_group = made.balancer_group.clone().unwrap_or_default();
     acting.admit(&balancer_group, PORT, None).await?;
     if made.load_balancer.is_none() {
-        let name = format!("ecs-express-gateway-{shared}");
+        let name = shared_balancer(&shared);
         let groups = vec![balancer_group.clone()];
         made.load_balancer = Some(acting.load_balancer(&name, &made.subnets, groups, made.public).await?);
+        keep_made(call, express, made).await?;
     }
     let balancer = made.load_balancer.clone().unwrap_or_default();
     if made.listener.is_none() {
         made.listener = Some(acting.listener(&balancer, &format!("{}{DOMAIN}", call.scope().region)).await?);
+        keep_made(call, express, made).await?;
     }
     if made.task_group.is_none() {
-        let name = format!("ecs-express-{}-{}", express.name, express.suffix);
+        let name = format!("ecs-express-{}-{}", express.suffix, express.name);
         made.task_group = Some(acting.security_group(&made.vpc_id, &name, ABOUT).await?);
+        keep_made(call, express, made).await?;
     }
     acting.admit(made.task_group.as_deref().unwrap_or_default(), port, Some(&balancer_group)).await?;
-    for (number, group) in [(1, &mut made.target_group), (2, &mut made.alternate)] {
-        if group.is_none() {
-            let input = elbv2::CreateTargetGroupInput {
-                name: Some(format!("ecs-express-{}-{number}", express.suffix)),
-                port: Some(port),
-                vpc_id: Some(made.vpc_id.clone()),
-                health_check_path: express.wanted.0.health_check_path.clone(),
-                ..Default::default()
-            };
-            *group = Some(acting.target_group(input).await?);
-        }
+    let group = |number: u8| elbv2::CreateTargetGroupInput {
+        name: Some(format!("ecs-express-{}-{number}", express.suffix)),
+        port: Some(port),
+        vpc_id: Some(vpc_id.clone()),
+        health_check_path: express.wanted.0.health_check_path.clone(),
+        ..Default::default()
+    };
+    if made.target_group.is_none() {
+        made.target_group = Some(acting.target_group(group(1)).await?);
+        keep_made(call, express, made).await?;
+    }
+    if made.alternate.is_none() {
+        made.alternate = Some(acting.target_group(group(2)).await?);
+        keep_made(call, express, made).await?;
     }
     if made.rule.is_none() {
         made.rule = Some(rule(&acting, express, made).await?);
+        keep_made(call, express, made).await?;
     }
     Ok(())
 }
@@ -152,6 +170,17 @@ async fn rule(acting: &Acting, express: &Express, made: &Made) -> Result<String,
 /// Removes what was made for it, in the order that allows it, and the shared parts when nobody shares them any more. What is still in use
 /// stays, and in `made`.
 pub async fn remove(call: &Call, express: &Express, made: &mut Made, shared: bool) -> Result<(), ApiError> {
+    if !shared {
+        // Others may have left them to this one before it came to know them.
+        let (suffix, view) = (shared_suffix(made), call.services.state.view());
+        if made.load_balancer.is_none() {
+            let there = managed_balancer(&view, call.scope(), &shared_balancer(&suffix));
+            made.load_balancer = there.map(|there| there.arn(call.scope()));
+        }
+        if made.balancer_group.is_none() {
+            made.balancer_group = managed_group(&view, call.scope(), &made.vpc_id, &shared_group(&suffix));
+        }
+    }
     let nothing = Made {
         subnets: made.subnets.clone(),
         vpc_id: made.vpc_id.clone(),

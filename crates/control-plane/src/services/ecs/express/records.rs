@@ -33,6 +33,9 @@ pub struct Express {
     pub tags: Tags,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// Which request is making it: 16 hex digits.
+    #[serde(default)]
+    pub attempt: String,
     /// All of it was made.
     pub complete: bool,
     /// It is to go, with all that was made for it.
@@ -58,6 +61,22 @@ pub struct Made {
     #[serde(default)]
     pub alternate: Option<String>,
     pub rule: Option<String>,
+}
+
+impl Made {
+    /// This, and what the other knows beside it.
+    pub fn and(self, other: &Made) -> Made {
+        Made {
+            balancer_group: self.balancer_group.or_else(|| other.balancer_group.clone()),
+            load_balancer: self.load_balancer.or_else(|| other.load_balancer.clone()),
+            listener: self.listener.or_else(|| other.listener.clone()),
+            task_group: self.task_group.or_else(|| other.task_group.clone()),
+            target_group: self.target_group.or_else(|| other.target_group.clone()),
+            alternate: self.alternate.or_else(|| other.alternate.clone()),
+            rule: self.rule.or_else(|| other.rule.clone()),
+            ..self
+        }
+    }
 }
 
 impl Record for Express {

@@ -13,14 +13,24 @@ use super::{
 use crate::{
     convert::{AwsJson, time},
     gateway::{ApiError, Call},
-    services::ecs::services::{
-        self,
-        names::{not_implemented, service_not_active},
-        records::{Service, ServiceStatus},
+    services::ecs::{
+        ingress::to_the_end,
+        services::{
+            self,
+            names::{not_implemented, service_not_active},
+            records::{Service, ServiceStatus},
+        },
     },
 };
 
 pub async fn update(
+    call: Call,
+    input: UpdateExpressGatewayServiceRequest,
+) -> Result<UpdateExpressGatewayServiceResponse, ApiError> {
+    to_the_end(change(call, input)).await
+}
+
+async fn change(
     call: Call,
     input: UpdateExpressGatewayServiceRequest,
 ) -> Result<UpdateExpressGatewayServiceResponse, ApiError> {

@@ -20,6 +20,7 @@ use crate::{
                 Acting,
                 parts::{PORT, is},
             },
+            names::invalid,
             records::Cluster,
             services::records::{Revision, Service, ServiceStatus, service_key},
         },
@@ -29,30 +30,74 @@ use crate::{
 /// How long a route that no revision knows yet is left to whoever makes it.
 const UNCLAIMED: Duration = Duration::from_secs(10 * 60);
 
-/// Writes a route down, unless it has gone.
+/// Writes a route down as far as it is made, beside what others have made of it meanwhile.
+///
+/// # Errors
+/// `InvalidParameterException` when the route has gone or is on its way out. What was made of it goes with it then.
 pub(super) async fn keep_route(call: &Call, route: &Route) -> Result<(), ApiError> {
     let kept = call.services.state.transact(|tx| {
-        if let Some(there) = tx.get::<Route>(call.scope(), &route.key()) {
-            let route = Route { claimed: there.claimed || route.claimed, ..route.clone() };
-            tx.put(call.scope(), &route.key(), route);
+        let Some(there) = tx.get::<Route>(call.scope(), &route.key()) else { return Ok(false) };
+        let parts = there.parts.clone().and(&route.parts);
+        if there.is_leaving() {
+            tx.put(call.scope(), &route.key(), Route { parts, ..(*there).clone() });
+            return Ok(false);
+        }
+        let route = Route { parts, claimed: there.claimed || route.claimed, ..route.clone() };
+        tx.put(call.scope(), &route.key(), route);
+        Ok::<_, ApiError>(true)
+    });
+    match kept.await? {
+        true => Ok(()),
+        false => Err(invalid("A gateway route of the service is gone. Try again.")),
+    }
+}
+
+/// Writes down what has been made of a load balancer. What is known of it already stays.
+pub(super) async fn keep_balancer(call: &Call, gateway: &str, balancer: &Balancer) -> Result<(), ApiError> {
+    let kept = call.services.state.transact(|tx| {
+        let Some(there) = tx.get::<Gateway>(call.scope(), gateway) else { return Ok(()) };
+        let mut changed = (*there).clone();
+        if let Some(one) = changed.balancers.iter_mut().find(|one| one.suffix == balancer.suffix) {
+            one.group = one.group.take().or_else(|| balancer.group.clone());
+            one.load_balancer = one.load_balancer.take().or_else(|| balancer.load_balancer.clone());
+            one.listener = one.listener.take().or_else(|| balancer.listener.clone());
+            if changed.balancers != there.balancers {
+                tx.put(call.scope(), gateway, changed);
+            }
         }
         Ok::<_, ApiError>(())
     });
     kept.await
 }
 
-/// Writes down what is known of a load balancer's parts.
-pub(super) async fn keep_balancer(call: &Call, gateway: &str, balancer: &Balancer) -> Result<(), ApiError> {
-    let kept = call.services.state.transact(|tx| {
+/// Writes down what is gone of a load balancer that is being removed: everything of `seen` that is not in `left`. It is forgotten once
+/// nothing of it is left, also nothing that was made meanwhile.
+async fn forget_balancer(
+    call: &Call,
+    gateway: &str,
+    seen: &Balancer,
+    left: &Balancer,
+) -> Result<(), ApiError> {
+    let without = |there: &mut Option<String>, seen: &Option<String>, left: &Option<String>| {
+        if left.is_none() && there == seen {
+            *there = None;
+        }
+    };
+    let forgotten = call.services.state.transact(|tx| {
         let Some(there) = tx.get::<Gateway>(call.scope(), gateway) else { return Ok(()) };
         let mut changed = (*there).clone();
-        if let Some(one) = changed.balancers.iter_mut().find(|one| one.suffix == balancer.suffix) {
-            *one = Balancer { leaving: one.leaving, ..balancer.clone() };
+        if let Some(one) = changed.balancers.iter_mut().find(|one| one.suffix == seen.suffix) {
+            without(&mut one.group, &seen.group, &left.group);
+            without(&mut one.load_balancer, &seen.load_balancer, &left.load_balancer);
+            without(&mut one.listener, &seen.listener, &left.listener);
+        }
+        changed.balancers.retain(|one| one.suffix != seen.suffix || !one.is_bare());
+        if changed.balancers != there.balancers {
             tx.put(call.scope(), gateway, changed);
         }
         Ok::<_, ApiError>(())
     });
-    kept.await
+    forgotten.await
 }
 
 /// Carries a gateway's settings over to its load balancers, each as far as it goes, and says how that went.
@@ -188,10 +233,17 @@ async fn remove_route(call: &Call, seen: &Route) -> Result<(), ApiError> {
         Ok::<_, ApiError>(Some(leaving))
     });
     let Some(mut route) = begun.await? else { return Ok(()) };
+    let known = route.parts.clone();
     let outcome = remove_parts(call, &mut route).await;
     call.services
         .state
         .transact(|tx| {
+            let there = tx.get::<Route>(scope, &route.key()).filter(|there| there.is_leaving());
+            let Some(there) = there else { return Ok(()) };
+            // What was made of it meanwhile goes next time.
+            if there.parts != known {
+                return Ok(());
+            }
             match &outcome {
                 Ok(()) => _ = tx.delete::<Route>(scope, &route.key()),
                 Err(error) => {
@@ -209,17 +261,22 @@ async fn remove_route(call: &Call, seen: &Route) -> Result<(), ApiError> {
     outcome
 }
 
+/// Whether another route needs the security group of this one's service, or is about to find it.
+fn needs_group(other: &Route, route: &Route) -> bool {
+    let of_service = (&other.cluster, &other.service) == (&route.cluster, &route.service);
+    let has = other.parts.service_group == route.parts.service_group;
+    let making = other.parts.service_group.is_none() && !other.is_leaving();
+    other.key() != route.key() && (has || (of_service && making))
+}
+
 async fn remove_parts(call: &Call, route: &mut Route) -> Result<(), ApiError> {
     let scope = call.scope();
     let view = call.services.state.view();
     let Some(gateway) = view.get::<Gateway>(scope, &route.gateway) else { return Ok(()) };
     let balancer = gateway.balancers.iter().find(|one| one.suffix == route.balancer).cloned();
     // Another of the service's routes may need the same.
-    let others: Vec<Arc<Route>> = view
-        .scan::<Route>(scope)
-        .map(|(_, other)| other)
-        .filter(|other| other.parts.service_group == route.parts.service_group && other.key() != route.key())
-        .collect();
+    let others: Vec<Arc<Route>> =
+        view.scan::<Route>(scope).map(|(_, other)| other).filter(|other| needs_group(other, route)).collect();
     drop(view);
     let acting = Acting::begin(call, &gateway.role_arn, &gateway.arn(scope), &gateway.propagated())?;
     let parts = &mut route.parts;
@@ -256,7 +313,7 @@ async fn remove_parts(call: &Call, route: &mut Route) -> Result<(), ApiError> {
 /// Removes a gateway's load balancers that have no routes, and the gateway when it is to go.
 ///
 /// # Errors
-/// What could not be removed: the next attempt goes on there.
+/// The first that could not be removed, after the others were: the next attempt goes on there.
 pub(super) async fn tidy(call: &Call, name: &str) -> Result<(), ApiError> {
     let scope = call.scope();
     let begun = call.services.state.transact(|tx| {
@@ -266,26 +323,17 @@ pub(super) async fn tidy(call: &Call, name: &str) -> Result<(), ApiError> {
         for balancer in &mut gateway.balancers {
             balancer.leaving |= !routes.iter().any(|(_, route)| route.balancer == balancer.suffix);
         }
-        tx.put(scope, name, gateway.clone());
+        if gateway.balancers != there.balancers {
+            tx.put(scope, name, gateway.clone());
+        }
         Ok::<_, ApiError>(Some(gateway))
     });
     let Some(gateway) = begun.await? else { return Ok(()) };
+    let mut outcome = Ok(());
     for balancer in gateway.balancers.iter().filter(|balancer| balancer.leaving) {
         let mut left = balancer.clone();
-        let outcome = remove_balancer(call, &gateway, &mut left).await;
-        if outcome.is_err() {
-            keep_balancer(call, name, &left).await?;
-            outcome?;
-        }
-        let forgotten = call.services.state.transact(|tx| {
-            if let Some(there) = tx.get::<Gateway>(scope, name) {
-                let mut changed = (*there).clone();
-                changed.balancers.retain(|one| one.suffix != balancer.suffix);
-                tx.put(scope, name, changed);
-            }
-            Ok::<_, ApiError>(())
-        });
-        forgotten.await?;
+        outcome = outcome.and(remove_balancer(call, &gateway, &mut left).await);
+        forget_balancer(call, name, balancer, &left).await?;
     }
     let ended = call.services.state.transact(|tx| {
         if tx.get::<Gateway>(scope, name).is_some_and(|there| there.deleted && there.balancers.is_empty()) {
@@ -293,12 +341,12 @@ pub(super) async fn tidy(call: &Call, name: &str) -> Result<(), ApiError> {
         }
         Ok::<_, ApiError>(())
     });
-    ended.await
+    outcome.and(ended.await)
 }
 
 async fn remove_balancer(call: &Call, gateway: &Gateway, left: &mut Balancer) -> Result<(), ApiError> {
     let arn = gateway.arn(call.scope());
-    if *left == (Balancer { suffix: left.suffix.clone(), leaving: true, ..Balancer::default() }) {
+    if left.is_bare() {
         return Ok(());
     }
     let acting = Acting::begin(call, &gateway.role_arn, &arn, &gateway.propagated())?;
@@ -321,7 +369,7 @@ pub(super) async fn settle(call: &Call, gateway: &str) -> Result<(), ApiError> {
     let scope = call.scope();
     let view = call.services.state.view();
     let idle = |route: &Route| {
-        let making = !route.claimed && call.now().since(route.updated_at) < UNCLAIMED;
+        let making = !route.claimed && !route.is_leaving() && call.now().since(route.updated_at) < UNCLAIMED;
         !making && !is_needed(&view, scope, route)
     };
     let routes = view.scan_prefix::<Route>(scope, &format!("{gateway}/"));

@@ -2,6 +2,7 @@
 
 use aws_shapes_ecs as ecs;
 use aws_shapes_elbv2 as elbv2;
+use sha2::{Digest, Sha256};
 use state_store::{Tx, View};
 use vocabulary::{Ids, Scope};
 
@@ -100,7 +101,9 @@ async fn one(call: &Call, gateway: &Gateway, service: &Service<'_>) -> Result<Co
                 _ => RouteStatus::UpdateFailed,
             };
             route.reason = Some(error.message.clone());
-            changes::keep_route(call, &route).await?;
+            if let Err(gone) = changes::keep_route(call, &route).await {
+                tracing::debug!(route = route.key(), %gone, "a route that could not be made has gone already");
+            }
             Err(error)
         }
     }
@@ -139,6 +142,8 @@ fn begin(
         let mut route = (**there).clone();
         route.port_name.clone_from(&service.port_name);
         route.port = service.port;
+        // Whoever makes it now looks after it until its revision knows it.
+        route.claimed = false;
         route.updated_at = call.now();
         route.status = match route.parts.rule {
             None => RouteStatus::CreateInProgress,
@@ -210,19 +215,21 @@ async fn make(
 
 async fn make_balancer(acting: &Acting, gateway: &Gateway, balancer: &mut Balancer) -> Result<(), ApiError> {
     if balancer.group.is_none() {
-        let name = format!("ecs-gateway-{}-{}", gateway.name, balancer.suffix);
+        let name = format!("ecs-gateway-{}-{}", balancer.suffix, gateway.name);
         let about = "Made for load balancers of Amazon ECS gateways";
         let group = acting.security_group(&gateway.vpc_id, &name, about).await?;
-        balancer.group = Some(group.clone());
-        if gateway.inbound_group().is_none() {
-            acting.admit(&group, PORT, None).await?;
-        }
+        balancer.group = Some(group);
+        changes::keep_balancer(&acting.call, &gateway.name, balancer).await?;
+    }
+    if let (Some(group), None) = (&balancer.group, gateway.inbound_group()) {
+        acting.admit(group, PORT, None).await?;
     }
     if balancer.load_balancer.is_none() {
         let groups = balancer.group.iter().chain(gateway.inbound_group()).cloned().collect();
         let name = format!("ecs-gateway-{}", balancer.suffix);
         let made = acting.load_balancer(&name, gateway.subnets(), groups, gateway.is_public()).await?;
         balancer.load_balancer = Some(made);
+        changes::keep_balancer(&acting.call, &gateway.name, balancer).await?;
     }
     let arn = balancer.load_balancer.clone().unwrap_or_default();
     if balancer.listener.is_none() {
@@ -257,34 +264,42 @@ async fn make_parts(
     route: &mut Route,
     (balancer_group, listener): (&str, &str),
 ) -> Result<(), ApiError> {
-    let parts = &mut route.parts;
-    if parts.service_group.is_none() {
+    let call = &acting.call;
+    if route.parts.service_group.is_none() {
         let name = service_group(service.cluster, service.name);
         let about = "Made for a service behind Amazon ECS gateways";
-        parts.service_group = Some(acting.security_group(&gateway.vpc_id, &name, about).await?);
+        route.parts.service_group = Some(acting.security_group(&gateway.vpc_id, &name, about).await?);
+        changes::keep_route(call, route).await?;
     }
-    let group = parts.service_group.clone().unwrap_or_default();
+    let group = route.parts.service_group.clone().unwrap_or_default();
     let check = service.connector.health_check.as_ref().and_then(|check| check.health_check_port);
     for port in [Some(service.port), check].into_iter().flatten() {
-        if !parts.ports.contains(&port) {
+        if !route.parts.ports.contains(&port) {
             acting.admit(&group, port, Some(balancer_group)).await?;
-            parts.ports.push(port);
+            route.parts.ports.push(port);
+            changes::keep_route(call, route).await?;
         }
     }
-    if parts.target_group.is_none() {
-        parts.target_group = Some(target_group(acting, gateway, service, &route.suffix, 1).await?);
+    if route.parts.target_group.is_none() {
+        route.parts.target_group = Some(target_group(acting, gateway, service, &route.suffix, 1).await?);
+        changes::keep_route(call, route).await?;
     }
-    if service.shifts && parts.alternate.is_none() {
-        parts.alternate = Some(target_group(acting, gateway, service, &route.suffix, 2).await?);
+    if service.shifts && route.parts.alternate.is_none() {
+        route.parts.alternate = Some(target_group(acting, gateway, service, &route.suffix, 2).await?);
+        changes::keep_route(call, route).await?;
     }
-    let groups: Vec<String> = parts.target_group.iter().chain(&parts.alternate).cloned().collect();
+    let groups: Vec<String> =
+        route.parts.target_group.iter().chain(&route.parts.alternate).cloned().collect();
     for group in &groups {
         settle_group(acting, group, service.connector).await?;
     }
     let host = route.host(acting.call.scope());
     let wanted = |header, priorities| RuleWanted { host: &host, header, groups: &groups, priorities };
     match &route.parts.rule {
-        None => route.parts.rule = Some(acting.rule(listener, wanted(None, PRODUCTION)).await?),
+        None => {
+            route.parts.rule = Some(acting.rule(listener, wanted(None, PRODUCTION)).await?);
+            changes::keep_route(call, route).await?;
+        }
         Some(rule) => {
             for group in &groups {
                 acting.forward_to_as_well(rule, group).await?;
@@ -302,9 +317,11 @@ pub(super) fn test_rule<'a>(host: &'a str, header: (&'a str, &'a [String])) -> R
     RuleWanted { host, header: Some(header), groups: &[], priorities: TEST }
 }
 
-/// The name of the security group that a service's tasks have beside their own.
+/// The name of the security group that a service's tasks have beside their own. The names of clusters and services have hyphens too, and are
+/// cut when they are long: the digits tell them apart.
 fn service_group(cluster: &str, service: &str) -> String {
-    format!("ecs-gateway-service-{cluster}-{service}")
+    let digest = hex::encode(Sha256::digest(format!("{cluster}/{service}")));
+    format!("ecs-gateway-service-{}-{cluster}-{service}", &digest[..16])
 }
 
 async fn target_group(

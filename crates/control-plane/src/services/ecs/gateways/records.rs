@@ -92,6 +92,13 @@ pub struct Balancer {
     pub leaving: bool,
 }
 
+impl Balancer {
+    /// Whether nothing of it is made.
+    pub fn is_bare(&self) -> bool {
+        self.group.is_none() && self.load_balancer.is_none() && self.listener.is_none()
+    }
+}
+
 impl Record for Gateway {
     const SERVICE: &'static str = "ecs";
     const KIND: &'static str = "gateway";
@@ -192,6 +199,26 @@ pub struct Parts {
     pub test_rule: Option<String>,
 }
 
+impl Parts {
+    /// These, and what the others know beside them.
+    pub fn and(self, others: &Parts) -> Parts {
+        let mut ports = self.ports;
+        for port in &others.ports {
+            if !ports.contains(port) {
+                ports.push(*port);
+            }
+        }
+        Parts {
+            service_group: self.service_group.or_else(|| others.service_group.clone()),
+            ports,
+            target_group: self.target_group.or_else(|| others.target_group.clone()),
+            alternate: self.alternate.or_else(|| others.alternate.clone()),
+            rule: self.rule.or_else(|| others.rule.clone()),
+            test_rule: self.test_rule.or_else(|| others.test_rule.clone()),
+        }
+    }
+}
+
 impl Record for Route {
     const SERVICE: &'static str = "ecs";
     const KIND: &'static str = "gateway-route";
@@ -230,7 +257,7 @@ impl Route {
 }
 
 /// What a revision of a service knows of a route that it is behind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// `GATEWAY/ID`
     pub route: String,

@@ -5,7 +5,7 @@ use state_store::View;
 use vocabulary::Scope;
 
 use super::{
-    Acting,
+    Acting, is_managed,
     parts::{gone, is},
 };
 use crate::{
@@ -26,13 +26,10 @@ impl Acting {
         Some(vec![ec2::TagSpecification { resource_type: Some(kind.to_owned()), tags: Some(tags) }])
     }
 
-    /// A security group of that name.
+    /// A security group of that name, cut where names end: what tells it apart comes before. One that somebody else has made is in the way.
     pub async fn security_group(&self, vpc_id: &str, name: &str, about: &str) -> Result<String, ApiError> {
         let name: String = name.chars().take(255).collect();
-        let find = |view: &View| {
-            let mut there = view.by_index::<SecurityGroup>(self.scope(), "vpc", vpc_id);
-            there.find(|(_, group)| group.name == name).map(|(id, _)| id.to_owned())
-        };
+        let find = |view: &View| managed_group(view, self.scope(), vpc_id, &name);
         if let Some(there) = self.call.services.state.read(find) {
             return Ok(there);
         }
@@ -112,6 +109,13 @@ impl Acting {
         let input = ec2::DeleteSecurityGroupRequest { group_id: Some(id.to_owned()), ..Default::default() };
         gone(groups::delete(self.call.clone(), input).await.map(drop))
     }
+}
+
+/// ECS's own security group of that name.
+pub fn managed_group(view: &View, scope: &Scope, vpc_id: &str, name: &str) -> Option<String> {
+    let mut there = view.by_index::<SecurityGroup>(scope, "vpc", vpc_id);
+    let found = there.find(|(_, group)| group.name == name && is_managed(&group.tags));
+    found.map(|(id, _)| id.to_owned())
 }
 
 /// The rules of a security group that let a port in from a group, or from everywhere.

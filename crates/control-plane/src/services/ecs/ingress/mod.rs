@@ -27,6 +27,22 @@ use crate::{
 
 /// The tag of everything that ECS makes; its value is `true`.
 pub const MANAGED: &str = "AmazonECSManaged";
+
+/// Whether ECS made what has these tags.
+pub fn is_managed(tags: &Tags) -> bool {
+    tags.get(MANAGED).is_some_and(|value| value == "true")
+}
+
+/// Does the work to its end, also when who asked for it waits no longer: what is made has to be written down.
+///
+/// # Errors
+/// Those of the work.
+pub async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(ApiError::internal(error)))
+}
+
 /// Who has to be trusted by the role.
 const SERVICE: &str = "ecs.amazonaws.com";
 

@@ -7,14 +7,14 @@ use aws_shapes_elbv2 as elbv2;
 use state_store::View;
 use vocabulary::Scope;
 
-use super::Acting;
+use super::{Acting, is_managed};
 use crate::{
     gateway::ApiError,
     services::{
-        acm as certificates,
+        acm::{self as certificates, records::Certificate},
         elbv2::{
             attribute_calls, balancers, groups as target_groups, listeners,
-            records::{Listener, LoadBalancer, TargetGroup, load_balancer_arn},
+            records::{Condition, Listener, LoadBalancer, Patterns, Rule, TargetGroup, load_balancer_arn},
             rules, targets,
         },
     },
@@ -130,9 +130,9 @@ impl Acting {
         if let Some(there) = self.call.services.state.read(find) {
             return Ok(there.arn(self.scope()));
         }
-        let certificate = self.certificate(domain).await?;
         let place = balancer.replacen(":loadbalancer/", ":listener/", 1);
         self.may_make("elasticloadbalancing:CreateListener", balancer, &format!("{place}/*"))?;
+        let certificate = self.certificate(domain).await?;
         let not_found = elbv2::FixedResponseActionConfig {
             status_code: Some("404".to_owned()),
             content_type: Some("text/plain".to_owned()),
@@ -192,11 +192,12 @@ impl Acting {
         gone(certificates::delete(self.call.clone(), input).await.map(drop))
     }
 
-    /// Removes a load balancer, its listener and the listener's certificate.
+    /// Removes a load balancer, its listener, and the listener's certificate if ECS requested it.
     pub async fn delete_load_balancer(&self, balancer: &str) -> Result<(), ApiError> {
         let view = self.call.services.state.view();
-        let certificate =
-            listener_of(&view, self.scope(), balancer).and_then(|listener| listener.certificate.clone());
+        let certificate = listener_of(&view, self.scope(), balancer)
+            .and_then(|listener| listener.certificate.clone())
+            .filter(|arn| is_requested(&view, self.scope(), arn));
         let protected = balancers::see(&view, self.scope(), balancer)
             .is_ok_and(|found| found.attributes.get(PROTECTION).is_some_and(|value| value == "true"));
         drop(view);
@@ -256,12 +257,21 @@ impl Acting {
         gone(target_groups::delete(self.call.clone(), input).await.map(drop))
     }
 
-    /// A rule that gives a host's requests to target groups, at the least free priority. The first group gets all of them.
+    /// A rule that gives a host's requests to target groups, at the least free priority. The first group gets all of them. A rule of ECS's own
+    /// with the same conditions is taken as it is, with those of the groups that it lacks.
     pub async fn rule(&self, listener: &str, wanted: RuleWanted<'_>) -> Result<String, ApiError> {
         let place = listener.replacen(":listener/", ":listener-rule/", 1);
         self.may_make("elasticloadbalancing:CreateRule", listener, &format!("{place}/*"))?;
         for _ in 0..ATTEMPTS {
             let there = self.call.services.state.read(|view| listeners::see(view, self.scope(), listener))?;
+            let same = |rule: &&Rule| is_managed(&rule.tags) && rule.conditions == wanted.recorded();
+            if let Some(rule) = there.rules.values().find(same) {
+                let arn = there.rule_arn(self.scope(), &rule.id);
+                for group in wanted.groups {
+                    self.forward_to_as_well(&arn, group).await?;
+                }
+                return Ok(arn);
+            }
             let Some(free) = wanted.priorities.clone().find(|it| !there.rules.contains_key(it)) else {
                 return Err(ApiError::internal("a load balancer has no room for another rule"));
             };
@@ -333,6 +343,16 @@ pub struct RuleWanted<'a> {
 }
 
 impl RuleWanted<'_> {
+    /// The conditions as a rule has them.
+    fn recorded(&self) -> Vec<Condition> {
+        let host = Condition::Host(Patterns::Wildcard(vec![self.host.to_owned()]));
+        let header = self.header.map(|(name, values)| Condition::Header {
+            name: name.to_owned(),
+            patterns: Patterns::Wildcard(values.to_vec()),
+        });
+        std::iter::once(host).chain(header).collect()
+    }
+
     fn conditions(&self) -> Vec<elbv2::RuleCondition> {
         let host = elbv2::RuleCondition {
             field: Some("host-header".to_owned()),
@@ -365,6 +385,18 @@ fn forward(groups: &[String]) -> elbv2::Action {
         }),
         ..Default::default()
     }
+}
+
+/// Whether ECS requested the certificate, rather than a user.
+fn is_requested(view: &View, scope: &Scope, arn: &str) -> bool {
+    let id = arn.rsplit_once(":certificate/").map_or(arn, |(_, id)| id);
+    view.get::<Certificate>(scope, id).is_some_and(|found| is_managed(&found.tags))
+}
+
+/// ECS's own load balancer of that name.
+pub fn managed_balancer(view: &View, scope: &Scope, name: &str) -> Option<std::sync::Arc<LoadBalancer>> {
+    let mut there = view.by_index::<LoadBalancer>(scope, "name", name).map(|(_, balancer)| balancer);
+    there.find(|balancer| is_managed(&balancer.tags))
 }
 
 /// The listener on [`PORT`] of a load balancer.

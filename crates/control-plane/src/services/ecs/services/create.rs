@@ -16,6 +16,7 @@ use crate::{
     gateway::{ApiError, Call},
     services::ecs::{
         gateways,
+        ingress::to_the_end,
         names::{self, cluster_name, invalid, is_valid},
         tags,
     },
@@ -26,6 +27,10 @@ const LONGEST_TOKEN: usize = 36;
 const SERVICE_ROLE: &str = "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS";
 
 pub async fn create(call: Call, input: CreateServiceRequest) -> Result<CreateServiceResponse, ApiError> {
+    to_the_end(make(call, input)).await
+}
+
+async fn make(call: Call, input: CreateServiceRequest) -> Result<CreateServiceResponse, ApiError> {
     let scope = call.scope().clone();
     let cluster_name = cluster_name(&scope, input.cluster.as_deref())?;
     let name = input.service_name.clone().unwrap_or_default();

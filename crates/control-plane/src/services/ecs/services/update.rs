@@ -1,26 +1,37 @@
 //! UpdateService: every member that may change, and which of them begin a new deployment.
+//!
+//! Routes of gateways are made before the update commits, but only by an update that touches what they follow from, and once everything else
+//! of it was found right.
+
+use std::sync::Arc;
 
 use aws_shapes_ecs as ecs;
 use aws_shapes_ecs::{DeploymentControllerType, UpdateServiceRequest, UpdateServiceResponse};
-
+use state_store::Tx;
 use vocabulary::Scope;
 
 use super::{
     alarms,
     asked::{Asked, Refusable, Wanted},
     check, deploy, names as own,
-    records::{Revision, Service, ServiceStatus, revision_key},
+    records::{Revision, Service, revision_key},
     show,
 };
 use crate::{
     gateway::{ApiError, Call},
     services::ecs::{
         gateways,
+        ingress::to_the_end,
         names::{self, cluster_name, invalid},
+        records::TaskDefinition,
     },
 };
 
 pub async fn update(call: Call, input: UpdateServiceRequest) -> Result<UpdateServiceResponse, ApiError> {
+    to_the_end(change(call, input)).await
+}
+
+async fn change(call: Call, input: UpdateServiceRequest) -> Result<UpdateServiceResponse, ApiError> {
     let scope = call.scope().clone();
     let cluster_name = cluster_name(&scope, input.cluster.as_deref())?;
     let name = own::service_name(&scope, &cluster_name, input.service.as_deref().unwrap_or_default())?;
@@ -34,51 +45,27 @@ pub async fn update(call: Call, input: UpdateServiceRequest) -> Result<UpdateSer
     .check()?;
     let desired_count = input.desired_count.map(check::desired_count).transpose()?;
     let force = input.force_new_deployment == Some(true);
-    let connections = connected(&call, &cluster_name, &name, &input).await?;
-    let connecting = !connections.is_empty();
+    let connections = connected(&call, &cluster_name, &name, &input, desired_count).await?;
+    let connecting = connections.as_ref().is_some_and(|connections| !connections.is_empty());
     let updated = call
         .services
         .state
         .transact(|tx| {
-            let cluster = names::active_cluster_in(tx, &scope, &cluster_name)?;
-            let found = own::active_in(tx, &scope, &cluster_name, &name)?;
-            let mut service = (*found).clone();
-            if service.is_daemon() && desired_count.is_some() {
-                return Err(invalid(
-                    "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again",
-                ));
-            }
-            let controller = input.deployment_controller.as_ref().and_then(|given| given.r#type);
-            if controller.is_some_and(|wanted| wanted != service.controller()) {
-                return Err(own::not_implemented("changes of a service's deployment controller"));
-            }
-            may_change(&input, service.controller())?;
-            if let Some(given) = desired_count {
-                service.desired_count = given;
-            }
-            let current = service.state.primary().and_then(|primary| {
-                let key = revision_key(&service.cluster, &service.name, &primary.revision);
-                tx.get::<Revision>(&scope, &key)
-            });
-            let before = before(&scope, &service, current.as_deref());
-            let mut wanted = before.clone().overlaid(asked(&input));
-            wanted.connections = match wanted.revision.gateway_connectors {
-                Some(_) => connections.clone(),
-                None => Vec::new(),
-            };
-            check::settings(&wanted, &cluster)?;
-            if input.deployment_configuration.is_some() {
-                alarms::check(tx.view(), &scope, wanted.settings.deployment_configuration.as_ref())?;
-            }
+            let planned = plan(tx, &scope, (&cluster_name, &name), &input, desired_count, |before| {
+                connections.clone().unwrap_or_else(|| before.connections.clone())
+            })?;
+            let Planned { mut service, current, before, wanted, definition } = planned;
             service.settings.0 = wanted.settings.clone();
-            if current.is_some() {
-                let given = input.task_definition.is_some();
-                let definition = deploy::definition(tx, &scope, &wanted, &cluster, given)?;
+            if let Some(definition) = definition {
                 let same_definition = current.as_ref().is_some_and(|current| {
                     (&current.family, current.revision) == (&definition.family, definition.revision)
                 });
                 let same_connections = before.connections.len() == wanted.connections.len()
-                    && before.connections.iter().zip(&wanted.connections).all(|(one, other)| one.is_as(other));
+                    && before
+                        .connections
+                        .iter()
+                        .zip(&wanted.connections)
+                        .all(|(one, other)| one.is_as(other));
                 if force || !same_definition || !same_connections || wanted.revision != before.revision {
                     gateways::connect::claim(tx, &scope, &wanted.connections)?;
                     let mut ids = call.services.ids();
@@ -105,26 +92,100 @@ fn before(scope: &Scope, service: &Service, current: Option<&Revision>) -> Wante
     }
 }
 
-/// The routes of the service's gateways as it is wanted; none when it has no connector.
+/// What an update makes of a service, checked.
+struct Planned {
+    /// With the count that is wanted; otherwise as it was.
+    service: Service,
+    current: Option<Arc<Revision>>,
+    before: Wanted,
+    wanted: Wanted,
+    /// None without a deployment of the service's own.
+    definition: Option<Arc<TaskDefinition>>,
+}
+
+/// The service as it is wanted, if it may be so. `connections`: the routes that it is to have if it is to have a connector, given what it was.
+fn plan(
+    tx: &mut Tx,
+    scope: &Scope,
+    (cluster, name): (&str, &str),
+    input: &UpdateServiceRequest,
+    desired_count: Option<u32>,
+    connections: impl Fn(&Wanted) -> Vec<gateways::Connection>,
+) -> Result<Planned, ApiError> {
+    let cluster_record = names::active_cluster_in(tx, scope, cluster)?;
+    let found = own::active_in(tx, scope, cluster, name)?;
+    let mut service = (*found).clone();
+    if service.is_daemon() && desired_count.is_some() {
+        return Err(invalid(
+            "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again",
+        ));
+    }
+    let controller = input.deployment_controller.as_ref().and_then(|given| given.r#type);
+    if controller.is_some_and(|wanted| wanted != service.controller()) {
+        return Err(own::not_implemented("changes of a service's deployment controller"));
+    }
+    may_change(input, service.controller())?;
+    if let Some(given) = desired_count {
+        service.desired_count = given;
+    }
+    let current = service.state.primary().and_then(|primary| {
+        let key = revision_key(&service.cluster, &service.name, &primary.revision);
+        tx.get::<Revision>(scope, &key)
+    });
+    let before = before(scope, &service, current.as_deref());
+    let mut wanted = before.clone().overlaid(asked(input));
+    wanted.connections = match wanted.revision.gateway_connectors {
+        Some(_) => connections(&before),
+        None => Vec::new(),
+    };
+    check::settings(&wanted, &cluster_record)?;
+    if input.deployment_configuration.is_some() {
+        alarms::check(tx.view(), scope, wanted.settings.deployment_configuration.as_ref())?;
+    }
+    let definition = match current {
+        Some(_) => {
+            let given = input.task_definition.is_some();
+            Some(deploy::definition(tx, scope, &wanted, &cluster_record, given)?)
+        }
+        None => None,
+    };
+    Ok(Planned { service, current, before, wanted, definition })
+}
+
+/// The routes of the service's gateways as it is wanted, made once everything else about it is right. None when the update does not touch
+/// what they follow from: it keeps those that it has.
 async fn connected(
     call: &Call,
     cluster: &str,
     name: &str,
     input: &UpdateServiceRequest,
-) -> Result<Vec<gateways::Connection>, ApiError> {
+    desired_count: Option<u32>,
+) -> Result<Option<Vec<gateways::Connection>>, ApiError> {
     let scope = call.scope();
-    let wanted = call.services.state.read(|view| {
+    let behind = call.services.state.read(|view| {
         let service = own::find(view, scope, cluster, name).ok()?;
-        let primary = service.state.primary()?;
-        let key = revision_key(&service.cluster, &service.name, &primary.revision);
-        let current = view.get::<Revision>(scope, &key);
-        let active = service.status == ServiceStatus::Active;
-        active.then(|| before(scope, &service, current.as_deref()).overlaid(asked(input)))
+        let key = revision_key(&service.cluster, &service.name, &service.state.primary()?.revision);
+        view.get::<Revision>(scope, &key)?.details.0.gateway_connectors.clone()
     });
-    match wanted {
-        Some(wanted) => gateways::connect::connect(call, cluster, name, &wanted).await,
-        None => Ok(Vec::new()),
+    if behind.is_none() && input.gateway_connectors.is_none() {
+        return Ok(None);
     }
+    let planned = call.services.state.transact(|tx| {
+        // Which ones they will be is not known yet.
+        plan(tx, scope, (cluster, name), input, desired_count, |_| vec![gateways::Connection::default()])
+    });
+    let Planned { current, before, wanted, .. } = planned.await?;
+    let strategy =
+        |of: &Wanted| of.settings.deployment_configuration.as_ref().and_then(|given| given.strategy);
+    let touched = input.gateway_connectors.is_some()
+        || input.network_configuration.is_some()
+        || input.task_definition.as_ref().is_some_and(|given| !given.is_empty())
+        || input.force_new_deployment == Some(true)
+        || strategy(&before) != strategy(&wanted);
+    if current.is_none() || !touched {
+        return Ok(None);
+    }
+    Ok(Some(gateways::connect::connect(call, cluster, name, &wanted).await?))
 }
 
 /// A revision as it was asked for.

@@ -321,3 +321,18 @@ async fn an_update_is_tried_on_a_few_requests_first() {
     fixture.serves("web", is_stable).await;
     assert_eq!(weights(), [0, 100]);
 }
+
+#[tokio::test]
+async fn of_two_that_make_the_same_service_one_fails_and_spoils_nothing() {
+    let fixture = platform().await;
+    let create = || fixture.express::<ecs::CreateExpressGatewayService>(wanted("web"));
+    let (one, other) = tokio::join!(create(), create());
+    assert!(one.is_ok() || other.is_ok(), "{one:?} {other:?}");
+    express::sweep(&fixture.services, fixture.now()).await.unwrap();
+    assert_eq!(fixture.made(), (1, 1, 2, 2, 1));
+    let listener = fixture.services.state.read(|view| view.scan::<Listener>(&scope()).next().unwrap().1);
+    assert_eq!(listener.rules.len(), 1);
+    fixture.serves("web", is_stable).await;
+    let express = fixture.services.state.read(|view| view.scan::<Express>(&scope()).next().unwrap().1);
+    assert!(express.complete && !express.deleted);
+}

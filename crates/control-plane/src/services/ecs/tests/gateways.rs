@@ -232,6 +232,8 @@ async fn a_service_with_a_connector_is_reached_by_its_name() {
     // Names lead to the load balancer.
     let names = fixture.services.state.read(crate::services::elbv2::configuration::names);
     assert!(names.iter().any(|(name, interfaces)| *name == host && !interfaces.is_empty()));
+    let table = format!("{:?}", fixture.services.state.read(crate::names::table));
+    assert!(table.contains(&host), "the name server knows {host}");
     // The revision shows its connection.
     let revision = settled.current_service_revisions.unwrap()[0].arn.clone().unwrap();
     let input = ecs::DescribeServiceRevisionsRequest { service_revision_arns: Some(vec![revision]) };
@@ -425,4 +427,147 @@ async fn a_full_load_balancer_is_followed_by_another_as_far_as_the_gateway_goes(
     }
     let one_more = fixture.create_service(connected(&fixture, "one-more", 0)).await;
     refused(one_more, INVALID, "has no room for another service");
+}
+
+/// A service whose deployments shift traffic.
+fn shifting(fixture: &Fixture) -> ecs::CreateServiceRequest {
+    let mut input = connected(fixture, "web", 1);
+    input.deployment_configuration = Some(ecs::DeploymentConfiguration {
+        strategy: Some(ecs::DeploymentStrategy::BlueGreen),
+        bake_time_in_minutes: Some(10),
+        ..Default::default()
+    });
+    input
+}
+
+#[tokio::test]
+async fn a_gateway_that_joins_takes_no_traffic_from_the_others() {
+    let fixture = edge(|_| {}).await;
+    fixture.create_service(shifting(&fixture)).await.unwrap();
+    fixture.served(is_stable).await;
+    let route = fixture.services.state.read(|view| view.scan::<Route>(&scope()).next().unwrap().1);
+    let weights = || {
+        let view = fixture.services.state.view();
+        let rule = route.parts.rule.as_deref().unwrap();
+        let mut all = crate::services::elbv2::targets::weights(&view, &scope(), rule).unwrap();
+        all.sort_by_key(|(_, weight)| *weight);
+        all.into_iter().map(|(_, weight)| weight).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(), [0, 100]);
+    // By its name it comes before the other.
+    fixture.gateway(wanted(&fixture, "before")).await.unwrap();
+    fixture.joined("before").await;
+    // More tasks are not a reason to be behind it.
+    fixture
+        .update_service(ecs::UpdateServiceRequest { desired_count: Some(2), ..updated("web") })
+        .await
+        .unwrap();
+    assert_eq!(fixture.routes().await.len(), 1);
+    assert_eq!(fixture.service("web").await.deployments.unwrap().len(), 1);
+    fixture.served(is_stable).await;
+    let again = ecs::UpdateServiceRequest { force_new_deployment: Some(true), ..updated("web") };
+    fixture.update_service(again).await.unwrap();
+    assert_eq!(fixture.routes().await.len(), 2);
+    let settled = fixture.served(|service| {
+        assert_eq!(weights(), [0, 100], "all of it goes somewhere");
+        is_stable(service)
+    });
+    settled.await;
+}
+
+#[tokio::test]
+async fn an_update_that_is_refused_changes_nothing_that_is_live() {
+    let fixture = edge(|_| {}).await;
+    fixture.create_service(connected(&fixture, "web", 1)).await.unwrap();
+    fixture.served(is_stable).await;
+    let path = || {
+        let group = fixture.services.state.read(|view| view.scan::<TargetGroup>(&scope()).next().unwrap().1);
+        group.health_check.path.clone()
+    };
+    let before = path();
+    let mut connectors = connector();
+    connectors[0].health_check =
+        Some(ecs::GatewayConnectorHealthCheck { health_check_path: text("/new"), ..Default::default() });
+    let update = |groups: &[&str]| {
+        let mut network = service(&fixture, "web", 1).network_configuration;
+        let inner = network.as_mut().unwrap().awsvpc_configuration.as_mut().unwrap();
+        inner.security_groups = Some(groups.iter().map(|id| (*id).to_owned()).collect());
+        ecs::UpdateServiceRequest {
+            gateway_connectors: Some(connectors.clone()),
+            network_configuration: network,
+            ..updated("web")
+        }
+    };
+    refused(fixture.update_service(update(&["sg-gone"])).await, INVALID, "sg-gone");
+    assert_eq!(path(), before);
+    fixture.update_service(update(&[])).await.unwrap();
+    assert_eq!(path().as_deref(), Some("/new"));
+    // A service can be scaled when its gateway takes no others any more.
+    fixture.served(is_stable).await;
+    fixture.parted("edge").await.unwrap();
+    fixture
+        .update_service(ecs::UpdateServiceRequest { desired_count: Some(2), ..updated("web") })
+        .await
+        .unwrap();
+    assert_eq!(fixture.served(is_stable).await.running_count, Some(2));
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_made_good_by_whoever_comes_next() {
+    let fixture = edge(|_| {}).await;
+    fixture.create_service(connected(&fixture, "web", 0)).await.unwrap();
+    // The group was made, and then it could not be opened; the rule was made, and then nobody wrote it down.
+    let (mut route, mut group) = fixture.services.state.read(|view| {
+        let mut groups = view.scan::<SecurityGroup>(&scope()).map(|(_, group)| group);
+        let opened = groups.find(|group| group.description.contains("load balancers of Amazon ECS gateways"));
+        ((*view.scan::<Route>(&scope()).next().unwrap().1).clone(), (*opened.unwrap()).clone())
+    });
+    let (rule, rules) = (route.parts.rule.take(), group.rules.clone());
+    group.rules.retain(|rule| rule.egress);
+    fixture
+        .services
+        .state
+        .transact(|tx| {
+            tx.put(&scope(), &route.key(), route.clone());
+            tx.put(&scope(), &group.id, group.clone());
+            Ok::<_, ApiError>(())
+        })
+        .await
+        .unwrap();
+    let again = ecs::UpdateServiceRequest { force_new_deployment: Some(true), ..updated("web") };
+    fixture.update_service(again).await.unwrap();
+    let (route, opened, listener) = fixture.services.state.read(|view| {
+        let listener = view.scan::<Listener>(&scope()).next().unwrap().1;
+        let group = view.get::<SecurityGroup>(&scope(), &group.id).unwrap();
+        (view.scan::<Route>(&scope()).next().unwrap().1, group, listener)
+    });
+    assert_eq!((&route.parts.rule, listener.rules.len()), (&rule, 1));
+    assert_eq!(opened.rules.len(), rules.len());
+}
+
+#[tokio::test]
+async fn a_group_or_certificate_of_somebody_else_is_left_alone() {
+    let fixture = edge(|_| {}).await;
+    fixture.create_service(connected(&fixture, "web", 0)).await.unwrap();
+    // A certificate that ECS did not request: it has no tag of ECS's.
+    fixture
+        .services
+        .state
+        .transact(|tx| {
+            let found = tx.view().scan::<Certificate>(&scope()).next().map(|(_, one)| one).unwrap();
+            tx.put(&scope(), &found.id, Certificate { tags: Default::default(), ..(*found).clone() });
+            Ok::<_, ApiError>(())
+        })
+        .await
+        .unwrap();
+    let without = ecs::UpdateServiceRequest { gateway_connectors: Some(vec![]), ..updated("web") };
+    fixture.update_service(without).await.unwrap();
+    fixture.served(is_stable).await;
+    fixture.swept().await;
+    assert_eq!(fixture.stands(), (0, 0, 0, 1, 0));
+    // The sweep writes nothing when nothing changes.
+    let revision = || fixture.services.state.read(|view| view.revision());
+    let before = revision();
+    fixture.swept().await;
+    assert_eq!(revision(), before);
 }
