@@ -23,6 +23,8 @@ PIECE = b"x" * 65536
 class OnTerminal(Platform):
     """A platform whose output goes to a terminal, which is kept as text."""
 
+    drawn = b""
+
     def launch(self):
         self.terminal, theirs = pty.openpty()
         self.drawn = b""

@@ -357,8 +357,7 @@ impl NodeAgent {
         self.node.config.data_dir.join("network.json")
     }
 
-    /// Tasks that have ended but for their removal may be removed: their end has been told, and nobody expects anything of them on the
-    /// machine. What takes too long is done by the next agent.
+    /// Gives tasks whose containers have all ended the time to say so and to be removed. What takes too long, or goes wrong, is done by the next agent.
     async fn finish_ending(&mut self) {
         let latest = Instant::now() + ENDING_TIMEOUT;
         let ending = |slot: &Slot| {
@@ -368,9 +367,11 @@ impl NodeAgent {
         let all = self.tasks.iter().filter(|(_, slot)| ending(slot)).map(|(arn, _)| arn.clone());
         for arn in all.collect::<Vec<_>>() {
             let Some(slot) = self.tasks.get_mut(&arn) else { continue };
-            if let Ok(_ended) = tokio::time::timeout_at(latest, &mut slot.running).await {
-                self.tasks.remove(&arn);
+            let Ok(ended) = tokio::time::timeout_at(latest, &mut slot.running).await else { continue };
+            if let Err(panic) = ended {
+                tracing::error!(task = slot.task_id, %panic, "the actor of a task ended in a panic; the next start takes it up");
             }
+            self.tasks.remove(&arn);
         }
     }
 

@@ -155,7 +155,9 @@ impl<'a> Attempt<'a> {
         if changed {
             tx.put(self.scope, &key, self.service.clone());
         }
+        // Of a trouble that is over, since nothing is lacking any more, the time to try again has passed and means nothing.
         let retry = self.service.state.placement.as_ref().map(|placement| placement.retry_at);
+        let retry = retry.filter(|at| *at > self.now);
         Ok(match (plan.wake_at, retry) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

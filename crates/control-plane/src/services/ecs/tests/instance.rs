@@ -43,7 +43,7 @@ async fn describe_all(fixture: &Fixture, ids: &[&str]) -> ecs::DescribeContainer
     instances::describe(fixture.call(), input).await.unwrap()
 }
 
-async fn set(
+pub async fn set(
     fixture: &Fixture,
     id: &str,
     status: ContainerInstanceStatus,

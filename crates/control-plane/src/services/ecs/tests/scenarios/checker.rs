@@ -6,8 +6,8 @@ use deployment::Bounds;
 
 use super::{
     super::*,
-    traffic,
-    world::{KEY, SERVICE, World},
+    machines, traffic,
+    world::{KEY, Kind, SERVICE, World},
 };
 use crate::services::ecs::{
     records::{DesiredStatus, Task},
@@ -73,8 +73,11 @@ pub struct Before {
 impl Before {
     pub fn of(world: &World) -> Before {
         let tasks = world.tasks();
-        let healthy =
-            tasks.iter().filter(|task| is_healthy(world, task)).map(|task| task.id.clone()).collect();
+        // A daemon has no business on an instance that is drained.
+        let counts = |task: &Arc<Task>| {
+            is_healthy(world, task) && (world.kind != Kind::Daemon || machines::takes_tasks(world, task))
+        };
+        let healthy = tasks.iter().filter(|task| counts(task)).map(|task| task.id.clone()).collect();
         let busy = traffic::busy_groups(world);
         let serving = traffic::serving(world, &busy);
         Before { tasks, healthy, busy, serving }
@@ -93,7 +96,11 @@ impl Before {
             maximum_percent: percent(asked.maximum_percent),
             ..Default::default()
         };
-        let bounds = Bounds::new(service.desired_count, &configuration);
+        let desired = match world.kind {
+            Kind::Daemon => u32::try_from(machines::active(world).len()).unwrap(),
+            _ => service.desired_count,
+        };
+        let bounds = Bounds::new(desired, &configuration);
         let after = world.tasks();
         // In stages each revision has the percentages to itself.
         let of: Vec<Option<&str>> = match world.kind.is_staged() {
@@ -102,7 +109,15 @@ impl Before {
         };
         let maximum =
             if world.kind.is_staged() { bounds.maximum.max(bounds.desired) } else { bounds.maximum };
-        for of in of {
+        if world.kind == Kind::Daemon {
+            for machine in &world.machines {
+                let on =
+                    |task: &&Arc<Task>| is_living(task) && task.container_instance.as_ref() == Some(machine);
+                let (had, has) = (self.tasks.iter().filter(on).count(), after.iter().filter(on).count());
+                assert!(has <= had.max(1), "{had} tasks on {machine} became {has}");
+            }
+        }
+        for of in of.into_iter().filter(|_| world.kind != Kind::Daemon) {
             let counts =
                 |task: &Arc<Task>| is_living(task) && (of.is_none() || task.started_by.as_deref() == of);
             let living = |tasks: &[Arc<Task>]| tasks.iter().filter(|task| counts(task)).count();
@@ -153,7 +168,8 @@ pub async fn always(world: &mut World) {
     let interfaces =
         world.fixture.services.state.read(|view| view.count_all::<ec2::records::NetworkInterface>());
     let interfaces = interfaces - world.others.0;
-    assert_eq!(interfaces, there.clone().count(), "interfaces leak, or tasks lack theirs");
+    let wanted = if world.kind.is_on_machines() { 0 } else { there.clone().count() };
+    assert_eq!(interfaces, wanted, "interfaces leak, or tasks lack theirs");
     // Every target that gets requests is a task that may have them.
     for target in traffic::registered(world).iter().filter(|target| target.draining.is_none()) {
         let holder = there.clone().find(|task| task.targets.iter().any(|place| place.id == target.id));
@@ -202,11 +218,25 @@ pub fn is_settled(service: &ecs::Service) -> bool {
 /// What was acknowledged has come true.
 pub async fn fulfilled(world: &mut World) {
     let service = world.fixture.service(SERVICE).await;
+    if world.kind == Kind::Daemon {
+        world.acknowledged = u32::try_from(machines::active(world).len()).unwrap();
+    }
     let desired = i32::try_from(world.acknowledged).unwrap();
     assert_eq!((service.desired_count, service.running_count), (Some(desired), Some(desired)));
     let running: Vec<_> = world.tasks().into_iter().filter(|task| is_living(task)).collect();
     assert_eq!(running.len(), world.acknowledged as usize);
     assert!(running.iter().all(|task| task.family == "good" && is_healthy(world, task)));
+    if world.kind.is_on_machines() {
+        assert!(
+            running.iter().all(|task| machines::takes_tasks(world, task)),
+            "{}",
+            picture(world, &running)
+        );
+    }
+    if world.kind == Kind::Daemon {
+        let served: BTreeSet<_> = running.iter().filter_map(|task| task.container_instance.clone()).collect();
+        assert_eq!(served, machines::active(world));
+    }
     let told = service.events.unwrap();
     let completed =
         told.iter().position(|event| event.message.as_deref().unwrap().ends_with("deployment completed."));

@@ -6,6 +6,7 @@
 
 mod checker;
 mod fleet;
+mod machines;
 mod traffic;
 mod user;
 mod world;
@@ -50,6 +51,8 @@ fn remembered(kind: Kind) -> &'static [u64] {
     match kind {
         // Tasks in zones that the load balancer was not in counted as healthy after a while.
         Kind::Balanced => &[20, 36],
+        // A service whose tasks had found no place for a while was looked at without a pause.
+        Kind::Instances => &[28],
         _ => &[],
     }
 }
@@ -97,6 +100,7 @@ async fn run(kind: Kind, count: u64) {
             user::wish(&mut world).await;
         }
         world.cease_faults();
+        machines::settle(&mut world).await;
         user::last_wish(&mut world).await;
         world.run_until_settled().await;
         checker::fulfilled(&mut world).await;
@@ -109,6 +113,16 @@ async fn run(kind: Kind, count: u64) {
 #[tokio::test]
 async fn rolling_services_survive_whatever_happens() {
     run(Kind::Rolling, 20).await;
+}
+
+#[tokio::test]
+async fn services_on_instances_survive_whatever_happens() {
+    run(Kind::Instances, 12).await;
+}
+
+#[tokio::test]
+async fn daemons_survive_whatever_happens() {
+    run(Kind::Daemon, 12).await;
 }
 
 #[tokio::test]

@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::{
     super::{
         balanced::{behind, with_port},
+        placing::{on_ec2, sized},
         service::{service, updated},
         *,
     },
     fleet::{FAMILIES, Family, Fleet},
+    machines,
     world::{Happening, KEY, Kind, SERVICE, World, short},
 };
 use crate::services::ecs::services::{deployments, update};
@@ -22,10 +24,16 @@ pub async fn begin(world: &mut World) {
         true => Some(balancer(world).await),
         false => None,
     };
+    if world.kind.is_on_machines() {
+        machines::begin(world).await;
+    }
     for family in FAMILIES {
         // Behind a load balancer it is the targets' health that counts.
-        let mut definition =
-            if balancer.is_some() { with_port(family.name()) } else { fargate(family.name()) };
+        let mut definition = match world.kind {
+            _ if balancer.is_some() => with_port(family.name()),
+            kind if kind.is_on_machines() => on_ec2(family.name(), sized(64, 32)),
+            _ => fargate(family.name()),
+        };
         if family.is_checked() && balancer.is_none() {
             let container = &mut definition.container_definitions.as_mut().unwrap()[0];
             container.health_check = Some(ecs::HealthCheck {
@@ -41,8 +49,15 @@ pub async fn begin(world: &mut World) {
     input.task_definition = text(family.name());
     input.network_configuration =
         Some(network(&subnets(world).iter().map(String::as_str).collect::<Vec<_>>()));
+    if world.kind.is_on_machines() {
+        (input.launch_type, input.network_configuration) = (Some(ecs::LaunchType::Ec2), None);
+    }
+    if world.kind == Kind::Daemon {
+        input.scheduling_strategy = Some(ecs::SchedulingStrategy::Daemon);
+        input.desired_count = None;
+    }
     let configuration = configuration(world);
-    input.availability_zone_rebalancing = Some(rebalancing(&configuration));
+    input.availability_zone_rebalancing = rebalancing(world.kind, &configuration);
     input.deployment_configuration = Some(configuration);
     input.load_balancers = balancer.map(|balancer| vec![balancer]);
     input.health_check_grace_period_seconds = world.kind.is_balanced().then_some(30);
@@ -82,8 +97,12 @@ fn subnets(world: &World) -> Vec<String> {
 }
 
 fn configuration(world: &mut World) -> ecs::DeploymentConfiguration {
-    let (minimum, maximum) =
-        world.random.pick(&[(100, 200), (100, 150), (50, 200), (50, 100), (0, 100), (0, 200), (75, 125)]);
+    let (minimum, maximum) = match world.kind {
+        Kind::Daemon => world.random.pick(&[(0, 100), (50, 100), (75, 100)]),
+        _ => {
+            world.random.pick(&[(100, 200), (100, 150), (50, 200), (50, 100), (0, 100), (0, 200), (75, 125)])
+        }
+    };
     ecs::DeploymentConfiguration {
         // With few tasks 150 % and 125 % may be no more than 100 %.
         minimum_healthy_percent: Some(if maximum < 200 { minimum.min(50) } else { minimum }),
@@ -94,7 +113,7 @@ fn configuration(world: &mut World) -> ecs::DeploymentConfiguration {
             ..Default::default()
         }),
         strategy: match world.kind {
-            Kind::Rolling | Kind::Balanced => None,
+            Kind::Rolling | Kind::Instances | Kind::Daemon | Kind::Balanced => None,
             Kind::BlueGreen => Some(ecs::DeploymentStrategy::BlueGreen),
             Kind::Linear => Some(ecs::DeploymentStrategy::Linear),
             Kind::Canary => Some(ecs::DeploymentStrategy::Canary),
@@ -117,10 +136,14 @@ fn minutes(world: &mut World, most: usize) -> i32 {
 }
 
 /// Tasks are moved between zones where the maximum allows it.
-fn rebalancing(configuration: &ecs::DeploymentConfiguration) -> ecs::AvailabilityZoneRebalancing {
+fn rebalancing(
+    kind: Kind,
+    configuration: &ecs::DeploymentConfiguration,
+) -> Option<ecs::AvailabilityZoneRebalancing> {
     match configuration.maximum_percent {
-        Some(maximum) if maximum > 100 => ecs::AvailabilityZoneRebalancing::Enabled,
-        _ => ecs::AvailabilityZoneRebalancing::Disabled,
+        _ if kind == Kind::Daemon => None,
+        Some(maximum) if maximum > 100 => Some(ecs::AvailabilityZoneRebalancing::Enabled),
+        _ => Some(ecs::AvailabilityZoneRebalancing::Disabled),
     }
 }
 
@@ -132,8 +155,13 @@ async fn ask(world: &mut World, input: ecs::UpdateServiceRequest) {
 
 /// Something at random.
 pub async fn wish(world: &mut World) {
+    if world.kind.is_on_machines() && world.random.chance(30) {
+        return machines::wish(world).await;
+    }
     let choice = world.random.below(100);
     match choice {
+        // A daemon has as many tasks as there are instances.
+        0..22 if world.kind == Kind::Daemon => machines::wish(world).await,
         0..22 => {
             let count = i32::try_from(world.random.below(9)).unwrap();
             world.tell(|| format!("scale to {count}"));
@@ -153,7 +181,7 @@ pub async fn wish(world: &mut World) {
             let configuration = configuration(world);
             world.tell(|| format!("configure {configuration:?}"));
             let input = ecs::UpdateServiceRequest {
-                availability_zone_rebalancing: Some(rebalancing(&configuration)),
+                availability_zone_rebalancing: rebalancing(world.kind, &configuration),
                 deployment_configuration: Some(configuration),
                 ..updated(SERVICE)
             };
@@ -215,7 +243,7 @@ pub async fn last_wish(world: &mut World) {
     let count = world.random.pick(&[0, 2, 3, 4, 5, 6, 7, 8]);
     world.tell(|| format!("at last: {count} good ones"));
     let input = ecs::UpdateServiceRequest {
-        desired_count: Some(count),
+        desired_count: (world.kind != Kind::Daemon).then_some(count),
         task_definition: text(Family::Good.name()),
         force_new_deployment: Some(true),
         ..updated(SERVICE)

@@ -28,6 +28,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Rolling,
+    /// Rolling, on container instances that are drained and come back.
+    Instances,
+    /// A task on each container instance.
+    Daemon,
     /// Rolling, behind a load balancer.
     Balanced,
     BlueGreen,
@@ -39,6 +43,8 @@ impl Kind {
     pub fn test_name(self) -> &'static str {
         match self {
             Kind::Rolling => "rolling_services_survive_whatever_happens",
+            Kind::Instances => "services_on_instances_survive_whatever_happens",
+            Kind::Daemon => "daemons_survive_whatever_happens",
             Kind::Balanced => "balanced_services_survive_whatever_happens",
             Kind::BlueGreen => "blue_green_services_survive_whatever_happens",
             Kind::Linear => "linear_services_survive_whatever_happens",
@@ -47,7 +53,12 @@ impl Kind {
     }
 
     pub fn is_balanced(self) -> bool {
-        self != Kind::Rolling
+        self == Kind::Balanced || self.is_staged()
+    }
+
+    /// Whether its tasks run on container instances.
+    pub fn is_on_machines(self) -> bool {
+        matches!(self, Kind::Instances | Kind::Daemon)
     }
 
     /// Whether two revisions run side by side while traffic goes over.
@@ -85,6 +96,8 @@ pub struct World {
     /// The rule that the traffic comes by, and interfaces and address claims that are not the service's.
     pub listener: Option<String>,
     pub others: (usize, usize),
+    /// Ids of the container instances.
+    pub machines: Vec<String>,
     /// The desired count that was acknowledged last.
     pub acknowledged: u32,
     due: BTreeMap<(Timestamp, u64), Happening>,
@@ -112,6 +125,7 @@ impl World {
             faulty: true,
             listener: None,
             others: (0, 0),
+            machines: Vec::new(),
             acknowledged: 0,
             due: BTreeMap::new(),
             serial: 0,
@@ -205,6 +219,7 @@ impl World {
         before.compare(self);
         self.after_change();
         if let Some(wake_at) = wake_at {
+            assert!(wake_at >= now, "it is to be looked at in the past, again and again");
             // Never at the same moment again and again without an end.
             let wait = wake_at.since(self.now()).max(Duration::from_millis(5));
             self.after(wait, Happening::Look);
