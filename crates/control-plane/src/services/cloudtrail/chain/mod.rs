@@ -10,13 +10,13 @@
 //! start goes on with the number after the mark's, so that the hole stays in the chain.
 //!
 //! What the chain does not show, of somebody who can write in `audit/` and has no root key:
-//! - The newest links were cut off together with their events and the mark, or all of `audit/` was put back as it was earlier, or was
-//!   emptied. Whoever keeps a *head* (the code of a link) elsewhere sees that.
+//! - The newest links were cut off together with their events (those behind the mark, or more of them and the mark), or all of `audit/`
+//!   was put back as it was earlier, or was emptied. Whoever keeps a *head* (the code of a link) elsewhere sees that.
 //! - Events of the last link were removed after the process was killed: the next start takes them for those that a crash took, and says
 //!   that they are lost ([`Link::lost`]).
 //! - Events of the links that are just being written were removed while the platform runs; a later look shows it.
-//! - Events were removed that are older than is kept, or within an hour of it: they go by themselves. Whoever can set the clock makes
-//!   all of them go.
+//! - Events were removed that are older than is kept, or within an hour of it: they go by themselves. Nor are older ones missed that were
+//!   altered or added. Whoever can set the clock makes all of them go.
 //!
 //! And whoever has the root key can write all of it anew; only a head elsewhere shows that.
 //!
