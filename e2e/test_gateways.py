@@ -104,13 +104,19 @@ def test_services_share_a_balancer_and_answer_by_their_names(platform, lab, gate
     for name, route in routes.items():
         assert route["status"] == "ACTIVE"
         eventually(lambda: fetch(route["serviceUrl"], authority) == f"page of {name}", 60, f"{name} by its URL")
-    # Tasks reach it at the load balancer itself, by the name.
+    # Tasks reach it at the load balancer itself, by the name: it has the addresses that the load balancer's own name has.
     host = re.fullmatch(r"https://([a-z0-9.-]+):\d+", routes["one"]["serviceUrl"])[1]
-    task = lab.run(lab.container(script=f"nslookup {host}; exec sleep 1000"))
-    addresses = platform.client("elbv2").describe_load_balancers(LoadBalancerArns=[parts["loadBalancerArn"]])
-    assert addresses["LoadBalancers"][0]["Scheme"] == "internet-facing"
+    [balancer] = platform.client("elbv2").describe_load_balancers(LoadBalancerArns=[parts["loadBalancerArn"]])["LoadBalancers"]
+    assert balancer["Scheme"] == "internet-facing"
+    script = f"for name in {host} {balancer['DNSName']}; do nslookup $name; echo; echo end of $name; done; exec sleep 1000"
+    task = lab.run(lab.container(script=script))
     lab.running(task)
-    eventually(lambda: any(host in line for line in lab.output(task)), 20, "the name in a task")
+    eventually(lambda: any(f"end of {balancer['DNSName']}" in line for line in lab.output(task)), 20, "the names in a task")
+    said = "\n".join(lab.output(task)).split(f"end of {host}")
+    by_service, by_balancer = (set(re.findall(r"Address(?: \d+)?: +([\d.]+)(?=\s|$)", re.split(r"Name:", part, maxsplit=1)[-1])) for part in said)
+    assert all("Name:" in part for part in said), said
+    assert by_service and by_service == by_balancer, said
+    assert "127.0.0.1" not in by_service
     lab.stop(task)
 
 

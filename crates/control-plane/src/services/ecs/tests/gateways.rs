@@ -546,7 +546,7 @@ async fn what_was_cut_off_is_made_good_by_whoever_comes_next() {
 }
 
 #[tokio::test]
-async fn a_group_or_certificate_of_somebody_else_is_left_alone() {
+async fn a_certificate_of_somebody_else_is_left_alone_and_nothing_is_written_for_nothing() {
     let fixture = edge(|_| {}).await;
     fixture.create_service(connected(&fixture, "web", 0)).await.unwrap();
     // A certificate that ECS did not request: it has no tag of ECS's.
@@ -570,4 +570,30 @@ async fn a_group_or_certificate_of_somebody_else_is_left_alone() {
     let before = revision();
     fixture.swept().await;
     assert_eq!(revision(), before);
+}
+
+#[tokio::test]
+async fn a_group_of_somebody_else_lets_nobody_in() {
+    let fixture = edge(|_| {}).await;
+    fixture.create_service(connected(&fixture, "web", 0)).await.unwrap();
+    // A group of the name that ECS would give, without its tag: nobody knows of ECS's.
+    let (mut route, mut group) = fixture.services.state.read(|view| {
+        let route = view.scan::<Route>(&scope()).next().unwrap().1;
+        let group = view.get::<SecurityGroup>(&scope(), route.parts.service_group.as_ref().unwrap()).unwrap();
+        ((*route).clone(), (*group).clone())
+    });
+    route.parts.service_group = None;
+    route.parts.ports = Vec::new();
+    group.tags.remove("AmazonECSManaged");
+    group.rules.retain(|rule| rule.egress);
+    let put = fixture.services.state.transact(|tx| {
+        tx.put(&scope(), &route.key(), route.clone());
+        tx.put(&scope(), &group.id, group.clone());
+        Ok::<_, ApiError>(())
+    });
+    put.await.unwrap();
+    let again = ecs::UpdateServiceRequest { force_new_deployment: Some(true), ..updated("web") };
+    refused(fixture.update_service(again).await, "InvalidGroup.Duplicate", "already exists");
+    let after = fixture.services.state.read(|view| view.get::<SecurityGroup>(&scope(), &group.id).unwrap());
+    assert_eq!(after.rules, group.rules);
 }
