@@ -61,7 +61,7 @@ pub async fn begin(world: &mut World) {
     input.deployment_configuration = Some(configuration);
     input.load_balancers = balancer.map(|balancer| vec![balancer]);
     input.health_check_grace_period_seconds = world.kind.is_balanced().then_some(30);
-    world.fixture.create_service(input).await.unwrap();
+    Box::pin(world.fixture.create_service(input)).await.unwrap();
     world.acknowledged = u32::try_from(count).unwrap();
     world.tell(|| format!("a service of {count} {family:?}"));
     world.after_change();
