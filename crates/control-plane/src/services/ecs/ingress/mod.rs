@@ -37,10 +37,12 @@ pub fn is_managed(tags: &Tags) -> bool {
 ///
 /// # Errors
 /// Those of the work.
-pub async fn to_the_end<T: Send + 'static>(
+pub fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::spawn(work).await.unwrap_or_else(|error| Err(ApiError::internal(error)))
+) -> impl Future<Output = Result<T, ApiError>> + Send {
+    // What waits is small: the work itself is elsewhere.
+    let running = tokio::spawn(work);
+    async move { running.await.unwrap_or_else(|error| Err(ApiError::internal(error))) }
 }
 
 /// Who has to be trusted by the role.
