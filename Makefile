@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 ONCE_FLAG := $(if $(ONCE),--once)
 
-.PHONY: demo build test unit e2e lint setup bench clean
+.PHONY: demo build test unit e2e lint setup bench fuzz clean
 
 demo: setup-demo build
 	$(SUDO) target/release/longshore demo $(ONCE_FLAG)
@@ -27,10 +27,17 @@ unit: setup
 
 e2e: setup
 	cargo build --locked --package longshore
-	LONGSHORE_BIN=$(abspath target/debug/longshore) $(PYTHON) -m pytest e2e
+	LONGSHORE_BIN=$(abspath target/debug/longshore) $(PYTHON) e2e/run
 
 bench: setup
 	benches/run
+
+# Every parser of bytes from outside, for so many seconds each: fuzz/README.md. Not part of `test`.
+SECONDS := 60
+TARGETS :=
+fuzz: setup-build
+	@scripts/install g++
+	fuzz/run $(SECONDS) $(TARGETS)
 
 setup: setup-build setup-test $(PYTHON)
 
