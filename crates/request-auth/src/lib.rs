@@ -8,16 +8,14 @@
 //! A request may be sent a second time within the time that its signature counts, as on AWS: nothing here remembers signatures.
 
 mod canonical;
-mod chunked;
 mod claim;
 mod signer;
 mod unframing;
 mod verify;
 
-pub use chunked::Unframed;
 pub use claim::{Payload, Presented, Source, parse};
 pub use signer::{Credentials, Unsigned, sign_request};
-pub use unframing::Unframing;
+pub use unframing::{Unframed, Unframing};
 pub use verify::{derive_key, sign};
 
 use http::{HeaderMap, Method};

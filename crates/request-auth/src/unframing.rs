@@ -1,8 +1,13 @@
-//! Bodies in pieces as they arrive: the framing of `aws-chunked` taken off without holding a piece as a whole, each signature checked where
-//! its piece ends.
+//! `aws-chunked`: bodies that are sent, and signed, in pieces, with checksums that follow them.
 //!
-//! A piece's bytes are handed on before its signature is known, because a piece may be as long as the object: whoever takes them must be able
-//! to throw them away when a later call fails. Grammar and sources as in `chunked.rs`.
+//! A piece is `SIZE-IN-HEX[;chunk-signature=SIGNATURE]`, a line's end, the bytes, a line's end; a piece of no bytes is the last, and after
+//! it may stand trailers, each `NAME:VALUE`, the signature of all of them among them. Every signature covers the one before it, the first
+//! that of the request, so that pieces can neither be changed nor left out, doubled or moved. Source: "Signature calculations for the
+//! authorization header: transferring payload in multiple chunks" of the S3 API reference, and its page on trailing headers.
+//!
+//! The framing is taken off as the body arrives, without holding a piece as a whole. A piece's bytes are handed on before its signature is known,
+//! because a piece may be as long as the object: whoever takes them must be able to throw them away when a later call fails.
+//! Checksums in the trailers are S3's to compare.
 
 use std::ops::Range;
 
@@ -60,6 +65,24 @@ impl Presented {
         });
         Some(Unframing { chain, trailer, ..Unframing::unsigned() })
     }
+
+    /// A whole body out of its pieces, or none where it does not come in pieces. `secret` as for [`Presented::unframing`].
+    ///
+    /// # Errors
+    /// Those of [`Unframing::push`] and [`Unframing::finish`].
+    pub fn unframe(&self, body: &[u8], secret: Option<&str>) -> Result<Option<Unframed>, AuthError> {
+        let Some(mut unframing) = self.unframing(secret) else { return Ok(None) };
+        let content: Vec<&[u8]> = unframing.push(body)?.into_iter().map(|range| &body[range]).collect();
+        Ok(Some(Unframed { body: content.concat(), trailers: unframing.finish()? }))
+    }
+}
+
+/// A body freed from its framing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unframed {
+    pub body: Vec<u8>,
+    /// Names in lower case, in the order they came; the signature is not among them.
+    pub trailers: Vec<(String, String)>,
 }
 
 /// What the signatures of pieces are made with.

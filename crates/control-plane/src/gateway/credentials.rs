@@ -81,10 +81,7 @@ pub fn establish(
             "The credential scope names no valid region.",
         )
     })?;
-    let unframe = |secret| match claim.is_chunked() {
-        true => claim.unframe(body, secret).map(Some).map_err(auth_error),
-        false => Ok(None),
-    };
+    let unframe = |secret| claim.unframe(body, secret).map_err(auth_error);
     let (principal, unframed) = match access_keys::look_up(services, &claim.access_key, now) {
         Lookup::Signs(key) => {
             verify_session(&claim, key.session_token.as_deref())?;

@@ -5,45 +5,62 @@ use proptest::prelude::*;
 use vocabulary::Timestamp;
 
 use super::Unframing;
-use crate::{AuthError, Head, parse};
+use crate::{AuthError, Head, Presented, parse, verify::derive_key};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 /// 2013-05-24T00:00:00Z
 const NOW: Timestamp = Timestamp::from_millis(1_369_353_600_000);
 
-/// Of "Example: PUT Object" on the page of signed chunks: 66,560 bytes of `a`, in pieces of 64 KiB.
-fn example() -> (Unframing, Vec<u8>) {
+fn headers(payload: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("host", "s3.amazonaws.com"),
         ("x-amz-date", "20130524T000000Z"),
         ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
-        ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
+        ("x-amz-content-sha256", payload),
         ("content-encoding", "aws-chunked"),
         ("x-amz-decoded-content-length", "66560"),
         ("content-length", "66824"),
         (
             "authorization",
-            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,SignedHeaders=content-encoding;content-length;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-storage-class,Signature=4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,\
+             SignedHeaders=content-encoding;content-length;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-storage-class,\
+             Signature=4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
         ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let head =
-        Head { method: &Method::PUT, path: "/examplebucket/chunkObject.txt", query: "", headers: &headers };
-    let claim = parse(&head).unwrap().unwrap();
-    claim.verify_head(&head, SECRET, NOW).unwrap();
-    let mut body = Vec::new();
-    for (size, signature) in [
-        (65536, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"),
-        (1024, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497"),
-        (0, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"),
-    ] {
-        body.extend_from_slice(format!("{size:x};chunk-signature={signature}\r\n").as_bytes());
-        body.extend(std::iter::repeat_n(b'a', size));
-        body.extend_from_slice(b"\r\n");
-    }
-    (claim.unframing(Some(SECRET)).unwrap(), body)
+    headers
+}
+
+fn head(headers: &HeaderMap) -> Head<'_> {
+    Head { method: &Method::PUT, path: "/examplebucket/chunkObject.txt", query: "", headers }
+}
+
+fn claim(payload: &'static str) -> Presented {
+    parse(&head(&headers(payload))).unwrap().unwrap()
+}
+
+/// Of "Example: PUT Object" on the page of signed chunks: 66,560 bytes of `a`, in pieces of 64 KiB.
+fn example() -> (Unframing, Vec<u8>) {
+    let payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+    let (headers, claim) = (headers(payload), claim(payload));
+    claim.verify_head(&head(&headers), SECRET, NOW).unwrap();
+    (claim.unframing(Some(SECRET)).unwrap(), framed(&[0, 1, 2]))
+}
+
+const PIECES: [(usize, &str); 3] = [
+    (65536, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"),
+    (1024, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497"),
+    (0, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"),
+];
+
+/// The example's body of these of its pieces.
+fn framed(pieces: &[usize]) -> Vec<u8> {
+    let pieces = pieces.iter().map(|piece| PIECES[*piece]).map(|(size, signature)| {
+        format!("{size:x};chunk-signature={signature}\r\n{}\r\n", "a".repeat(size))
+    });
+    pieces.collect::<String>().into_bytes()
 }
 
 /// The content and the trailers.
@@ -71,20 +88,56 @@ fn the_published_example_holds_in_any_parts() {
 }
 
 #[test]
-fn pieces_cannot_be_changed_left_out_or_moved() {
+fn pieces_cannot_be_changed_left_out_doubled_or_moved() {
     let (_, body) = example();
+    let mismatch = Err(AuthError::Mismatch);
     let mut changed = body.clone();
     changed[500] = b'b';
-    let first = 65_536 + 5 + 1 + 16 + 64 + 2 + 2;
-    let without_second = [&body[..first], &body[body.len() - (1 + 1 + 16 + 64 + 4)..]].concat();
-    for altered in [changed, without_second, body[first..].to_vec()] {
-        let outcome = unframe(example().0, &altered, 4096);
-        assert!(matches!(outcome, Err(AuthError::Mismatch | AuthError::Malformed(_))), "{outcome:?}");
+    for altered in [changed, framed(&[0, 2]), framed(&[0, 0, 1, 2]), framed(&[1, 0, 2])] {
+        assert_eq!(unframe(example().0, &altered, 4096), mismatch);
     }
-    let cut = unframe(example().0, &body[..first], 4096);
-    assert!(matches!(cut, Err(AuthError::Malformed(_))), "{cut:?}");
-    let unsigned = unframe(example().0, b"1\r\na\r\n0\r\n\r\n", 4096);
-    assert_eq!(unsigned, Err(AuthError::Mismatch));
+    let other = claim("STREAMING-AWS4-HMAC-SHA256-PAYLOAD").unframing(Some("other")).unwrap();
+    assert_eq!(unframe(other, &body, 4096), mismatch);
+    let unsigned = String::from_utf8(body.clone()).unwrap().replace(";chunk-signature", ";x");
+    assert_eq!(unframe(example().0, unsigned.as_bytes(), 4096), mismatch);
+    // Cut off after a whole piece, and within one.
+    for cut in [framed(&[0]), body[..66_700].to_vec()] {
+        let cut = unframe(example().0, &cut, 4096);
+        assert!(matches!(cut, Err(AuthError::Malformed(_))), "{cut:?}");
+    }
+}
+
+#[test]
+fn trailers_are_covered_by_a_signature() {
+    let claim = claim("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER");
+    let key = derive_key(SECRET, "20130524", "us-east-1", "s3");
+    let scope = "20130524/us-east-1/s3/aws4_request";
+    let hash = |text: &str| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(text));
+    let sign = |kind: &str, previous: &str, covered: &str| {
+        let text = format!("AWS4-HMAC-SHA256-{kind}\n20130524T000000Z\n{scope}\n{previous}\n{covered}");
+        hex::encode(hmac::Mac::finalize(crate::verify::mac(&key, &text)).into_bytes())
+    };
+    let first = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9";
+    let one = sign("PAYLOAD", first, &format!("{}\n{}", hash(""), hash("hello")));
+    let last = sign("PAYLOAD", &one, &format!("{}\n{}", hash(""), hash("")));
+    let trailer = sign("TRAILER", &last, &hash("x-amz-checksum-crc32:NhCmhg==\n"));
+    let body = |value: &str| {
+        format!(
+            "5;chunk-signature={one}\r\nhello\r\n0;chunk-signature={last}\r\nx-amz-checksum-crc32:{value}\r\nx-amz-trailer-signature:{trailer}\r\n\r\n"
+        )
+    };
+    let whole = claim.unframe(body("NhCmhg==").as_bytes(), Some(SECRET)).unwrap().unwrap();
+    assert_eq!(whole.body, b"hello");
+    assert_eq!(whole.trailers, [("x-amz-checksum-crc32".to_owned(), "NhCmhg==".to_owned())]);
+    assert_eq!(claim.unframe(body("AAAAAA==").as_bytes(), Some(SECRET)), Err(AuthError::Mismatch));
+}
+
+#[test]
+fn a_body_is_in_pieces_where_its_signature_says_so() {
+    let body = b"5\r\nhello\r\n6\r\n world\r\n0\r\nx-amz-checksum-crc32:DUoRhQ==\r\n\r\n";
+    let whole = claim("STREAMING-UNSIGNED-PAYLOAD-TRAILER").unframe(body, Some(SECRET)).unwrap().unwrap();
+    assert_eq!((whole.body, whole.trailers.len()), (b"hello world".to_vec(), 1));
+    assert_eq!(claim("UNSIGNED-PAYLOAD").unframe(body, Some(SECRET)), Ok(None));
 }
 
 #[test]
