@@ -3,6 +3,7 @@
 use std::{borrow::Cow, error::Error, fmt};
 
 use aws_schema::{ErrorTable, Value};
+use aws_wire::ErrorBody;
 
 /// AWS's error: a code, a message and a status, with an internal cause that never leaves the process.
 #[derive(Debug)]
@@ -69,6 +70,21 @@ impl ApiError {
     pub fn with_fields(mut self, fields: Value) -> ApiError {
         self.fields = Some(fields);
         self
+    }
+
+    /// What the client sees of it.
+    pub fn body(&self) -> ErrorBody {
+        ErrorBody {
+            fields: self.fields.clone(),
+            ..ErrorBody::new(self.code.clone(), self.status, self.message.clone())
+        }
+    }
+}
+
+impl From<ErrorBody> for ApiError {
+    fn from(body: ErrorBody) -> ApiError {
+        let ErrorBody { code, status, message, fields, .. } = body;
+        ApiError { code, status, message, fields, table: None, cause: None }
     }
 }
 
