@@ -14,7 +14,7 @@ use std::{
 use aws_schema::{Operation, Shape};
 use aws_shapes_ecs as ecs;
 use control_plane::{
-    Config, ControlPlane, StoreChoice, authorization,
+    Config, ControlPlane, authorization,
     gateway::{ApiError, Call, Context, Principal},
     services::iam::{
         names,
@@ -35,27 +35,9 @@ fn main() {
         let directory = std::env::temp_dir().join(format!("longshore-bench-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
         let scope = Scope::new(AccountId::local(), "us-east-1".parse().expect("a region"));
-        let plane = ControlPlane::start(Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            public_name: None,
-            strict: false,
-            certificate: None,
-            certificate_names: Vec::new(),
-            task_address: None,
-            account: scope.account.clone(),
-            region: scope.region.clone(),
-            public_pool: "198.18.0.0/16".parse().expect("a range"),
-            store: StoreChoice::Sqlite,
-            data_dir: directory.clone(),
-            ephemeral: true,
-            host_ranges: Vec::new(),
-            session_idle_timeout: Duration::from_secs(1200),
-            task_credentials_lifetime: Duration::from_secs(21_600),
-            root_key: None,
-            root_accounts: Vec::new(),
-        })
-        .await
-        .expect("a control plane");
+        let config =
+            Config { ephemeral: true, ..Config::local(scope.region.clone(), directory.clone()) };
+        let plane = ControlPlane::start(config).await.expect("a control plane");
         let services = plane.services();
         let arns = policies(&services.state, &scope).await;
         let id = "AIDAAAAAAAAAAAAAAAAAA".to_owned();

@@ -17,7 +17,7 @@ use std::{
 use agent_protocol::spec::LaunchType;
 use aws_shapes_ecs as ecs;
 use control_plane::{
-    AwsJson, Config, ControlPlane, StoreChoice,
+    AwsJson, Config, ControlPlane,
     gateway::ApiError,
     services::{
         Services,
@@ -33,6 +33,10 @@ use control_plane::{
 };
 use placement::{Demand, ENI_UNLIMITED, Fleet, Held, Instance, Phase, Request, Standing, Strategy};
 use vocabulary::{AccountId, Scope, Timestamp};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -179,27 +183,8 @@ struct Platform {
 impl Platform {
     async fn start(directory: &Path, ephemeral: bool, instances: usize, services: usize) -> Platform {
         let scope = Scope::new(AccountId::local(), "us-east-1".parse().expect("a region"));
-        let plane = ControlPlane::start(Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            public_name: None,
-            strict: false,
-            certificate: None,
-            certificate_names: Vec::new(),
-            task_address: None,
-            account: scope.account.clone(),
-            region: scope.region.clone(),
-            public_pool: "198.18.0.0/16".parse().expect("a range"),
-            store: StoreChoice::Sqlite,
-            data_dir: directory.to_owned(),
-            ephemeral,
-            host_ranges: Vec::new(),
-            session_idle_timeout: std::time::Duration::from_secs(1200),
-            task_credentials_lifetime: std::time::Duration::from_secs(21_600),
-            root_key: None,
-            root_accounts: Vec::new(),
-        })
-        .await
-        .expect("a control plane");
+        let config = Config { ephemeral, ..Config::local(scope.region.clone(), directory.to_owned()) };
+        let plane = ControlPlane::start(config).await.expect("a control plane");
         let cluster = Cluster {
             name: "fleet".to_owned(),
             active: true,

@@ -1,88 +1,38 @@
 //! Puts the control plane together.
 
-use std::{
-    fs::Permissions,
-    io,
-    net::{IpAddr, SocketAddr},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+mod config;
+mod stores;
 
-use addressing::Cidr;
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
 use agent_protocol::AcsMessage;
-use blob_store::{BlobError, BlobStore, FileBlobStore, Limits};
+use blob_store::BlobError;
 use name_server::ZoneTable;
-use state_store::{SqliteOptions, SqliteStore, State, StateError, Store, StoreError};
-use telemetry_store::{MetricStore, TelemetryStore};
+use state_store::{StateError, StoreError};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
     task::JoinHandle,
 };
-use vocabulary::{AccountId, Region, Transfers};
+use vocabulary::{AccountId, Transfers};
+
+pub use config::{AgentDoor, Config, StoreChoice};
+use config::{certified_names, public_name};
+use stores::Stores;
 
 use crate::{
     agents::{AgentLink, Agents, Node, connected, dispatch},
     doors::{
-        CertificateFiles, Certificates, TlsError,
+        Certificates, TlsError,
         bootstrap::{self, RootKey},
     },
     gateway::{ApiError, Gateway, Listening, Trust},
     names, reconcilers,
     registry::{Authorize, Registry, catalog::Catalog, permission::ByPolicies, token::TokenKey},
-    secret::{self, InstallationSecret, SealingKey, StoreKeyError},
-    services::{
-        self, Services, Settings,
-        cloudtrail::{Trail, chain},
-        logs::Logs,
-        paging::PageTokens,
-        s3::content::ContentStore,
-    },
+    secret::{SealingKey, StoreKeyError},
+    services::{self, Services, Settings, logs::Logs, paging::PageTokens},
     upkeep,
 };
-
-/// What an operator decides.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub listen: SocketAddr,
-    /// `host:port` for repository URIs; `localhost:PORT` when none is given.
-    pub public_name: Option<String>,
-    /// Hold the strict rule on loopback too. On any other address it holds anyway.
-    pub strict: bool,
-    /// The front door's certificate where it is strict; one of the platform's own when none is given.
-    pub certificate: Option<CertificateFiles>,
-    /// Further names and addresses that a certificate of the platform's own is for.
-    pub certificate_names: Vec<String>,
-    /// Where tasks and the agent of this machine will reach the platform, as soon as that door is opened.
-    pub task_address: Option<IpAddr>,
-    pub account: AccountId,
-    pub region: Region,
-    pub public_pool: Cidr,
-    pub store: StoreChoice,
-    /// Where images, logs and, with the embedded store, all state lie.
-    pub data_dir: PathBuf,
-    /// The file of the root key; one in the data directory when none is named. Servers on one store share a root key.
-    pub root_key: Option<PathBuf>,
-    /// Accounts beside `account` whose root is to have a key at a strict door.
-    pub root_accounts: Vec<AccountId>,
-    /// Keep nothing beyond this run: logs and state stay in memory.
-    pub ephemeral: bool,
-    /// Ranges that the machine routes itself.
-    pub host_ranges: Vec<Cidr>,
-    /// How long nothing may happen in a session before it ends.
-    pub session_idle_timeout: Duration,
-    /// How long the credentials of a task's role hold; on AWS, six hours.
-    pub task_credentials_lifetime: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreChoice {
-    Sqlite,
-    /// Endpoints, `http://host:port`.
-    Etcd(Vec<String>),
-}
 
 /// Why the control plane could not start.
 #[derive(Debug, thiserror::Error)]
@@ -115,17 +65,7 @@ pub enum StartError {
     DataDir { path: PathBuf, source: io::Error },
 }
 
-/// A door for the agents of other machines.
-#[derive(Debug, Clone)]
-pub struct AgentDoor {
-    pub address: SocketAddr,
-    /// Whether it has TLS.
-    pub encrypted: bool,
-    /// Further names and addresses that it is reached by.
-    pub names: Vec<String>,
-}
-
-/// One that is open.
+/// An open door for the agents of other machines.
 #[derive(Debug)]
 pub struct OpenAgentDoor {
     pub door: Listening,
@@ -170,54 +110,9 @@ impl ControlPlane {
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
         let listen =
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
-        let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
-        make_private(&config.data_dir).map_err(data_dir)?;
-        let secret = if config.ephemeral {
-            InstallationSecret::ephemeral()
-        } else {
-            let opened = match &config.root_key {
-                Some(path) => InstallationSecret::open_file(path),
-                None => InstallationSecret::open(&config.data_dir),
-            };
-            opened.map_err(StartError::RootKey)?
-        };
-        // The same after a restart, and no other server's.
-        let server = secret::server_name(&config.data_dir).map_err(data_dir)?;
-        let store: Arc<dyn Store> = match &config.store {
-            StoreChoice::Sqlite if config.ephemeral => Arc::new(SqliteStore::in_memory()?),
-            StoreChoice::Sqlite => {
-                Arc::new(SqliteStore::open(&config.data_dir.join("state"), &SqliteOptions::default())?)
-            }
-            StoreChoice::Etcd(endpoints) => open_etcd(endpoints).await?,
-        };
-        let seal = secret::open_store_key(&*store, &secret).await?;
-        let state = State::open(store, services::tables().sealed_with(Arc::new(seal))).await?;
-        let telemetry = if config.ephemeral {
-            TelemetryStore::ephemeral(telemetry_store::Options::default())?
-        } else {
-            TelemetryStore::open(&config.data_dir.join("logs"), telemetry_store::Options::default())?
-        };
-        let audit = if config.ephemeral {
-            TelemetryStore::ephemeral(telemetry_store::Options::default())?
-        } else {
-            TelemetryStore::open(&config.data_dir.join("audit"), telemetry_store::Options::default())?
-        };
-        let metrics = if config.ephemeral {
-            MetricStore::ephemeral()?
-        } else {
-            MetricStore::open(&config.data_dir.join("metrics"))?
-        };
-        let blobs: Arc<dyn BlobStore> =
-            Arc::new(FileBlobStore::open(config.data_dir.join("blobs"), Limits::default())?);
+        let Stores { secret, server, state, telemetry, metrics, blobs, objects, trail } =
+            Stores::open(&config).await?;
         let page_tokens = PageTokens::new(secret.derive("page tokens"));
-        let chain = if config.ephemeral {
-            None
-        } else {
-            let key = chain::Key::new(secret.derive(chain::KEY_PURPOSE));
-            let directory = config.data_dir.join("audit").join(chain::DIRECTORY);
-            Some(chain::Writer::open(&directory, key).map_err(data_dir)?)
-        };
-        let trail = Trail::start(audit, state.clone(), chain);
         let policies = Arc::new(ByPolicies::default());
         let registry = Registry::new(
             Catalog::new(state.clone()),
@@ -239,9 +134,6 @@ impl ControlPlane {
                 Some(certificates.tls(names)?)
             }
         };
-        let objects =
-            ContentStore::open(&config.data_dir.join("objects"), secret.derive("objects"), !config.ephemeral)
-                .map_err(data_dir)?;
         let services = Arc::new(Services {
             objects,
             logs: Logs::new(state.clone(), telemetry, page_tokens.clone()),
@@ -292,29 +184,7 @@ impl ControlPlane {
                 tls.as_ref().map(|tls| tls.acceptor.clone()),
             )
             .map_err(|source| StartError::Listen { address: listen, source })?;
-        let reconciled = Arc::clone(&services);
-        let drained = Arc::clone(&services);
-        let (evaluated, evaluator) = (Arc::clone(&services), server.clone());
-        let background = vec![
-            tokio::spawn(upkeep::run(Arc::clone(&services))),
-            tokio::spawn(upkeep::renew_credentials(Arc::clone(&services))),
-            tokio::spawn(services::cloudwatch::meters::run(Arc::clone(&services))),
-            tokio::spawn(async move {
-                if let Err(error) = services::cloudwatch::alarms::run::run(evaluated, evaluator).await {
-                    tracing::error!(%error, "alarms are no longer evaluated; a restart is needed");
-                }
-            }),
-            tokio::spawn(async move {
-                if let Err(error) = reconcilers::run(reconciled, server).await {
-                    tracing::error!(%error, "services are no longer reconciled; a restart is needed");
-                }
-            }),
-            tokio::spawn(async move {
-                if let Err(error) = services::elbv2::upkeep::run(drained).await {
-                    tracing::error!(%error, "targets no longer leave their groups; a restart is needed");
-                }
-            }),
-        ];
+        let background = background(&services, &server);
         let node_seal = Arc::new(secret.sealing("the node's journal"));
         let strict = strict.then(|| StrictDoor {
             authority: tls.and_then(|tls| tls.authority),
@@ -438,75 +308,29 @@ impl ControlPlane {
     }
 }
 
-/// Makes a directory that its owner alone can look into: keys, environments and output lie there.
-fn make_private(directory: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    std::fs::set_permissions(directory, Permissions::from_mode(0o700))
-}
-
-async fn open_etcd(endpoints: &[String]) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(state_store::EtcdStore::connect(state_store::EtcdOptions::new(endpoints.to_vec())).await?))
-}
-
-/// `host:port` by which clients reach the door: what they were told, or what the address suggests.
-fn public_name(given: Option<String>, listen: SocketAddr) -> String {
-    let port = listen.port();
-    match given {
-        Some(name) if has_port(&name) => name,
-        Some(name) => format!("{name}:{port}"),
-        None if listen.ip().is_loopback() => format!("localhost:{port}"),
-        None if listen.ip().is_unspecified() => format!("{}:{port}", host_name()),
-        None => listen.to_string(),
-    }
-}
-
-fn has_port(name: &str) -> bool {
-    name.rsplit_once(':').is_some_and(|(host, port)| {
-        port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']'))
-    })
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim().to_ascii_lowercase();
-    if name.is_empty() || name == "(none)" { "localhost".to_owned() } else { name }
-}
-
-/// The names and addresses that a certificate of our own is for, each once.
-fn certified_names(public_name: &str, listen: SocketAddr, more: Vec<String>) -> Vec<String> {
-    let host = public_name.rsplit_once(':').map_or(public_name, |(host, _)| host);
-    let mut names = vec![host.trim_start_matches('[').trim_end_matches(']').to_owned()];
-    if !listen.ip().is_unspecified() {
-        names.push(listen.ip().to_string());
-    }
-    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
-    names.extend(more);
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{certified_names, public_name};
-
-    #[test]
-    fn the_outside_name_follows_from_the_address() {
-        let of = |given: Option<&str>, listen: &str| {
-            public_name(given.map(str::to_owned), listen.parse().unwrap())
-        };
-        assert_eq!(of(None, "127.0.0.1:4566"), "localhost:4566");
-        assert_eq!(of(None, "192.0.2.7:4566"), "192.0.2.7:4566");
-        assert_eq!(of(None, "[2001:db8::7]:4566"), "[2001:db8::7]:4566");
-        assert_eq!(of(Some("door.example"), "0.0.0.0:4566"), "door.example:4566");
-        assert_eq!(of(Some("door.example:443"), "0.0.0.0:4566"), "door.example:443");
-        assert_eq!(
-            certified_names(
-                "[2001:db8::7]:4566",
-                "[2001:db8::7]:4566".parse().unwrap(),
-                vec!["localhost".to_owned()]
-            ),
-            ["2001:db8::7", "localhost", "127.0.0.1", "::1"]
-        );
-    }
+/// Begins what goes on as long as the control plane runs.
+fn background(services: &Arc<Services>, server: &str) -> Vec<JoinHandle<()>> {
+    let of = || (Arc::clone(services), server.to_owned());
+    let ((evaluated, evaluator), (reconciled, reconciler)) = (of(), of());
+    let drained = Arc::clone(services);
+    vec![
+        tokio::spawn(upkeep::run(Arc::clone(services))),
+        tokio::spawn(upkeep::renew_credentials(Arc::clone(services))),
+        tokio::spawn(services::cloudwatch::meters::run(Arc::clone(services))),
+        tokio::spawn(async move {
+            if let Err(error) = services::cloudwatch::alarms::run::run(evaluated, evaluator).await {
+                tracing::error!(%error, "alarms are no longer evaluated; a restart is needed");
+            }
+        }),
+        tokio::spawn(async move {
+            if let Err(error) = reconcilers::run(reconciled, reconciler).await {
+                tracing::error!(%error, "services are no longer reconciled; a restart is needed");
+            }
+        }),
+        tokio::spawn(async move {
+            if let Err(error) = services::elbv2::upkeep::run(drained).await {
+                tracing::error!(%error, "targets no longer leave their groups; a restart is needed");
+            }
+        }),
+    ]
 }

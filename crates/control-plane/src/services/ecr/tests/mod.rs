@@ -14,7 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-use crate::{Config, ControlPlane, StoreChoice};
+use crate::{Config, ControlPlane};
 
 pub const ACCOUNT: &str = "123456789012";
 
@@ -29,23 +29,9 @@ pub struct Fixture {
 pub async fn fixture() -> Fixture {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = Config {
-        listen: "127.0.0.1:0".parse().expect("an address"),
-        public_name: None,
-        strict: false,
-        certificate: None,
-        certificate_names: Vec::new(),
-        task_address: None,
         account: ACCOUNT.parse().expect("an account"),
-        region: "us-east-1".parse().expect("a region"),
-        public_pool: "198.18.0.0/16".parse().expect("a range"),
-        store: StoreChoice::Sqlite,
-        data_dir: folder.path().to_owned(),
         ephemeral: true,
-        host_ranges: Vec::new(),
-        session_idle_timeout: std::time::Duration::from_secs(1200),
-        task_credentials_lifetime: std::time::Duration::from_secs(21_600),
-        root_accounts: Vec::new(),
-        root_key: None,
+        ..Config::local("us-east-1".parse().expect("a region"), folder.path().to_owned())
     };
     let plane = ControlPlane::start(config).await.expect("a control plane");
     let client = Client::builder(TokioExecutor::new()).build_http();
