@@ -11,7 +11,7 @@ use state_store::View;
 use vocabulary::Ids;
 
 use super::{
-    crypto::{self, EncryptionContext, Header},
+    crypto::{self, Header},
     errors::{dry_run, incorrect_key, invalid_ciphertext, key_usage, unsupported, validation},
     grants::check_tokens,
     keys::enabled,
@@ -146,37 +146,6 @@ pub async fn re_encrypt(call: Call, input: ReEncryptRequest) -> Result<ReEncrypt
     })
 }
 
-/// A fresh data key, in the clear and encrypted.
-struct DataKey {
-    found: Found,
-    plaintext: Vec<u8>,
-    blob: Vec<u8>,
-}
-
-struct Wanted {
-    key_id: Option<String>,
-    spec: Option<DataKeySpec>,
-    bytes: Option<i32>,
-    context: EncryptionContext,
-    dry: bool,
-}
-
-async fn data_key(call: &Call, wanted: Wanted) -> Result<DataKey, ApiError> {
-    let length = match (wanted.spec, wanted.bytes) {
-        (Some(DataKeySpec::Aes256), None) => 32,
-        (Some(DataKeySpec::Aes128), None) => 16,
-        (None, Some(bytes)) => length(bytes)?,
-        _ => return Err(validation("Please specify either number of bytes or key spec.")),
-    };
-    let found = encrypting_key(call, wanted.key_id).await?;
-    if wanted.dry {
-        return Err(dry_run());
-    }
-    let plaintext = random(call, length);
-    let blob = crypto::encrypt(&found.scope, &found.key, &plaintext, &wanted.context);
-    Ok(DataKey { found, plaintext, blob })
-}
-
 fn length(bytes: i32) -> Result<usize, ApiError> {
     let wrong = || validation("NumberOfBytes must be between 1 and 1024.");
     usize::try_from(bytes).ok().filter(|length| (1..=1024).contains(length)).ok_or_else(wrong)
@@ -193,19 +162,23 @@ pub async fn generate_data_key(
     input: GenerateDataKeyRequest,
 ) -> Result<GenerateDataKeyResponse, ApiError> {
     ready(&call, input.grant_tokens.as_deref(), input.recipient.as_ref())?;
-    let wanted = Wanted {
-        key_id: input.key_id,
-        spec: input.key_spec,
-        bytes: input.number_of_bytes,
-        context: input.encryption_context.unwrap_or_default(),
-        dry: input.dry_run == Some(true),
+    let length = match (input.key_spec, input.number_of_bytes) {
+        (Some(DataKeySpec::Aes256), None) => 32,
+        (Some(DataKeySpec::Aes128), None) => 16,
+        (None, Some(bytes)) => length(bytes)?,
+        _ => return Err(validation("Please specify either number of bytes or key spec.")),
     };
-    let made = data_key(&call, wanted).await?;
+    let found = encrypting_key(&call, input.key_id).await?;
+    if input.dry_run == Some(true) {
+        return Err(dry_run());
+    }
+    let plaintext = random(&call, length);
+    let context = input.encryption_context.unwrap_or_default();
     Ok(GenerateDataKeyResponse {
-        ciphertext_blob: Some(made.blob),
-        key_id: Some(made.found.arn()),
-        key_material_id: Some(made.found.key.current().id.clone()),
-        plaintext: Some(made.plaintext),
+        ciphertext_blob: Some(crypto::encrypt(&found.scope, &found.key, &plaintext, &context)),
+        key_id: Some(found.arn()),
+        key_material_id: Some(found.key.current().id.clone()),
+        plaintext: Some(plaintext),
         ..GenerateDataKeyResponse::default()
     })
 }
@@ -214,19 +187,20 @@ pub async fn generate_data_key_without_plaintext(
     call: Call,
     input: GenerateDataKeyWithoutPlaintextRequest,
 ) -> Result<GenerateDataKeyWithoutPlaintextResponse, ApiError> {
-    ready(&call, input.grant_tokens.as_deref(), None)?;
-    let wanted = Wanted {
+    let input = GenerateDataKeyRequest {
         key_id: input.key_id,
-        spec: input.key_spec,
-        bytes: input.number_of_bytes,
-        context: input.encryption_context.unwrap_or_default(),
-        dry: input.dry_run == Some(true),
+        key_spec: input.key_spec,
+        number_of_bytes: input.number_of_bytes,
+        encryption_context: input.encryption_context,
+        grant_tokens: input.grant_tokens,
+        dry_run: input.dry_run,
+        ..GenerateDataKeyRequest::default()
     };
-    let made = data_key(&call, wanted).await?;
+    let made = generate_data_key(call, input).await?;
     Ok(GenerateDataKeyWithoutPlaintextResponse {
-        ciphertext_blob: Some(made.blob),
-        key_id: Some(made.found.arn()),
-        key_material_id: Some(made.found.key.current().id.clone()),
+        ciphertext_blob: made.ciphertext_blob,
+        key_id: made.key_id,
+        key_material_id: made.key_material_id,
     })
 }
 
