@@ -1,8 +1,10 @@
 //! EC2's `Filter`s: every filter must match, any of its values may; values know `*` and `?`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_shapes_ec2::Filter;
+use state_store::{Record, View};
+use vocabulary::Scope;
 
 use super::errors::invalid_value;
 use crate::{gateway::ApiError, services::tagging::Tags};
@@ -55,6 +57,30 @@ impl Filters {
         }
         Ok(true)
     }
+}
+
+/// The records with these ids, or all, as far as they are to be shown.
+///
+/// # Errors
+/// `missing` for the first id that no record has; those of `is_shown`.
+pub fn chosen<R: Record>(
+    view: &View,
+    scope: &Scope,
+    ids: Option<Vec<String>>,
+    missing: impl Fn(&str) -> ApiError,
+    is_shown: impl Fn(&R) -> Result<bool, ApiError>,
+) -> Result<Vec<Arc<R>>, ApiError> {
+    let ids = ids.unwrap_or_default();
+    if let Some(id) = ids.iter().find(|id| view.get::<R>(scope, id).is_none()) {
+        return Err(missing(id));
+    }
+    let mut found = Vec::new();
+    for (id, record) in view.scan::<R>(scope) {
+        if (ids.is_empty() || ids.iter().any(|wanted| wanted == id)) && is_shown(&record)? {
+            found.push(record);
+        }
+    }
+    Ok(found)
 }
 
 fn tag_values(name: &str, tags: &BTreeMap<String, String>) -> Option<Vec<String>> {

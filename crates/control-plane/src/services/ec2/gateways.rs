@@ -14,7 +14,7 @@ use vocabulary::{Ids, Scope};
 
 use super::{
     errors::{dependency, error, gateway_not_found, invalid_value, vpc_not_found},
-    filters::{Filtered, Filters, one},
+    filters::{Filtered, Filters, chosen, one},
     networks, page,
     records::{InternetGateway, Vpc},
     routing, tags,
@@ -206,18 +206,9 @@ pub async fn describe(call: Call, input: DescribeInternetGatewaysRequest) -> Res
     let scope = call.scope();
     networks::ensure_default(&call.services, scope).await?;
     let filters = Filters::new(input.filters);
-    let ids = input.internet_gateway_ids.unwrap_or_default();
     let view = call.services.state.view();
-    if let Some(id) = ids.iter().find(|id| view.get::<InternetGateway>(scope, id).is_none()) {
-        return Err(gateway_not_found(id));
-    }
-    let mut found = Vec::new();
-    for (id, gateway) in view.scan::<InternetGateway>(scope) {
-        let chosen = ids.is_empty() || ids.iter().any(|wanted| wanted == id);
-        if chosen && filters.match_all(&Shown(scope, &gateway))? {
-            found.push(gateway);
-        }
-    }
+    let is_shown = |gateway: &InternetGateway| filters.match_all(&Shown(scope, gateway));
+    let found = chosen(&view, scope, input.internet_gateway_ids, gateway_not_found, is_shown)?;
     let key = |gateway: &Arc<InternetGateway>| gateway.id.clone();
     let page = page(&call, "internet-gateways", found, key, input.next_token, input.max_results)?;
     Ok(Described(DescribeInternetGatewaysResult {

@@ -17,7 +17,7 @@ use super::{
         dependency, error, invalid_value, refuse_unsupported, route_table_not_found, subnet_not_found,
         vpc_not_found,
     },
-    filters::{Filtered, Filters, one},
+    filters::{Filtered, Filters, chosen, one},
     networks, page,
     records::{InternetGateway, RouteTable, Subnet, SubnetAssociation, Vpc},
     routing, tags,
@@ -284,22 +284,14 @@ pub async fn describe(
     let scope = call.scope();
     networks::ensure_default(&call.services, scope).await?;
     let filters = Filters::new(input.filters);
-    let ids = input.route_table_ids.unwrap_or_default();
     let view = call.services.state.view();
-    if let Some(id) = ids.iter().find(|id| view.get::<RouteTable>(scope, id).is_none()) {
-        return Err(route_table_not_found(id));
-    }
-    let mut found = Vec::new();
-    for (id, table) in view.scan::<RouteTable>(scope) {
-        let chosen = ids.is_empty() || ids.iter().any(|wanted| wanted == id);
-        let shown = Shown(scope, shape(&view, scope, &table), &table.tags);
-        if chosen && filters.match_all(&shown)? {
-            found.push(shown.1);
-        }
-    }
-    let key = |table: &ec2::RouteTable| table.route_table_id.clone().unwrap_or_default();
+    let is_shown =
+        |table: &RouteTable| filters.match_all(&Shown(scope, shape(&view, scope, table), &table.tags));
+    let found = chosen(&view, scope, input.route_table_ids, route_table_not_found, is_shown)?;
+    let key = |table: &Arc<RouteTable>| table.id.clone();
     let page = page(&call, "route-tables", found, key, input.next_token, input.max_results)?;
-    Ok(DescribeRouteTablesResult { route_tables: Some(page.items), next_token: page.next_token })
+    let route_tables = page.items.iter().map(|table| shape(&view, scope, table)).collect();
+    Ok(DescribeRouteTablesResult { route_tables: Some(route_tables), next_token: page.next_token })
 }
 
 fn shape(view: &View, scope: &Scope, table: &RouteTable) -> ec2::RouteTable {

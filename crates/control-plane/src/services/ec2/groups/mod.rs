@@ -15,7 +15,7 @@ use vocabulary::{Ids, Scope};
 
 use super::{
     errors::{error, group_not_found, invalid_value, missing, vpc_not_found},
-    filters::{Filtered, Filters},
+    filters::{Filtered, Filters, chosen},
     networks::{self, allow_all_outward},
     page,
     records::{DefaultNetwork, NetworkInterface, RulePeer, SecurityGroup, Vpc},
@@ -187,20 +187,12 @@ pub async fn describe(
     let scope = call.scope();
     networks::ensure_default(&call.services, scope).await?;
     let filters = Filters::new(input.filters);
-    let ids = input.group_ids.unwrap_or_default();
     let names = input.group_names.unwrap_or_default();
     let view = call.services.state.view();
-    for id in &ids {
-        view.get::<SecurityGroup>(scope, id).ok_or_else(|| group_not_found(id))?;
-    }
-    let mut found = Vec::new();
-    for (_, group) in view.scan::<SecurityGroup>(scope) {
-        let chosen =
-            (ids.is_empty() || ids.contains(&group.id)) && (names.is_empty() || names.contains(&group.name));
-        if chosen && filters.match_all(&Shown(scope, &group))? {
-            found.push(group);
-        }
-    }
+    let is_shown = |group: &SecurityGroup| {
+        Ok((names.is_empty() || names.contains(&group.name)) && filters.match_all(&Shown(scope, group))?)
+    };
+    let found = chosen(&view, scope, input.group_ids, group_not_found, is_shown)?;
     if let Some(name) = names.iter().find(|name| !found.iter().any(|group| group.name == **name)) {
         return Err(group_not_found(name));
     }
