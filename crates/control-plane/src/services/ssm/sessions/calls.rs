@@ -17,7 +17,7 @@ use super::{
     board::Full,
     documents, door,
     plan::{self, Plan},
-    records::{SessionRecord, SessionStatus},
+    records::{SessionRecord, SessionStatus, record},
     run::{self, Opening, Patience},
     target::{Reached, Target},
     transcript::{CannotKeep, Transcript},
@@ -292,7 +292,7 @@ pub async fn forget_earlier(services: &crate::services::Services) -> Result<(), 
     });
     for (scope, id) in stale {
         let details = Some("The control plane was restarted.".to_owned());
-        run::record(services, &scope, &id, SessionStatus::Terminated, details).await;
+        record(services, &scope, &id, SessionStatus::Terminated, details).await;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use state_store::{Record, Tx};
 use vocabulary::{Scope, Timestamp};
 
+use crate::{gateway::ApiError, services::Services};
+
 /// Ended sessions are shown for so long.
 const HISTORY_MILLIS: i64 = 30 * 24 * 3_600_000;
 /// Of one account and region; beyond it the oldest go.
@@ -80,5 +82,37 @@ pub fn prune(tx: &mut Tx, scope: &Scope, now: Timestamp) {
     let old = ended.iter().take_while(|(at, _)| is_old(*at)).count();
     for (_, id) in ended.iter().take(excess.max(old).min(REMOVED_AT_ONCE)) {
         tx.delete::<SessionRecord>(scope, id);
+    }
+}
+
+/// Writes what became of a session into its record.
+pub async fn record(
+    services: &Services,
+    scope: &Scope,
+    id: &str,
+    status: SessionStatus,
+    details: Option<String>,
+) {
+    let now = services.now();
+    let written = services
+        .state
+        .transact(|tx| {
+            let Some(found) = tx.get::<SessionRecord>(scope, id) else { return Ok(()) };
+            let mut record = (*found).clone();
+            if record.status.is_over() || record.status == status {
+                return Ok(());
+            }
+            record.status = status;
+            if status.is_over() {
+                record.ended_at = Some(now);
+                record.details = details.clone().filter(|text| !text.is_empty());
+                prune(tx, scope, now);
+            }
+            tx.put(scope, id, record);
+            Ok::<_, ApiError>(())
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::error!(session = id, %error, "what became of a session could not be recorded");
     }
 }

@@ -9,6 +9,7 @@
 //! stays away, or with the connection to the node. Then what the client has not acknowledged is waited for, a few seconds at most.
 
 mod handshake;
+mod times;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,33 +26,17 @@ use super::{
     cipher::Cipher,
     encryption::Sent,
     plan::Plan,
-    records::{SessionRecord, SessionStatus, prune},
+    records::{SessionStatus, record},
     target::Reached,
     transcript::Transcript,
     wire::{ChannelClosed, Kind, Message, Payload, Size},
     work::{Outcome, Work},
 };
 use crate::services::Services;
+pub use times::Patience;
 
 /// How long the last of the output may take to be acknowledged.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
-/// When a client's message cannot be passed on yet, it is tried again after so long.
-const RETRY: Duration = Duration::from_millis(10);
-
-/// How long a session waits for its client.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// To connect for the first time, and to come back.
-    pub absence: Duration,
-    pub handshake: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience { absence: Duration::from_secs(60), handshake: Duration::from_secs(30) }
-    }
-}
-
 /// Everything that a session is made of.
 pub struct Opening {
     pub services: Arc<Services>,
@@ -134,38 +119,6 @@ pub async fn run(opening: Opening) {
     record(&services, &scope, &id, status, Some(end.output)).await;
 }
 
-/// Writes what became of a session into its record.
-pub async fn record(
-    services: &Services,
-    scope: &Scope,
-    id: &str,
-    status: SessionStatus,
-    details: Option<String>,
-) {
-    let now = services.now();
-    let written = services
-        .state
-        .transact(|tx| {
-            let Some(found) = tx.get::<SessionRecord>(scope, id) else { return Ok(()) };
-            let mut record = (*found).clone();
-            if record.status.is_over() || record.status == status {
-                return Ok(());
-            }
-            record.status = status;
-            if status.is_over() {
-                record.ended_at = Some(now);
-                record.details = details.clone().filter(|text| !text.is_empty());
-                prune(tx, scope, now);
-            }
-            tx.put(scope, id, record);
-            Ok::<_, crate::gateway::ApiError>(())
-        })
-        .await;
-    if let Err(error) = written {
-        tracing::error!(session = id, %error, "what became of a session could not be recorded");
-    }
-}
-
 impl Session {
     async fn talk(&mut self) {
         loop {
@@ -213,57 +166,6 @@ impl Session {
         self.opening.services.ids().fill(&mut id);
         (id[6], id[8]) = (id[6] & 0x0f | 0x40, id[8] & 0x3f | 0x80);
         id
-    }
-
-    /// When to look again, whatever happens.
-    fn deadline(&self) -> Instant {
-        let plan = &self.opening.plan;
-        let mut deadline = self.active_at + plan.idle_timeout;
-        let mut sooner = |at: Instant| deadline = deadline.min(at);
-        if let Some(longest) = plan.longest {
-            sooner(self.began + longest);
-        }
-        if self.line.is_none() {
-            sooner(self.away_since + self.opening.patience.absence);
-        } else if let Some(due) = self.channel.next_due() {
-            sooner(self.began + due);
-        }
-        if self.channel.has_next() {
-            sooner(Instant::now() + RETRY);
-        }
-        match self.stage {
-            Stage::Handshake(latest) | Stage::Closing(latest) => sooner(latest),
-            Stage::Awaited | Stage::Open => {}
-        }
-        deadline
-    }
-
-    /// What time brings. An error is the end.
-    fn tick(&mut self) -> Result<(), ()> {
-        let now = Instant::now();
-        let plan = &self.opening.plan;
-        if plan.longest.is_some_and(|longest| self.began + longest <= now) {
-            "The session has reached its maximum duration.".clone_into(&mut self.end.output);
-            return Err(());
-        }
-        if self.active_at + plan.idle_timeout <= now {
-            "The session has timed out due to inactivity.".clone_into(&mut self.end.output);
-            return Err(());
-        }
-        if self.line.is_none() {
-            return if self.away_since + self.opening.patience.absence <= now { Err(()) } else { Ok(()) };
-        }
-        if let Stage::Handshake(latest) = self.stage
-            && latest <= now
-        {
-            return self.fail("the client did not answer the handshake");
-        }
-        match self.channel.due(self.now()) {
-            Ok(Some(bytes)) => self.write(bytes),
-            Ok(None) => {}
-            Err(unheard) => return self.fail(&unheard.to_string()),
-        }
-        Ok(())
     }
 
     fn fail(&mut self, reason: &str) -> Result<(), ()> {
