@@ -8,7 +8,7 @@ use aws_shapes_ecs::{
     DescribeDaemonDeploymentsRequest, DescribeDaemonDeploymentsResponse, DescribeDaemonRevisionsRequest,
     DescribeDaemonRevisionsResponse, ListDaemonDeploymentsRequest, ListDaemonDeploymentsResponse,
 };
-use deployment::{Monitor, Rollout, RolloutStatus};
+use deployment::{Monitor, RolloutStatus};
 use state_store::View;
 use vocabulary::Scope;
 
@@ -22,18 +22,14 @@ use crate::{
     convert::{AwsJson, time},
     gateway::{ApiError, Call},
     services::ecs::{
-        missing,
-        names::invalid,
-        page, providers,
+        missing, page, providers,
         services::{
+            deployments::{Listed, bounded, newest_first, order},
             records::{Revision, ServiceDeployment, revision_key},
             show as of_service,
         },
     },
 };
-
-/// Of one request. Source: the API reference.
-const MOST_DESCRIBED: usize = 20;
 
 fn status(status: RolloutStatus) -> Status {
     match status {
@@ -71,16 +67,6 @@ fn parts(
         let key = revision_key(&daemon.cluster, &service_name(&daemon.name), id);
         (daemon, key)
     }))
-}
-
-fn bounded(given: Option<Vec<String>>, member: &str) -> Result<Vec<String>, ApiError> {
-    match given.unwrap_or_default() {
-        empty if empty.is_empty() => Err(invalid(format!("{member} cannot be empty."))),
-        many if many.len() > MOST_DESCRIBED => {
-            Err(invalid(format!("{member} can have at most {MOST_DESCRIBED} items.")))
-        }
-        given => Ok(given),
-    }
 }
 
 pub async fn describe(
@@ -185,26 +171,11 @@ pub async fn list(
     let view = call.services.state.view();
     let daemon = view.get::<Daemon>(scope, &key).ok_or_else(not_found)?;
     let wanted = input.status.unwrap_or_default();
-    let bounds = input.created_at.unwrap_or_default();
-    let matches = |rollout: &Rollout| {
-        let created = rollout.created_at.as_millis();
-        (wanted.is_empty() || wanted.contains(&status(rollout.status)))
-            && bounds.after.is_none_or(|after| created >= after.as_millis())
-            && bounds.before.is_none_or(|before| created <= before.as_millis())
-    };
-    let all = view.scan_prefix::<ServiceDeployment>(scope, &format!("{}/", daemon.service_key()));
-    let mut found: Vec<(Arc<ServiceDeployment>, Rollout)> = all
-        .map(|(_, record)| (record.clone(), of_service::rollout(&view, scope, &record)))
-        .filter(|(_, rollout)| matches(rollout))
-        .collect();
-    // Newest first; the key of a page counts down.
-    let order =
-        |rollout: &Rollout, id: &str| format!("{:020}{id}", i64::MAX - rollout.created_at.as_millis());
-    found.sort_by_key(|(record, rollout)| order(rollout, &record.id));
+    let wanted = |state| wanted.is_empty() || wanted.contains(&status(state));
+    let found = newest_first(&view, scope, &daemon.service_key(), input.created_at, wanted);
     let list = format!("daemon-deployments/{scope}/{key}");
-    let of = |(record, rollout): &(Arc<ServiceDeployment>, Rollout)| order(rollout, &record.id);
-    let page = page(&call, &list, found, of, input.next_token, input.max_results)?;
-    let summary = |(record, rollout): &(Arc<ServiceDeployment>, Rollout)| ecs::DaemonDeploymentSummary {
+    let page = page(&call, &list, found, order, input.next_token, input.max_results)?;
+    let summary = |(record, rollout): &Listed| ecs::DaemonDeploymentSummary {
         daemon_deployment_arn: Some(daemon.arn_of(scope, "daemon-deployment", Some(&record.id))),
         daemon_arn: Some(daemon.arn(scope)),
         cluster_arn: Some(daemon.cluster_arn(scope)),

@@ -29,6 +29,9 @@ use crate::{
     },
 };
 
+/// Of one request. Source: the API reference.
+const MOST_DESCRIBED: usize = 20;
+
 pub async fn describe_revisions(
     call: Call,
     input: DescribeServiceRevisionsRequest,
@@ -68,12 +71,46 @@ pub async fn describe(
     })
 }
 
-fn bounded(given: Option<Vec<String>>, member: &str) -> Result<Vec<String>, ApiError> {
+/// What one request describes: something, and not too much.
+pub fn bounded(given: Option<Vec<String>>, member: &str) -> Result<Vec<String>, ApiError> {
     match given.unwrap_or_default() {
         empty if empty.is_empty() => Err(invalid(format!("{member} cannot be empty."))),
-        many if many.len() > 20 => Err(invalid(format!("{member} can have at most 20 items."))),
+        many if many.len() > MOST_DESCRIBED => {
+            Err(invalid(format!("{member} can have at most {MOST_DESCRIBED} items.")))
+        }
         given => Ok(given),
     }
+}
+
+/// A deployment in a list.
+pub type Listed = (Arc<ServiceDeployment>, Rollout);
+
+/// The deployments of a service (by its key) that were created within the bounds and whose state is wanted, the newest first.
+pub fn newest_first(
+    view: &View,
+    scope: &Scope,
+    service: &str,
+    created_at: Option<ecs::CreatedAt>,
+    wanted: impl Fn(RolloutStatus) -> bool,
+) -> Vec<Listed> {
+    let ecs::CreatedAt { after, before } = created_at.unwrap_or_default();
+    let mut found: Vec<Listed> = view
+        .scan_prefix::<ServiceDeployment>(scope, &format!("{service}/"))
+        .map(|(_, record)| (record.clone(), show::rollout(view, scope, &record)))
+        .filter(|(_, rollout)| {
+            let created = rollout.created_at.as_millis();
+            wanted(rollout.status)
+                && after.is_none_or(|after| created >= after.as_millis())
+                && before.is_none_or(|before| created <= before.as_millis())
+        })
+        .collect();
+    found.sort_by_key(order);
+    found
+}
+
+/// Where a deployment stands in a list, which is the key of a page. It counts down.
+pub fn order((record, rollout): &Listed) -> String {
+    format!("{:020}{}", i64::MAX - rollout.created_at.as_millis(), record.id)
 }
 
 pub async fn list(
@@ -84,36 +121,14 @@ pub async fn list(
     let cluster = cluster_name(scope, input.cluster.as_deref())?;
     let name = own::service_name(scope, &cluster, input.service.as_deref().unwrap_or_default())?;
     let wanted = input.status.unwrap_or_default();
-    let bound = |bound: Option<aws_schema::Timestamp>| bound.map(|bound| bound.as_millis());
-    let (after, before) = match &input.created_at {
-        None => (None, None),
-        Some(range) => (bound(range.after), bound(range.before)),
-    };
     let view = call.services.state.view();
     names::active_cluster(&view, scope, &cluster)?;
     let service = own::find(&view, scope, &cluster, &name)?;
-    let mut found: Vec<(Arc<ServiceDeployment>, Rollout)> = view
-        .scan_prefix::<ServiceDeployment>(scope, &format!("{}/", service.key()))
-        .map(|(_, record)| (record.clone(), show::rollout(&view, scope, &record)))
-        .filter(|(_, rollout)| wanted.is_empty() || wanted.contains(&status(rollout.status)))
-        .filter(|(_, rollout)| {
-            let created = rollout.created_at.as_millis();
-            after.is_none_or(|after| created >= after) && before.is_none_or(|before| created <= before)
-        })
-        .collect();
-    // Newest first; the key of a page counts down.
-    let key = |rollout: &Rollout, id: &str| format!("{:020}{id}", i64::MAX - rollout.created_at.as_millis());
-    found.sort_by_key(|(record, rollout)| key(rollout, &record.id));
+    let wanted = |state| wanted.is_empty() || wanted.contains(&status(state));
+    let found = newest_first(&view, scope, &service.key(), input.created_at, wanted);
     let list = format!("service-deployments/{scope}/{}", service.key());
-    let page = page(
-        &call,
-        &list,
-        found,
-        |(record, rollout)| key(rollout, &record.id),
-        input.next_token,
-        input.max_results,
-    )?;
-    let brief = |(record, rollout): &(Arc<ServiceDeployment>, Rollout)| ecs::ServiceDeploymentBrief {
+    let page = page(&call, &list, found, order, input.next_token, input.max_results)?;
+    let brief = |(record, rollout): &Listed| ecs::ServiceDeploymentBrief {
         service_deployment_arn: Some(record.arn(scope)),
         service_arn: Some(service.arn(scope)),
         cluster_arn: Some(service.cluster_arn(scope)),
