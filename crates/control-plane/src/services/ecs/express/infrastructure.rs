@@ -14,10 +14,9 @@ use super::{
 use crate::{
     gateway::{ApiError, Call},
     services::{
-        ec2::{groups, networks, records::Subnet, routing::Routing},
         ecs::{
             ingress::{
-                Acting,
+                self, Acting, Place,
                 groups::managed_group,
                 parts::{PORT, RuleWanted, managed_balancer},
             },
@@ -36,32 +35,13 @@ pub const MOST_SHARING: usize = 25;
 /// # Errors
 /// `InvalidParameterException` for subnets that are not there, of several VPCs, or some of them public and some not.
 pub async fn place(call: &Call, given: Option<&[String]>) -> Result<Made, ApiError> {
-    let scope = call.scope();
-    networks::ensure_default(&call.services, scope).await?;
-    let view = call.services.state.view();
-    let mut subnets: Vec<String> = given.unwrap_or_default().to_vec();
-    if subnets.is_empty() {
-        let vpc_id = groups::default_vpc(&view, scope)?;
-        subnets = view.by_index::<Subnet>(scope, "vpc", &vpc_id).map(|(id, _)| id.to_owned()).collect();
-    }
-    subnets.sort();
-    subnets.dedup();
-    let mut vpcs = Vec::new();
-    for id in &subnets {
-        let subnet = view.get::<Subnet>(scope, id);
-        let subnet = subnet.ok_or_else(|| invalid(format!("The subnet ID '{id}' does not exist")))?;
-        vpcs.push(subnet.vpc_id.clone());
-    }
-    vpcs.dedup();
-    let [vpc_id] = vpcs.as_slice() else {
-        return Err(invalid("All subnets must be in the same VPC."));
-    };
-    let routing = Routing::of(&view, scope, vpc_id);
-    let public = subnets.iter().filter(|id| routing.leads_outside(id)).count();
+    let Place { vpc_id, mut subnets, public } = ingress::place(call, given).await?;
     if public != 0 && public != subnets.len() {
         return Err(invalid("The subnets must be all public or all private."));
     }
-    Ok(Made { subnets, vpc_id: vpc_id.clone(), public: public > 0, ..Made::default() })
+    subnets.sort();
+    subnets.dedup();
+    Ok(Made { subnets, vpc_id, public: public > 0, ..Made::default() })
 }
 
 /// What a shared load balancer is named by: 8 hex digits.

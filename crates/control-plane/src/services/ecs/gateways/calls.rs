@@ -10,7 +10,7 @@ use state_store::Tx;
 use vocabulary::Scope;
 
 use super::{
-    changes, find, find_in, name_of, place,
+    changes, find, find_in, name_of,
     records::{Association, Failure, Gateway, GatewayStatus, Route},
     unsupported,
 };
@@ -20,6 +20,7 @@ use crate::{
     services::{
         ec2::records::SecurityGroup,
         ecs::{
+            ingress::{Place, place},
             names::{invalid, is_valid},
             tags,
         },
@@ -50,7 +51,12 @@ pub async fn create(call: Call, input: CreateGatewayRequest) -> Result<CreateGat
     check(&wanted)?;
     let subnets = wanted.network_configuration.as_ref().and_then(|network| network.subnets.as_deref());
     let public = wanted.scheme != Some(ecs::GatewayElbScheme::Internal);
-    let (vpc_id, subnets) = place(&call, subnets, public).await?;
+    let Place { vpc_id, subnets, public: outside } = place(&call, subnets).await?;
+    if public && outside != subnets.len() {
+        return Err(invalid(
+            "The subnets of an internet-facing gateway must have a route to an internet gateway.",
+        ));
+    }
     defaults(&mut wanted, subnets);
     check_group(&call, &vpc_id, wanted.network_configuration.as_ref())?;
     let token = input.client_token.filter(|token| !token.is_empty());

@@ -33,10 +33,7 @@ use super::{
 };
 use crate::{
     gateway::{ApiError, Call, Operations},
-    services::{
-        ec2::{groups, networks, records::Subnet, routing::Routing},
-        elbv2::records::LoadBalancer,
-    },
+    services::elbv2::records::LoadBalancer,
 };
 pub use changes::sweep;
 pub use records::Connection;
@@ -91,40 +88,6 @@ fn find(view: &View, scope: &Scope, name: &str) -> Result<Arc<Gateway>, ApiError
 
 fn find_in(tx: &mut Tx, scope: &Scope, name: &str) -> Result<Arc<Gateway>, ApiError> {
     tx.get::<Gateway>(scope, name).filter(|found| !found.deleted).ok_or_else(not_found)
-}
-
-/// The VPC and the subnets that are meant: those given, or all of the default VPC.
-async fn place(
-    call: &Call,
-    given: Option<&[String]>,
-    public: bool,
-) -> Result<(String, Vec<String>), ApiError> {
-    let scope = call.scope();
-    networks::ensure_default(&call.services, scope).await?;
-    let view = call.services.state.view();
-    let mut subnets: Vec<String> = given.unwrap_or_default().to_vec();
-    if subnets.is_empty() {
-        let vpc_id = groups::default_vpc(&view, scope)?;
-        subnets = view.by_index::<Subnet>(scope, "vpc", &vpc_id).map(|(id, _)| id.to_owned()).collect();
-    }
-    let mut vpcs = Vec::new();
-    for id in &subnets {
-        let subnet = view.get::<Subnet>(scope, id);
-        vpcs.push(
-            subnet.ok_or_else(|| invalid(format!("The subnet ID '{id}' does not exist")))?.vpc_id.clone(),
-        );
-    }
-    vpcs.dedup();
-    let [vpc_id] = vpcs.as_slice() else {
-        return Err(invalid("All subnets of a gateway must be in the same VPC."));
-    };
-    let routing = Routing::of(&view, scope, vpc_id);
-    if public && !subnets.iter().all(|id| routing.leads_outside(id)) {
-        return Err(invalid(
-            "The subnets of an internet-facing gateway must have a route to an internet gateway.",
-        ));
-    }
-    Ok((vpc_id.clone(), subnets))
 }
 
 /// Passes on what came of a service's request. When it failed, the routes that were made for it go again.

@@ -9,6 +9,7 @@
 
 pub mod groups;
 pub mod parts;
+mod place;
 
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use crate::{
     gateway::{ApiError, Call},
     services::{Settings, elbv2::records::LoadBalancer, tagging::Tags},
 };
+
+pub use place::{Place, place};
 
 /// The tag of everything that ECS makes; its value is `true`.
 pub const MANAGED: &str = "AmazonECSManaged";
