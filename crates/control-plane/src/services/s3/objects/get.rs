@@ -49,6 +49,47 @@ pub async fn read(services: &Services, bucket_name: &str, key: &str, most: u64) 
     Ok(whole.into())
 }
 
+/// Which part of an object a request is for, and what is said of it: GetObject and HeadObject have the same members in different types.
+macro_rules! described {
+    ($Output:ident, $input:ident, $object:ident) => {{
+        check_reading(
+            &Reading {
+                if_match: $input.if_match.as_deref(),
+                if_none_match: $input.if_none_match.as_deref(),
+                if_modified_since: $input.if_modified_since,
+                if_unmodified_since: $input.if_unmodified_since,
+            },
+            &$object,
+        )?;
+        let part = part_of(&$object, $input.range.as_deref(), $input.part_number)?;
+        let description = $object.description.clone();
+        let mut output = s3::$Output {
+            accept_ranges: Some("bytes".to_owned()),
+            last_modified: Some(ShapeTime::from_millis($object.modified_at.as_millis())),
+            content_length: Some(length(&part.range)),
+            content_range: part.header(&$object),
+            e_tag: Some(format!("\"{}\"", $object.etag)),
+            cache_control: $input.response_cache_control.or(description.cache_control),
+            content_disposition: $input.response_content_disposition.or(description.content_disposition),
+            content_encoding: $input.response_content_encoding.or(description.content_encoding),
+            content_language: $input.response_content_language.or(description.content_language),
+            content_type: $input.response_content_type.or(description.content_type).or_else(default_type),
+            expires: $input.response_expires.map(http_date).or(description.expires),
+            server_side_encryption: Some(s3::ServerSideEncryption::Aes256),
+            metadata: (!description.metadata.is_empty()).then_some(description.metadata),
+            tag_count: tag_count(&$object),
+            parts_count: part.parts_count,
+            ..Default::default()
+        };
+        // A checksum is of the whole; of a part it would be wrong.
+        if $input.checksum_mode.is_some() && part.is_whole {
+            show_checksum!(output, $object.checksum.algorithm, $object.checksum.value);
+            output.checksum_type = Some(extent($object.checksum.extent));
+        }
+        (part, output)
+    }};
+}
+
 pub async fn get(
     call: Call,
     input: s3::GetObjectRequest,
@@ -59,44 +100,7 @@ pub async fn get(
     refuse_own_keys(input.sse_customer_algorithm.is_some() || input.sse_customer_key.is_some())?;
     call.services.state.read(|view| bucket(view, &name, input.expected_bucket_owner.as_deref()).map(drop))?;
     let (object, content) = hold(&call.services, &name, &key)?;
-    check_reading(
-        &Reading {
-            if_match: input.if_match.as_deref(),
-            if_none_match: input.if_none_match.as_deref(),
-            if_modified_since: input.if_modified_since,
-            if_unmodified_since: input.if_unmodified_since,
-        },
-        &object,
-    )?;
-    let part = part_of(&object, input.range.as_deref(), input.part_number)?;
-    let description = &object.description;
-    let own = |asked: &Option<String>, kept: &Option<String>| asked.clone().or_else(|| kept.clone());
-    let mut output = s3::GetObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        last_modified: Some(ShapeTime::from_millis(object.modified_at.as_millis())),
-        content_length: Some(length(&part.range)),
-        content_range: part.header(&object),
-        e_tag: Some(format!("\"{}\"", object.etag)),
-        cache_control: own(&input.response_cache_control, &description.cache_control),
-        content_disposition: own(&input.response_content_disposition, &description.content_disposition),
-        content_encoding: own(&input.response_content_encoding, &description.content_encoding),
-        content_language: own(&input.response_content_language, &description.content_language),
-        content_type: own(&input.response_content_type, &description.content_type).or_else(default_type),
-        expires: description.expires.clone(),
-        server_side_encryption: Some(s3::ServerSideEncryption::Aes256),
-        metadata: (!description.metadata.is_empty()).then(|| description.metadata.clone()),
-        tag_count: tag_count(&object),
-        parts_count: part.parts_count,
-        ..Default::default()
-    };
-    if let Some(expires) = input.response_expires {
-        output.expires = Some(http_date(expires));
-    }
-    // A checksum is of the whole; of a part it would be wrong.
-    if input.checksum_mode.is_some() && part.is_whole {
-        show_checksum!(output, object.checksum.algorithm, object.checksum.value);
-        output.checksum_type = Some(extent(object.checksum.extent));
-    }
+    let (part, output) = described!(GetObjectOutput, input, object);
     let bytes = content.stream(part.range).map_err(io::Error::other).boxed();
     Ok(Streamed { output, status: part.is_partial.then_some(206), content: Some(bytes) })
 }
@@ -109,39 +113,7 @@ pub async fn head(call: Call, input: s3::HeadObjectRequest) -> Result<s3::HeadOb
         bucket(view, &name, input.expected_bucket_owner.as_deref())?;
         find_object(view, &name, &key)
     })?;
-    check_reading(
-        &Reading {
-            if_match: input.if_match.as_deref(),
-            if_none_match: input.if_none_match.as_deref(),
-            if_modified_since: input.if_modified_since,
-            if_unmodified_since: input.if_unmodified_since,
-        },
-        &object,
-    )?;
-    let part = part_of(&object, input.range.as_deref(), input.part_number)?;
-    let description = object.description.clone();
-    let mut output = s3::HeadObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        last_modified: Some(ShapeTime::from_millis(object.modified_at.as_millis())),
-        content_length: Some(length(&part.range)),
-        content_range: part.header(&object),
-        e_tag: Some(format!("\"{}\"", object.etag)),
-        cache_control: input.response_cache_control.or(description.cache_control),
-        content_disposition: input.response_content_disposition.or(description.content_disposition),
-        content_encoding: input.response_content_encoding.or(description.content_encoding),
-        content_language: input.response_content_language.or(description.content_language),
-        content_type: input.response_content_type.or(description.content_type).or_else(default_type),
-        expires: input.response_expires.map(http_date).or(description.expires),
-        server_side_encryption: Some(s3::ServerSideEncryption::Aes256),
-        metadata: (!description.metadata.is_empty()).then_some(description.metadata),
-        tag_count: tag_count(&object),
-        parts_count: part.parts_count,
-        ..Default::default()
-    };
-    if input.checksum_mode.is_some() && part.is_whole {
-        show_checksum!(output, object.checksum.algorithm, object.checksum.value);
-        output.checksum_type = Some(extent(object.checksum.extent));
-    }
+    let (_, output) = described!(HeadObjectOutput, input, object);
     Ok(output)
 }
 
