@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use agent_protocol::state::TaskStatus;
+use state_store::Record;
 use vocabulary::{Scope, Timestamp};
 
 use crate::{
@@ -84,33 +85,41 @@ fn report(what: &str, outcome: Result<(), ApiError>) {
     }
 }
 
-async fn forget_tasks(services: &Services, now: Timestamp) -> Result<(), ApiError> {
-    while forget_some_tasks(services, now).await? == BATCH {}
-    Ok(())
+/// Removes the records that are over, batch after batch.
+async fn forget<R: Record>(
+    services: &Services,
+    over: impl Fn(&R) -> bool + Send + Sync,
+) -> Result<(), ApiError> {
+    loop {
+        let old: Vec<(Scope, String)> = services.state.read(|view| {
+            let all = view.scan_all::<R>().filter(|found| over(&found.value));
+            all.map(|found| (found.scope, found.id)).take(BATCH).collect()
+        });
+        services
+            .state
+            .transact(|tx| {
+                for (scope, id) in &old {
+                    tx.delete::<R>(scope, id);
+                }
+                Ok::<_, ApiError>(())
+            })
+            .await?;
+        if old.len() < BATCH {
+            return Ok(());
+        }
+    }
 }
 
-/// One batch; how many it was.
-async fn forget_some_tasks(services: &Services, now: Timestamp) -> Result<usize, ApiError> {
+async fn forget_tasks(services: &Services, now: Timestamp) -> Result<(), ApiError> {
     let over = |task: &Task| {
         task.state.last_status == TaskStatus::Stopped
             && task.state.stopped_at.is_some_and(|stopped| now.since(stopped) > STOPPED_TASK_KEPT)
     };
-    let old: Vec<(Scope, String)> = services.state.read(|view| {
-        view.scan_all::<Task>()
-            .filter(|found| over(&found.value))
-            .map(|found| (found.scope, found.id))
-            .take(BATCH)
-            .collect()
-    });
-    services
-        .state
-        .transact(|tx| {
-            for (scope, id) in &old {
-                tx.delete::<Task>(scope, id);
-            }
-            Ok(old.len())
-        })
-        .await
+    forget(services, over).await
+}
+
+async fn forget_tokens(services: &Services, now: Timestamp) -> Result<(), ApiError> {
+    forget(services, |token: &ClientToken| now.since(token.created_at) > TOKEN_KEPT).await
 }
 
 /// One service at a time, with all that was kept of it.
@@ -152,29 +161,4 @@ async fn forget_services(services: &Services, now: Timestamp) -> Result<(), ApiE
         {}
     }
     Ok(())
-}
-
-async fn forget_tokens(services: &Services, now: Timestamp) -> Result<(), ApiError> {
-    while forget_some_tokens(services, now).await? == BATCH {}
-    Ok(())
-}
-
-/// One batch; how many it was.
-async fn forget_some_tokens(services: &Services, now: Timestamp) -> Result<usize, ApiError> {
-    let old: Vec<(Scope, String)> = services.state.read(|view| {
-        view.scan_all::<ClientToken>()
-            .filter(|found| now.since(found.value.created_at) > TOKEN_KEPT)
-            .map(|found| (found.scope, found.id))
-            .take(BATCH)
-            .collect()
-    });
-    services
-        .state
-        .transact(|tx| {
-            for (scope, id) in &old {
-                tx.delete::<ClientToken>(scope, id);
-            }
-            Ok(old.len())
-        })
-        .await
 }
