@@ -118,17 +118,24 @@ fn describe_rule(rule: &SecurityGroupRule) -> String {
     }
 }
 
+/// The one rule that a request may have outside its permissions; four requests have the same members for it.
+macro_rules! simple {
+    ($input:ident) => {
+        Simple {
+            protocol: $input.ip_protocol,
+            from_port: $input.from_port,
+            to_port: $input.to_port,
+            cidr: $input.cidr_ip,
+            source_group: $input.source_security_group_name,
+        }
+    };
+}
+
 pub async fn authorize_ingress(
     call: Call,
     input: AuthorizeSecurityGroupIngressRequest,
 ) -> Result<AuthorizeSecurityGroupIngressResult, ApiError> {
-    let simple = Simple {
-        protocol: input.ip_protocol,
-        from_port: input.from_port,
-        to_port: input.to_port,
-        cidr: input.cidr_ip,
-        source_group: input.source_security_group_name,
-    };
+    let simple = simple!(input);
     check_exists(&call, input.group_id.as_deref())?;
     let permissions = permissions_of(simple, input.ip_permissions)?;
     let tags = tags::specified("security-group-rule", input.tag_specifications)?;
@@ -140,13 +147,7 @@ pub async fn authorize_egress(
     call: Call,
     input: AuthorizeSecurityGroupEgressRequest,
 ) -> Result<AuthorizeSecurityGroupEgressResult, ApiError> {
-    let simple = Simple {
-        protocol: input.ip_protocol,
-        from_port: input.from_port,
-        to_port: input.to_port,
-        cidr: input.cidr_ip,
-        source_group: input.source_security_group_name,
-    };
+    let simple = simple!(input);
     check_exists(&call, input.group_id.as_deref())?;
     let permissions = permissions_of(simple, input.ip_permissions)?;
     let tags = tags::specified("security-group-rule", input.tag_specifications)?;
@@ -208,13 +209,7 @@ pub async fn revoke_ingress(
     call: Call,
     input: RevokeSecurityGroupIngressRequest,
 ) -> Result<RevokeSecurityGroupIngressResult, ApiError> {
-    let simple = Simple {
-        protocol: input.ip_protocol,
-        from_port: input.from_port,
-        to_port: input.to_port,
-        cidr: input.cidr_ip,
-        source_group: input.source_security_group_name,
-    };
+    let simple = simple!(input);
     check_exists(&call, input.group_id.as_deref())?;
     let ids = input.security_group_rule_ids.unwrap_or_default();
     let permissions = if ids.is_empty() { permissions_of(simple, input.ip_permissions)? } else { Vec::new() };
@@ -230,13 +225,7 @@ pub async fn revoke_egress(
     call: Call,
     input: RevokeSecurityGroupEgressRequest,
 ) -> Result<RevokeSecurityGroupEgressResult, ApiError> {
-    let simple = Simple {
-        protocol: input.ip_protocol,
-        from_port: input.from_port,
-        to_port: input.to_port,
-        cidr: input.cidr_ip,
-        source_group: input.source_security_group_name,
-    };
+    let simple = simple!(input);
     check_exists(&call, input.group_id.as_deref())?;
     let ids = input.security_group_rule_ids.unwrap_or_default();
     let permissions = if ids.is_empty() { permissions_of(simple, input.ip_permissions)? } else { Vec::new() };
