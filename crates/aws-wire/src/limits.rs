@@ -12,6 +12,9 @@ pub const MAX_SLOTS: usize = 1 << 20;
 /// Parameters in one form body or query string: EC2's and IAM's largest requests stay well under it.
 pub const MAX_FORM_PARAMETERS: usize = 20_000;
 
+/// Attributes of one XML element: requests have namespaces and `xsi:type`. Telling that none comes twice takes their number squared.
+pub const MAX_ATTRIBUTES: usize = 32;
+
 /// Violations that a validation message names: enough to mend a request, few enough to read.
 pub const MAX_VIOLATIONS: usize = 10;
 

@@ -182,14 +182,17 @@ fn parse_iso8601(text: &str) -> Option<f64> {
         None => (time, 0),
     };
     let (time, fraction) = match time.split_once('.') {
-        Some((time, fraction)) => {
-            digits(fraction.get(..fraction.len().min(9))?)?;
-            (time, format!("0.{fraction}").parse::<f64>().ok()?)
-        }
+        Some((time, digits)) => (time, fraction(digits)?),
         None => (time, 0.0),
     };
     let seconds = seconds_from(date, clock(time)?)?;
     Some((seconds - offset) as f64 + fraction)
+}
+
+/// Of a second, however many digits it has.
+fn fraction(digits: &str) -> Option<f64> {
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| format!("0.{digits}").parse().ok())?
 }
 
 fn parse_offset(text: &str) -> Option<i64> {
@@ -215,10 +218,7 @@ fn parse_http_date(text: &str) -> Option<f64> {
     let year = digits(parts.next()?)?;
     let time = parts.next()?;
     let (time, fraction) = match time.split_once('.') {
-        Some((time, fraction)) => {
-            digits(fraction.get(..fraction.len().min(9))?)?;
-            (time, format!("0.{fraction}").parse::<f64>().ok()?)
-        }
+        Some((time, digits)) => (time, fraction(digits)?),
         None => (time, 0.0),
     };
     matches!(parts.next()?, "GMT" | "UTC" | "+0000").then_some(())?;

@@ -15,6 +15,8 @@
 mod config;
 mod digest;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod image;
 mod limits;
 mod manifest;

@@ -9,6 +9,8 @@ mod plane;
 mod sockets;
 mod tls;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use application::fuzzing;
 pub use application::{AccessLog, Counter, Counts, Meters, Options};
 pub use plane::{DataPlane, Reports};
 pub use sockets::{HostSockets, Sockets};

@@ -91,7 +91,8 @@ impl Message {
         }
     }
 
-    /// The answer to `self` with nothing in it yet but `code`.
+    /// The answer to `self` with nothing in it yet but `code`. A message with more than one question is answered without them: so many fit
+    /// into one, with names that are only pointed to, that no answer could repeat them.
     pub fn reply(&self, code: Code) -> Message {
         let edns =
             self.edns.map(|edns| Edns { udp_bytes: OWN_UDP_BYTES, version: 0, dnssec_ok: edns.dnssec_ok });
@@ -101,7 +102,7 @@ impl Message {
             truncated: false,
             recursion_available: true,
             code,
-            questions: self.questions.clone(),
+            questions: if self.questions.len() == 1 { self.questions.clone() } else { Vec::new() },
             answers: Vec::new(),
             authorities: Vec::new(),
             additionals: Vec::new(),

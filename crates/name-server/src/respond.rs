@@ -1,7 +1,7 @@
 //! From a client's bytes to the answer's bytes, apart from sockets.
 //!
 //! What cannot be read is dropped without a word, as is what comes from an address that has no view: answering either would
-//! make this server a mirror for forged packets. What can be read is answered, always with the client's id and question.
+//! make this server a mirror for forged packets. What can be read is answered, always with the client's id, and with its question where it asked one.
 
 use std::{
     net::{IpAddr, Ipv4Addr},

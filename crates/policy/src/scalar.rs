@@ -56,7 +56,10 @@ fn time_of_day(text: &str) -> Option<i64> {
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
     let milliseconds = match fraction {
         "" => 0,
-        fraction => digits(&format!("{fraction:0<3}")[..3])?,
+        fraction if fraction.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits(&format!("{fraction:0<3}")[..3])?
+        }
+        _ => return None,
     };
     let mut pieces = clock.splitn(3, ':').map(digits);
     let hours = pieces.next()??;
@@ -146,6 +149,8 @@ mod tests {
             ("1795253752", Some(1_795_253_752_000)),
             ("2026-13-01", None),
             ("2026-11-21T25:00Z", None),
+            ("2026-11-21T10:35:52.éé", None),
+            ("2026-11-21T10:35:52.123x", None),
             ("yesterday", None),
             ("", None),
         ] {

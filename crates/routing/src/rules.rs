@@ -182,7 +182,9 @@ impl CompiledOutcome {
 
     /// Path and query to forward with, when they are others.
     pub fn rewritten_url(&self, path_and_query: &str) -> Option<String> {
-        self.url.as_ref()?.apply(path_and_query)
+        // What is left without its beginning is still a path; a request has no other.
+        let changed = self.url.as_ref()?.apply(path_and_query)?;
+        Some(if changed.starts_with('/') { changed } else { format!("/{changed}") })
     }
 }
 

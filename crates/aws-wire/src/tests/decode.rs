@@ -131,6 +131,8 @@ fn hostile_xml() {
     ] {
         assert!(message(&route53(body)).contains(wanted), "{body}: {}", message(&route53(body)));
     }
+    let many: String = (0..100).map(|number| format!(" a{number}=''")).collect();
+    assert!(message(&route53(&format!("<a{many}/>"))).contains("more attributes"));
     let good = "<?xml version=\"1.0\"?><r:CreateHostedZoneRequest xmlns:r=\"u\"><r:Name>a&#x26;<![CDATA[<b>]]>&gt;</r:Name></r:CreateHostedZoneRequest>";
     let value = route53(good).decode().unwrap();
     let request = aws_wire_test_shapes::route53::CreateHostedZoneRequest::from_value(value).unwrap();

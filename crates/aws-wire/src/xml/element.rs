@@ -4,6 +4,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::decode::{Budget, Malformed};
+use crate::limits::MAX_ATTRIBUTES;
 
 /// An element. Prefixes are cut off its name, but kept on attributes (`xsi:type`).
 #[derive(Debug, Default)]
@@ -80,7 +81,11 @@ impl Element {
         budget.spend(1)?;
         let name = String::from_utf8_lossy(start.local_name().as_ref()).into_owned();
         let mut attributes = Vec::new();
-        for attribute in start.attributes() {
+        for (before, attribute) in start.attributes().enumerate() {
+            // The reader holds each against all before it.
+            if before == MAX_ATTRIBUTES {
+                return Err(Malformed::new("An XML element has more attributes than this service accepts"));
+            }
             budget.spend(1)?;
             let attribute = attribute.map_err(|error| not_well_formed(&error))?;
             let value = attribute.unescape_value().map_err(|error| not_well_formed(&error))?;

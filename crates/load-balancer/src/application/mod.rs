@@ -11,6 +11,8 @@ mod connection;
 mod connection_log;
 mod decide;
 mod exchange;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http2;
 pub(crate) mod log;
 mod logging;

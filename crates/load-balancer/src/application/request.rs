@@ -11,7 +11,7 @@ use super::{clock::Clock, snapshot::ListenerConfig};
 use crate::http1::{
     body::Body,
     head::{Field, Known, RequestHead, Version},
-    syntax::{is_plain_name, members},
+    syntax::{is_host, is_plain_name, members},
 };
 
 /// Addresses in `X-Forwarded-For` beyond which a request is refused (463), as documented.
@@ -68,7 +68,7 @@ fn absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
         .map(|scheme| &target[scheme.len()..])?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if authority.is_empty() || authority.contains(&b'@') || path.first() == Some(&b'?') {
+    if authority.is_empty() || !is_host(authority) || path.first() == Some(&b'?') {
         return None;
     }
     Some((authority, if path.is_empty() { b"/" } else { path }))
@@ -240,7 +240,8 @@ pub(crate) fn write_head(
             Known::SetCookie | Known::TlsVersion | Known::TlsCipher if !attributes.tls_headers => {}
             Known::Te if field.value.of(buffer).eq_ignore_ascii_case(b"trailers") => {}
             Known::Upgrade if head.upgrade => {}
-            Known::Expect if !head.expect => {}
+            // Of HTTP/1.0 it says nothing (RFC 9110 §10.1.1), and would begin to in a request of HTTP/1.1.
+            Known::Expect if !field.value.of(buffer).eq_ignore_ascii_case(b"100-continue") => {}
             _ => continue,
         }
         if attributes.drop_invalid_header_fields && !is_plain_name(name) {

@@ -66,7 +66,9 @@ pub(crate) fn write_head(
             Known::Other if is_own(own, name) => continue,
             _ => {}
         }
-        if !shape.switched && nominated.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+        // The length is of the message, whatever the target says of its connection: the client needs it.
+        let of_message = field.known == Known::ContentLength;
+        if !shape.switched && !of_message && nominated.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             continue;
         }
         header(out, name, field.value.of(buffer));

@@ -16,6 +16,12 @@ use crate::Points;
 pub use parse::Expression;
 use parse::Node;
 
+/// Points that one value may take on its way, those of what it is made from included each time that they are used: expressions that name
+/// each other twice would double the work with each. GetMetricData answers 100,800.
+const MOST_POINTS: usize = 5_000_000;
+/// Expressions within expressions, by parentheses, calls and names: the evaluation recurses.
+const DEEPEST: usize = 512;
+
 /// A series: one value for each period that has one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -43,6 +49,8 @@ pub enum Invalid {
     Unexpected(String),
     #[error("the expression is nested too deeply")]
     Deep,
+    #[error("the expression takes more than {MOST_POINTS} points to compute")]
+    Work,
     #[error("`{0}` is not the id of a metric or expression of this request")]
     Unknown(String),
     #[error("`{0}` is defined by itself")]
@@ -92,49 +100,74 @@ impl Request {
     /// # Errors
     /// Why its expression, or one that it is made from, has no value.
     pub fn value(&self, id: &str) -> Result<Value, Invalid> {
-        self.named(id, &mut Vec::new())
+        self.named(id, &mut Walk { within: Vec::new(), deep: 0, points: MOST_POINTS })
     }
 
-    fn named(&self, id: &str, within: &mut Vec<String>) -> Result<Value, Invalid> {
+    fn named(&self, id: &str, walk: &mut Walk) -> Result<Value, Invalid> {
         match self.sources.get(id) {
             None => Err(Invalid::Unknown(id.to_owned())),
             Some(Source::Metric(series)) => Ok(Value::Series(series.clone())),
             Some(Source::Expression(expression)) => {
-                if within.iter().any(|outer| outer == id) {
+                if walk.within.iter().any(|outer| outer == id) {
                     return Err(Invalid::Circle(id.to_owned()));
                 }
-                within.push(id.to_owned());
-                let value = self.node(&expression.root, within);
-                within.pop();
+                walk.within.push(id.to_owned());
+                let value = self.node(&expression.root, walk);
+                walk.within.pop();
                 value
             }
         }
     }
 
-    fn node(&self, node: &Node, within: &mut Vec<String>) -> Result<Value, Invalid> {
+    fn node(&self, node: &Node, walk: &mut Walk) -> Result<Value, Invalid> {
+        walk.deep += 1;
+        if walk.deep > DEEPEST {
+            return Err(Invalid::Deep);
+        }
+        let value = self.computed(node, walk)?;
+        walk.deep -= 1;
+        walk.take(&value)?;
+        Ok(value)
+    }
+
+    fn computed(&self, node: &Node, walk: &mut Walk) -> Result<Value, Invalid> {
         match node {
             Node::Number(number) => Ok(Value::Number(*number)),
             Node::Text(text) => Ok(Value::Text(text.clone())),
-            Node::Name(id) => self.named(id, within),
+            Node::Name(id) => self.named(id, walk),
             Node::List(nodes) => {
                 let mut all = Vec::new();
                 for node in nodes {
-                    match self.node(node, within)? {
+                    match self.node(node, walk)? {
                         Value::Series(series) => all.push(series),
                         Value::Array(more) => all.extend(more),
-                        Value::Number(number) => all.push(functions::constant(number, self.span)),
+                        Value::Number(number) => {
+                            let series = functions::constant(number, self.span);
+                            walk.spend(series.points.len())?;
+                            all.push(series);
+                        }
                         Value::Text(text) => return Err(Invalid::Unexpected(text)),
                     }
                 }
                 Ok(Value::Array(all))
             }
             Node::Negative(inner) => {
-                let value = self.node(inner, within)?;
+                let value = self.node(inner, walk)?;
                 operators::binary(operators::Operator::Minus, Value::Number(0.0), value)
             }
-            Node::Binary(operator, left, right) => {
-                let left = self.node(left, within)?;
-                operators::binary(*operator, left, self.node(right, within)?)
+            Node::Binary(..) => {
+                // `a + b + c` is as deep to the left as it is long.
+                let (mut first, mut rest) = (node, Vec::new());
+                while let Node::Binary(operator, left, right) = first {
+                    rest.push((*operator, right));
+                    first = left;
+                }
+                let mut value = self.node(first, walk)?;
+                while let Some((operator, right)) = rest.pop() {
+                    value = operators::binary(operator, value, self.node(right, walk)?)?;
+                    walk.take(&value)?;
+                }
+                Ok(value)
             }
             Node::Call(name, arguments) if name == "METRICS" => match arguments.as_slice() {
                 [] => Ok(self.metrics("")),
@@ -143,13 +176,13 @@ impl Request {
             },
             Node::Call(name, arguments) => {
                 // These words are arguments where functions take words, and ids anywhere else.
-                let value = |node: &Node, within: &mut Vec<String>| match node {
+                let value = |node: &Node, walk: &mut Walk| match node {
                     Node::Name(word) if functions::is_word(word) => Ok(Value::Text(word.clone())),
-                    _ => self.node(node, within),
+                    _ => self.node(node, walk),
                 };
                 let mut given = Vec::with_capacity(arguments.len());
                 for argument in arguments {
-                    given.push(value(argument, within)?);
+                    given.push(value(argument, walk)?);
                 }
                 functions::call(name, given, self.span)
             }
@@ -164,5 +197,30 @@ impl Request {
             Source::Expression(_) => None,
         });
         Value::Array(series.collect())
+    }
+}
+
+/// One computation of a value.
+struct Walk {
+    /// The ids whose expressions are being computed, each within the one before.
+    within: Vec<String>,
+    deep: usize,
+    /// That may still be taken.
+    points: usize,
+}
+
+impl Walk {
+    fn take(&mut self, value: &Value) -> Result<(), Invalid> {
+        let points = match value {
+            Value::Number(_) | Value::Text(_) => 1,
+            Value::Series(series) => 1 + series.points.len(),
+            Value::Array(all) => 1 + all.iter().map(|series| 1 + series.points.len()).sum::<usize>(),
+        };
+        self.spend(points)
+    }
+
+    fn spend(&mut self, points: usize) -> Result<(), Invalid> {
+        self.points = self.points.checked_sub(points).ok_or(Invalid::Work)?;
+        Ok(())
     }
 }

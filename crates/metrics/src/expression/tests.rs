@@ -79,6 +79,33 @@ fn expressions_use_each_other() {
     assert_eq!(request.value("a"), Err(Invalid::Circle("a".to_owned())));
 }
 
+/// `e0` is `m1`, and each of the others is made of the one before it.
+fn chain(length: usize, of: impl Fn(usize) -> String) -> Result<Value, Invalid> {
+    let mut all = vec![("e0".to_owned(), "m1".to_owned())];
+    all.extend((1..length).map(|number| (format!("e{number}"), of(number - 1))));
+    let all: Vec<_> = all.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect();
+    request(&all).value(&format!("e{}", length - 1))
+}
+
+#[test]
+fn work_has_a_bound() {
+    assert_eq!(chain(60, |before| format!("e{before} + e{before}")), Err(Invalid::Work));
+    assert_eq!(chain(60, |before| format!("SUM([e{before}, e{before}, 1])")), Err(Invalid::Work));
+    assert!(chain(10, |before| format!("e{before} + e{before}")).is_ok());
+}
+
+/// Long sums are deep to the left, and expressions that name each other are deep together.
+#[test]
+fn depth_has_a_bound() {
+    let ones = "+1".repeat(1000);
+    assert!(chain(100, |before| format!("e{before}{ones}")).is_ok());
+    assert_eq!(chain(500, |before| format!("e{before}{ones}")), Err(Invalid::Deep));
+    assert_eq!(
+        chain(500, |before| format!("{}e{before}{}", "(-".repeat(30), ")".repeat(30))),
+        Err(Invalid::Deep)
+    );
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let deep = "(".repeat(2000) + "1" + &")".repeat(2000);

@@ -35,6 +35,22 @@ fn a_compressed_answer_is_understood_and_written_as_it_was() {
 }
 
 #[test]
+fn many_questions_are_not_repeated() {
+    let questions = |count: usize| -> Vec<Question> {
+        let all = (0..count).map(|number| query(1, &format!("n{number}.example"), RecordType::A));
+        all.flat_map(|query| query.questions).collect()
+    };
+    let asked = |count| Message { questions: questions(count), ..query(7, "a", RecordType::A) };
+    assert_eq!(asked(1).reply(Code::NO_ERROR).questions, questions(1));
+    let refused = asked(200).reply(Code::FORMAT_ERROR).write(512);
+    assert!(refused.len() <= 512);
+    assert_eq!(
+        Message::read(&refused).map(|message| (message.id, message.code)),
+        Ok((7, Code::FORMAT_ERROR))
+    );
+}
+
+#[test]
 fn every_cut_of_it_is_malformed() {
     for length in 0..ANSWER.len() {
         assert_eq!(Message::read(&ANSWER[..length]), Err(Malformed), "{length} bytes");

@@ -136,13 +136,19 @@ fn condition(cursor: &mut Cursor<'_>) -> Result<Option<(Comparison, Operand)>, I
 fn split(message: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = message.trim();
+    // What was not found once is not there further on: a line of opening brackets must not take its length squared.
+    let (mut brackets, mut quotes) = (true, true);
     while let Some(first) = rest.chars().next() {
         let closing = match first {
-            '[' => Some(']'),
-            '"' => Some('"'),
+            '[' if brackets => Some((']', &mut brackets)),
+            '"' if quotes => Some(('"', &mut quotes)),
             _ => None,
         };
-        let enclosed = closing.and_then(|closing| rest[1..].split_once(closing));
+        let enclosed = closing.and_then(|(closing, may_close)| {
+            let found = rest[1..].split_once(closing);
+            *may_close = found.is_some();
+            found
+        });
         let (word, after) = match enclosed {
             Some(enclosed) => enclosed,
             // Also when the bracket or quote is never closed.

@@ -34,6 +34,13 @@ fn terms() {
 }
 
 #[test]
+fn brackets_that_are_never_closed_are_words() {
+    check("[a, b, c]", &[("[x y] [z w", true), ("\"x y\" \"z w", true), ("[x [y] z", false)]);
+    // Looking for the end from each of them on would take minutes.
+    check("[a = \"[\", ..., z = \"[\"]", &[(&"[ ".repeat(1 << 20), true)]);
+}
+
+#[test]
 fn optional_terms_count_only_alone() {
     check("?ERROR ?ARGUMENTS REQUEST", &[("[INFO] REQUEST FAILED", true), (E419, false)]);
     check("?ERROR -INFO", &[("WARN", true), ("INFO ERROR", false)]);

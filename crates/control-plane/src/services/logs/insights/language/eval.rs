@@ -7,6 +7,9 @@ pub trait Fields {
     fn field(&self, name: &str) -> Value;
 }
 
+/// What a function may make of texts, some events long. A longer one is missing: replacements of replacements multiply.
+const LONGEST_TEXT: usize = 1 << 20;
+
 /// The functions of the language, without the aggregations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
@@ -174,7 +177,9 @@ fn call(function: Function, values: &[Value]) -> Value {
     let argument = |index: usize| values.get(index).map(Value::to_string).unwrap_or_default();
     match function {
         Function::Bin | Function::DateFloor => time_step(values, |time, step| time.div_euclid(step)),
-        Function::DateCeil => time_step(values, |time, step| (time + step - 1).div_euclid(step)),
+        Function::DateCeil => time_step(values, |time, step| {
+            time.div_euclid(step).saturating_add(i64::from(time.rem_euclid(step) > 0))
+        }),
         Function::FromMillis => first().number().map_or(Value::Missing, |number| Value::Time(number as i64)),
         Function::ToMillis => first().number().map_or(Value::Missing, Value::Number),
         Function::Abs => number(f64::abs),
@@ -195,7 +200,11 @@ fn call(function: Function, values: &[Value]) -> Value {
         Function::Coalesce => {
             values.iter().find(|value| !value.is_missing()).cloned().unwrap_or(Value::Missing)
         }
-        Function::Concat => Value::Text(values.iter().map(Value::to_string).collect()),
+        Function::Concat => {
+            let texts: Vec<String> = values.iter().map(Value::to_string).collect();
+            let length: usize = texts.iter().map(String::len).sum();
+            if length > LONGEST_TEXT { Value::Missing } else { Value::Text(texts.concat()) }
+        }
         Function::StrLen => match first() {
             Value::Missing => Value::Missing,
             value => Value::Number(value.to_string().chars().count() as f64),
@@ -211,10 +220,18 @@ fn call(function: Function, values: &[Value]) -> Value {
             };
             text(&|text| text.chars().skip(index(1)).take(index(2)).collect())
         }
-        Function::Replace => text(&|text| {
-            let from = argument(1);
-            if from.is_empty() { text } else { text.replace(&from, &argument(2)) }
-        }),
+        Function::Replace => {
+            let (from, to) = (argument(1), argument(2));
+            let whole = first().to_string();
+            let places = if from.is_empty() { 0 } else { whole.matches(&from).count() };
+            let length = whole.len().saturating_add(places.saturating_mul(to.len()));
+            match first() {
+                Value::Missing => Value::Missing,
+                _ if length > LONGEST_TEXT => Value::Missing,
+                _ if places == 0 => Value::Text(whole),
+                _ => Value::Text(whole.replace(&from, &to)),
+            }
+        }
         Function::StrContains => Value::Truth(first().to_string().contains(&argument(1))),
     }
 }

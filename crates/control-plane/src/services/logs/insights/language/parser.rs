@@ -11,6 +11,8 @@ use super::{
 
 /// Expressions within expressions: more than anyone writes, few enough for the stack.
 const DEEPEST: usize = 64;
+/// Operators that join expressions in a query. `a or b or c` is as deep as it is long, and is evaluated and dropped from level to level.
+const MOST_OPERATORS: usize = 500;
 /// Commands in a query, columns in a command: a query is at most 10,000 characters long, this bounds what it costs.
 const MOST: usize = 100;
 /// Rows that a query may ask for.
@@ -23,12 +25,15 @@ struct Parser {
     /// The token that `next` gave last.
     last: usize,
     depth: usize,
+    operators: usize,
     /// The query's characters, for naming columns as they were written.
     text: Vec<char>,
 }
 
 pub(super) fn parse(text: &str) -> Result<Query, Malformed> {
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, last: 0, depth: 0, text: text.chars().collect() };
+    let characters = text.chars().collect();
+    let mut parser =
+        Parser { tokens: tokens(text)?, at: 0, last: 0, depth: 0, operators: 0, text: characters };
     let mut query = Query::default();
     parser.sign("|");
     loop {
@@ -200,15 +205,25 @@ impl Parser {
         }
         let mut left = self.conjunction()?;
         while self.word("or") {
+            self.operator()?;
             left = Expression::Or(Box::new(left), Box::new(self.conjunction()?));
         }
         self.depth -= 1;
         Ok(left)
     }
 
+    fn operator(&mut self) -> Result<(), Malformed> {
+        self.operators += 1;
+        if self.operators > MOST_OPERATORS {
+            return Err(self.error(format!("more than {MOST_OPERATORS} operators")));
+        }
+        Ok(())
+    }
+
     fn conjunction(&mut self) -> Result<Expression, Malformed> {
         let mut left = self.negation()?;
         while self.word("and") {
+            self.operator()?;
             left = Expression::And(Box::new(left), Box::new(self.negation()?));
         }
         Ok(left)
@@ -274,6 +289,7 @@ impl Parser {
             && let Some(operator) = operators.iter().find(|operator| sign.chars().eq([**operator]))
         {
             self.at += 1;
+            self.operator()?;
             left = Expression::Arithmetic(Box::new(left), *operator, Box::new(next(self)?));
         }
         Ok(left)

@@ -142,6 +142,33 @@ fn refused_with_the_place() {
     }
     assert!(Query::parse(&format!("filter {}a{}", "(".repeat(200), ")".repeat(200))).is_err());
     assert!(Query::parse(&format!("fields {}1", "-".repeat(5000))).is_err());
+    // As deep to the left as they are long.
+    for operator in ["+", " and ", " or "] {
+        assert!(Query::parse(&format!("filter 1{}", format!("{operator}1").repeat(400))).is_ok());
+        assert!(Query::parse(&format!("filter 1{}", format!("{operator}1").repeat(1600))).is_err());
+    }
+}
+
+/// Each replacement makes ten letters of one.
+#[test]
+fn texts_do_not_grow_without_a_bound() {
+    let grown = |times: usize| {
+        (0..times).fold("'a'".to_owned(), |inner, _| format!("replace({inner}, 'a', 'aaaaaaaaaa')"))
+    };
+    assert_eq!(value(&format!("strlen({})", grown(5))), "100000");
+    assert_eq!(value(&format!("ispresent({})", grown(30))), "0");
+}
+
+#[test]
+fn times_at_the_ends_of_what_there_is_have_a_value() {
+    for function in ["bin", "datefloor", "dateceil"] {
+        for time in ["1e19", "-1e19"] {
+            assert_ne!(value(&format!("{function}(frommillis({time}), 7d)")), "");
+        }
+    }
+    assert_eq!(value("tomillis(dateceil(frommillis(-1), 1s))"), "0");
+    assert_eq!(value("tomillis(dateceil(frommillis(1001), 1s))"), "2000");
+    assert_eq!(value("tomillis(dateceil(frommillis(1000), 1s))"), "1000");
 }
 
 proptest! {

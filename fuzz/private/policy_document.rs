@@ -1,0 +1,1 @@
+../../crates/control-plane/src/services/iam/policy_document.rs
