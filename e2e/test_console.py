@@ -1,8 +1,10 @@
 """The web console in a browser: what a person sees, does by keyboard, and is told; and what a page must never do."""
 
 import contextlib
+import datetime
 import http.client
 import json
+import subprocess
 import urllib.error
 import urllib.request
 
@@ -10,7 +12,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from browser import Browser
-from conftest import REGION, eventually
+from conftest import BIN, REGION, eventually
 
 VIEWS = {
     "/console/": "Overview",
@@ -26,10 +28,12 @@ VIEWS = {
     "/console/register-definition": "Register a task definition",
     "/console/repositories": "Repositories",
     "/console/repositories/busybox": "busybox",
+    "/console/create-repository": "Create a repository",
     "/console/load-balancers": "Load balancers",
     "/console/logs": "Logs",
     "/console/logs/%2Flab": "/lab",
     "/console/metrics": "Metrics",
+    "/console/metrics/Shown/Depth?Queue=one": "Depth",
     "/console/run-task": "Run a task",
     "/console/create-service": "Create a service",
 }
@@ -209,6 +213,7 @@ def walk(shown, platform):
         **VIEWS,
         f"/console/clusters/lab/tasks/{task}": "…",
         f"/console/clusters/lab/tasks/{task}?show=logs": "…",
+        f"/console/clusters/lab/tasks/{task}?show=metrics": "…",
         f"/console/clusters/lab/tasks/{shown.failed.split('/')[-1]}": "…",
     }
     seen = {}
@@ -412,6 +417,77 @@ def test_a_refusal_is_shown_in_the_words_of_the_api(shown, browser):
     browser.sees(refused.value.response["Error"]["Message"], "[role=alert]")
     assert "ClientException" in browser.text("[role=alert]")
     browser.expects("status of 400")
+
+
+def test_a_refusal_says_what_to_do(shown, browser):
+    browser.open("/console/create-repository")
+    browser.sees("Create a repository", "h1")
+    browser.type_into("Name", "team/twice")
+    browser.press(Keys.ENTER)
+    browser.sees("team/twice", "h1")
+    browser.press("n", "r")
+    browser.type_into("Name", "team/twice")
+    browser.press(Keys.ENTER)
+    browser.sees("RepositoryAlreadyExistsException", "[role=alert]")
+    browser.sees("Choose another", "[role=alert]")
+    shown.platform.client("ecr").delete_repository(repositoryName="team/twice")
+    # On machines of one's own there is nothing in this cluster.
+    shown.ecs.create_cluster(clusterName="without-machines")
+    on_instances = shown.ecs.register_task_definition(family="on-instances", containerDefinitions=[{"name": "app", "image": shown.image, "memory": 64}])
+    name = on_instances["taskDefinition"]["taskDefinitionArn"].split("/")[1]
+    browser.open(f"/console/run-task?cluster=without-machines&definition={name}")
+    browser.tab_to("Launch type")
+    browser.press("E")
+    browser.sees("--launch-type EC2", ".aside")
+    browser.tab_to("Run the task")
+    browser.press(Keys.ENTER)
+    browser.sees("longshore agent --cluster without-machines", "[role=alert]")
+    shown.ecs.delete_cluster(cluster="without-machines")
+    browser.expects("status of 400")
+
+
+def test_an_instance_is_drained_by_keyboard(shown, browser):
+    env = {**shown.platform.environment(), "AWS_REGION": REGION}
+    agent = subprocess.Popen([BIN, "agent", "--ephemeral", "--cluster", "lab"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def instances():
+        arns = shown.ecs.list_container_instances(cluster="lab")["containerInstanceArns"]
+        return shown.ecs.describe_container_instances(cluster="lab", containerInstances=arns)["containerInstances"] if arns else []
+
+    try:
+        eventually(lambda: [one for one in instances() if one["agentConnected"]], 30, "the instance")
+        browser.open("/console/clusters/lab?show=instances")
+        browser.sees("Connected")
+        [instance] = instances()
+        short = instance["containerInstanceArn"].split("/")[-1]
+        short = f"{short[:8]}…{short[-4:]}"
+        browser.tab_to(f"Drain {short}")
+        browser.press(Keys.ENTER)
+        browser.sees(f"Drain {short}?", "dialog")
+        browser.press(Keys.ENTER)
+        browser.sees("Draining")
+        assert instances()[0]["status"] == "DRAINING"
+        browser.tab_to(f"Activate {short}")
+        browser.press(Keys.ENTER)
+        eventually(lambda: instances()[0]["status"] == "ACTIVE", what="the instance in service again")
+    finally:
+        # Interfaces come and go with an agent, and the browser breaks off what it was reading.
+        browser.driver.get("about:blank")
+        browser.expects("ERR_NETWORK_CHANGED")
+        agent.terminate()
+        agent.wait(60)
+
+
+def test_a_metric_is_drawn(platform, browser):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    points = [{"MetricName": "Depth", "Dimensions": [{"Name": "Queue", "Value": "one"}], "Timestamp": now - datetime.timedelta(minutes=minutes), "Value": minutes} for minutes in (1, 2, 3)]
+    platform.client("cloudwatch").put_metric_data(Namespace="Shown", MetricData=points)
+    browser.open("/console/metrics")
+    browser.sees("Depth")
+    browser.find("a[href*='Depth']").click()
+    browser.sees("Depth", "h1")
+    browser.sees("Average: 1 now, 3 at most in the last hour")
+    assert len(browser.all("svg.chart")) == 4
 
 
 def test_a_service_is_created_by_form(shown, browser):

@@ -17,6 +17,7 @@ macro_rules! files {
 pub const FILES: &[(&str, &[u8])] = files![
     "assets/app.js",
     "assets/icon.svg",
+    "assets/lib/advice.js",
     "assets/lib/api.js",
     "assets/lib/balancers.js",
     "assets/lib/charts.js",
@@ -54,6 +55,7 @@ pub const FILES: &[(&str, &[u8])] = files![
     "assets/views/cluster.js",
     "assets/views/clusters.js",
     "assets/views/create-cluster.js",
+    "assets/views/create-repository.js",
     "assets/views/create-service.js",
     "assets/views/definition.js",
     "assets/views/definitions.js",
@@ -63,6 +65,7 @@ pub const FILES: &[(&str, &[u8])] = files![
     "assets/views/log-group.js",
     "assets/views/log-groups.js",
     "assets/views/log-stream.js",
+    "assets/views/metric.js",
     "assets/views/metrics.js",
     "assets/views/overview.js",
     "assets/views/register-definition.js",

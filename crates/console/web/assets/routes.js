@@ -3,6 +3,7 @@
 import { cluster } from "./views/cluster.js";
 import { clusters } from "./views/clusters.js";
 import { createCluster } from "./views/create-cluster.js";
+import { createRepository } from "./views/create-repository.js";
 import { createService } from "./views/create-service.js";
 import { definition } from "./views/definition.js";
 import { definitions } from "./views/definitions.js";
@@ -12,6 +13,7 @@ import { loadBalancers } from "./views/load-balancers.js";
 import { logGroup } from "./views/log-group.js";
 import { logGroups } from "./views/log-groups.js";
 import { logStream } from "./views/log-stream.js";
+import { metric } from "./views/metric.js";
 import { metrics } from "./views/metrics.js";
 import { overview } from "./views/overview.js";
 import { registerDefinition } from "./views/register-definition.js";
@@ -37,6 +39,7 @@ export const routes = [
   [["register-definition"], registerDefinition],
   [["repositories"], repositories],
   [["repositories", ":repository"], repository],
+  [["create-repository"], createRepository],
   [["load-balancers"], loadBalancers],
   [["load-balancers", ":name"], loadBalancer],
   [["target-groups", ":name"], targetGroup],
@@ -44,6 +47,7 @@ export const routes = [
   [["logs", ":group"], logGroup],
   [["logs", ":group", ":stream"], logStream],
   [["metrics"], metrics],
+  [["metrics", ":namespace", ":metric"], metric],
   [["run-task"], runTask],
   [["create-service"], createService],
 ];

@@ -2,7 +2,8 @@
 
 import { call } from "./api.js";
 import { h } from "./dom.js";
-import { empty } from "./parts.js";
+import { card, empty, notice } from "./parts.js";
+import { path, withQuery } from "./router.js";
 
 const MINUTES = 60;
 const [WIDTH, HEIGHT] = [600, 120];
@@ -25,6 +26,22 @@ export async function lastHour(metrics, signal) {
     const points = (found?.Timestamps ?? []).map((at, place) => [typeof at === "number" ? at : Date.parse(at) / 1000, found.Values[place]]);
     return { ...metric, start, end, points };
   });
+}
+
+/** Where one metric of those that are listed is looked at. */
+export const metricPath = ({ Namespace, MetricName, Dimensions }) =>
+  withQuery(path("metrics", Namespace, MetricName), Object.fromEntries((Dimensions ?? []).map(({ Name, Value }) => [Name, Value])));
+
+/** What is measured of a service itself. */
+export function ofService(cluster, service) {
+  const own = (metric, label) => ({ namespace: "AWS/ECS", name: metric, dimensions: { ClusterName: cluster, ServiceName: service }, stat: "Average", label, unit: " %", least: 10 });
+  return [own("CPUUtilization", "CPU"), own("MemoryUtilization", "memory")];
+}
+
+/** Charts side by side, each in a card. */
+export function chartCards({ value, error }) {
+  if (error) return notice(error);
+  return h("div", { class: "columns", key: "metrics" }, value.map((one) => card(one.label[0].toUpperCase() + one.label.slice(1), { key: one.label }, chart(one))));
 }
 
 const short = (value) => (value >= 100 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString());

@@ -16,17 +16,29 @@ export async function services(cluster, signal) {
   return found.sort((a, b) => a.serviceName.localeCompare(b.serviceName));
 }
 
-/** Running and stopped tasks, newest first. `of` narrows them down (`serviceName`, `family`, …). */
+/** Running and stopped tasks, those that run first and then the newest. `of` narrows them down (`serviceName`, `family`, …). */
 export async function tasks(cluster, signal, of = {}) {
   const lists = ["RUNNING", "STOPPED"].map((desiredStatus) => all("ecs", "ListTasks", { cluster, desiredStatus, ...of }, "taskArns", { signal }));
   const arns = [...new Set((await Promise.all(lists)).flat())];
   const found = await inBatches(arns, 100, async (tasks) => (await call("ecs", "DescribeTasks", { cluster, tasks }, signal)).tasks);
-  return found.sort((a, b) => (b.createdAt ?? 0) - (a.createdAt ?? 0));
+  const isOver = ({ lastStatus }) => Number(lastStatus === "STOPPED");
+  return found.sort((a, b) => isOver(a) - isOver(b) || (b.createdAt ?? 0) - (a.createdAt ?? 0));
 }
 
 export async function instances(cluster, signal) {
   const arns = await all("ecs", "ListContainerInstances", { cluster }, "containerInstanceArns", { signal });
   return inBatches(arns, 100, async (containerInstances) => (await call("ecs", "DescribeContainerInstances", { cluster, containerInstances }, signal)).containerInstances);
+}
+
+const MOST_ROUTES = 50;
+
+/** The routes of a service, of a gateway (`{ gateway }`) or of all, with the URL of each. */
+export async function routesOf(cluster, service, signal, of = { cluster, service }) {
+  const listed = await all("ecs", "ListGatewayRoutes", of, "gatewayRoutes", { signal });
+  return inBatches(listed.slice(0, MOST_ROUTES), 1, async ([{ gatewayRouteArn, gatewayArn }]) => {
+    const { gatewayRoute } = await call("ecs", "DescribeGatewayRoute", { gatewayRouteArn }, signal);
+    return { ...gatewayRoute, gatewayArn };
+  });
 }
 
 /** `name → value` of an attachment's details. */

@@ -107,7 +107,7 @@ export function operationForm(context, { service = "ecs", operation, label, inpu
   };
   return h("form", { class: "form", onsubmit: submit },
     h("div", { class: "form-fields" }, fields,
-      notice(ui.error, `${operation} was refused`),
+      notice(ui.error, `${operation} was refused`, sent),
       problem && h("div", { class: "notice warn", role: "status" }, h("p", null, problem.message)),
       h("div", { class: "actions" },
         h("button", { type: "submit", class: "button primary", disabled: ui.sending || !sent, "aria-busy": ui.sending ? "true" : undefined }, ui.sending ? "Sending…" : label),

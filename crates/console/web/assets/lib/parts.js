@@ -1,5 +1,6 @@
 // The parts that views are made of.
 
+import { advice } from "./advice.js";
 import { h } from "./dom.js";
 import { ago, duration, toDate, words } from "./text.js";
 
@@ -107,6 +108,9 @@ export function facts(pairs) {
       .map(([name, value]) => h("div", { key: name }, h("dt", null, name), h("dd", null, value))));
 }
 
+/** Several values of one name, each on a line of its own. */
+export const lines = (values) => values.length > 0 && values.map((value) => h("div", { key: value }, value));
+
 export const code = (text) => h("code", null, text);
 
 /** Text that is read out and shown after a copy. */
@@ -144,13 +148,15 @@ export function empty(title, text, shell, action) {
   return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), text && h("p", null, text), shell && command(shell), action);
 }
 
-/** An error as the API put it; what is not there yet is no alarm. */
-export function notice(error, what) {
+/** An error as the API put it, and what to do about it; what is not there yet is no alarm. `input` is what was sent. */
+export function notice(error, what, input) {
   if (!error) return null;
   const isMissing = error.isMissing;
+  const todo = !isMissing && advice(error, input);
   return h("div", { class: `notice ${isMissing ? "idle" : "bad"}`, role: isMissing ? "status" : "alert" },
     h("p", null, h("strong", null, isMissing ? "Not there yet" : (what ?? "That did not work"))),
     h("p", null, code(error.code ?? error.name), " ", error.message),
+    todo && h("p", { class: "advice" }, todo),
     isMissing && h("p", { class: "note" }, `This version of Longshore does not answer ${error.operation}. What it answers is listed in docs/coverage.md.`));
 }
 

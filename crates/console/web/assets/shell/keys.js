@@ -4,7 +4,7 @@ import { h } from "../lib/dom.js";
 import { dialog } from "../lib/dialog.js";
 
 const GO = { o: [], c: ["clusters"], t: ["definitions"], r: ["repositories"], b: ["load-balancers"], l: ["logs"], m: ["metrics"] };
-const NEW = { t: ["run-task"], s: ["create-service"], c: ["create-cluster"], d: ["register-definition"] };
+const NEW = { t: ["run-task"], s: ["create-service"], c: ["create-cluster"], d: ["register-definition"], r: ["create-repository"] };
 
 const LIST = [
   [["g", "o"], "Overview"],
@@ -18,6 +18,7 @@ const LIST = [
   [["n", "s"], "Create a service"],
   [["n", "c"], "Create a cluster"],
   [["n", "d"], "Register a task definition"],
+  [["n", "r"], "Create a repository"],
   [["j"], "Next row"],
   [["k"], "Previous row"],
   [["Enter"], "Open the row"],

@@ -50,6 +50,22 @@ const resource = (list, name) => {
   return found?.integerValue ?? found?.longValue ?? found?.doubleValue;
 };
 
+/** Draining moves the tasks of services elsewhere and takes no new ones. */
+function turnButton(context, { containerInstanceArn, status }) {
+  if (!["ACTIVE", "DRAINING"].includes(status)) return null;
+  const wanted = status === "ACTIVE" ? "DRAINING" : "ACTIVE";
+  const turn = async () => {
+    const name = shortId(tail(containerInstanceArn));
+    if (wanted === "DRAINING" && !(await confirm(`Drain ${name}?`, "Nothing new is placed on it, and services replace their tasks there by tasks elsewhere. Other tasks run on.", "Drain the instance"))) return;
+    const { value, error } = await attempt(call("ecs", "UpdateContainerInstancesState", { cluster: context.params.cluster, containerInstances: [containerInstanceArn], status: wanted }));
+    const [failure] = value?.failures ?? [];
+    context.ui.error = error ?? (failure && { code: failure.reason, message: failure.detail ?? "" });
+    if (!context.ui.error) say(wanted === "DRAINING" ? `${name} is being drained` : `${name} takes tasks again`);
+    await context.reload();
+  };
+  return button(wanted === "DRAINING" ? "Drain" : "Activate", turn, { kind: "small", "aria-label": `${wanted === "DRAINING" ? "Drain" : "Activate"} ${shortId(tail(containerInstanceArn))}` });
+}
+
 function instancesTab(context) {
   const { data, params } = context;
   if (data.instances.error) return notice(data.instances.error);
@@ -63,6 +79,7 @@ function instancesTab(context) {
     { name: "CPU units left", cell: (one) => left(one, "CPU") },
     { name: "Memory left", cell: (one) => [bytes((resource(one.remainingResources, "MEMORY") ?? 0) * 1024 * 1024), " of ", bytes((resource(one.registeredResources, "MEMORY") ?? 0) * 1024 * 1024)] },
     { name: "Since", cell: (one) => time(one.registeredAt) },
+    { name: "Change", cell: (one) => turnButton(context, one) },
   ], data.instances.value.filter((one) => matches(context, one.containerInstanceArn, one.ec2InstanceId, one.status)), {
     key: (one) => one.containerInstanceArn, label: "Container instances",
     empty: empty("No container instance", "FARGATE tasks need none: they run on the machine of the platform. Another machine, or one with bridge and host networking, joins with:", `longshore agent --cluster ${params.cluster} --endpoint ${location.origin}`),
@@ -96,7 +113,7 @@ function render(context) {
         linkButton("Create a service", withQuery(path("create-service"), { cluster: params.cluster }), "primary"),
       ],
     }),
-    notice(ui.error, "The cluster was not deleted"),
+    notice(ui.error),
     card(null, { key: "facts" }, facts([
       ["Running tasks", String(cluster.runningTasksCount)],
       ["Pending tasks", String(cluster.pendingTasksCount)],

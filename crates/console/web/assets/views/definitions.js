@@ -28,7 +28,7 @@ function render(context) {
       { name: "Family", cell: (one) => h("a", { href: path("definitions", one.family) }, one.family) },
       { name: "Newest revision", cell: (one) => h("a", { href: path("definitions", one.family, String(one.newest)) }, `${one.family}:${one.newest}`) },
       { name: "Active revisions", number: true, cell: (one) => one.count },
-      { name: "", cell: (one) => h("a", { href: withQuery(path("run-task"), { definition: `${one.family}:${one.newest}` }), "aria-label": `Run ${one.family}` }, "Run") },
+      { name: "Start", cell: (one) => h("a", { href: withQuery(path("run-task"), { definition: `${one.family}:${one.newest}` }), "aria-label": `Run ${one.family}` }, "Run") },
     ], families.filter(({ family }) => matches(context, family)), {
       key: (one) => one.family, label: "Task definitions",
       empty: families.length > 0 ? empty("No family matches") : empty("No task definition yet", "It says which images run together, with what size, network and logs.", EXAMPLE, linkButton("Register one", path("register-definition"), "primary")),

@@ -47,7 +47,7 @@ function render({ data, params, ...context }) {
         const before = revisions.find((other) => number(other) < number(one));
         return before ? h("a", { href: withQuery(here, { from: String(number(before)), to: String(number(one)) }) }, `with :${number(before)}`) : h("span", { class: "dim" }, "the first");
       } },
-      { name: "", cell: (one) => one.status === "ACTIVE" && h("a", { href: withQuery(path("run-task"), { definition: one.name }), "aria-label": `Run ${one.name}` }, "Run") },
+      { name: "Start", cell: (one) => one.status === "ACTIVE" && h("a", { href: withQuery(path("run-task"), { definition: one.name }), "aria-label": `Run ${one.name}` }, "Run") },
     ], revisions, { key: (one) => one.name, label: "Revisions", limit: MOST, empty: empty("There is no such family", "All its revisions may have been deleted.") })),
   ];
 }

@@ -3,7 +3,7 @@
 import { attempt, call, inBatches } from "../lib/api.js";
 import { KINDS, action, condition, describe } from "../lib/balancers.js";
 import { h } from "../lib/dom.js";
-import { badge, card, code, copyable, empty, facts, heading, notice, table, time } from "../lib/parts.js";
+import { badge, card, code, copyable, empty, facts, heading, lines, notice, table, time } from "../lib/parts.js";
 import { path } from "../lib/router.js";
 import { targetGroupName, targetTable } from "../lib/rows.js";
 import { list } from "../lib/xml.js";
@@ -45,8 +45,8 @@ function render({ data, params }) {
       ["Scheme", balancer.Scheme],
       ["Name for clients", copyable(balancer.DNSName)],
       ["From this machine", plain && h("a", { href: own, target: "_blank", rel: "noreferrer" }, own)],
-      ["Subnets", list(balancer.AvailabilityZones).map(({ SubnetId, ZoneName }) => `${SubnetId} (${ZoneName})`).join(", ")],
-      ["Security groups", list(balancer.SecurityGroups).join(", ")],
+      ["Subnets", lines(list(balancer.AvailabilityZones).map(({ SubnetId, ZoneName }) => `${SubnetId} (${ZoneName})`))],
+      ["Security groups", lines(list(balancer.SecurityGroups))],
       ["VPC", balancer.VpcId && code(balancer.VpcId)],
       ["Created", time(balancer.CreatedTime)],
       ["ARN", copyable(balancer.LoadBalancerArn)],

@@ -22,7 +22,7 @@ const example = () => ({
   executionRoleArn: `arn:aws:iam::${session.account}:role/ecsTaskExecutionRole`,
   containerDefinitions: [{
     name: "web",
-    image: `${location.host}/web:v1`,
+    image: `${location.host.replace("127.0.0.1", "localhost")}/web:v1`,
     essential: true,
     portMappings: [{ containerPort: 80, protocol: "tcp" }],
     logConfiguration: {

@@ -2,7 +2,7 @@
 
 import { all } from "../lib/api.js";
 import { h } from "../lib/dom.js";
-import { card, copyable, empty, filterField, heading, matches, table, time } from "../lib/parts.js";
+import { card, copyable, empty, filterField, heading, linkButton, matches, table, time } from "../lib/parts.js";
 import { path } from "../lib/router.js";
 import { words } from "../lib/text.js";
 
@@ -17,7 +17,7 @@ export const pushCommands = (uri, name) => [
 function render(context) {
   const { repositories } = context.data;
   return [
-    heading("Repositories"),
+    heading("Repositories", { actions: [linkButton("Create a repository", path("create-repository"), "primary")] }),
     repositories.length > 0 && h("div", { class: "toolbar", key: "toolbar" }, filterField(context, "Filter repositories")),
     card(null, { flush: true, key: "list" }, table([
       { name: "Repository", cell: (one) => h("a", { href: path("repositories", one.repositoryName) }, one.repositoryName) },

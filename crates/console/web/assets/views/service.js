@@ -1,11 +1,12 @@
 // One service: how its deployments go, what its tasks and targets do, and what it said about it.
 
 import { all, attempt, call, inBatches } from "../lib/api.js";
-import { chart, lastHour } from "../lib/charts.js";
+import { chartCards, lastHour, ofService } from "../lib/charts.js";
 import { confirm } from "../lib/dialog.js";
 import { h } from "../lib/dom.js";
-import { publicAddresses, tasks } from "../lib/ecs.js";
-import { badge, button, card, copyable, empty, facts, heading, json, linkButton, meter, notice, say, table, tabs, time } from "../lib/parts.js";
+import { loadBalancerName } from "../lib/balancers.js";
+import { publicAddresses, routesOf, tasks } from "../lib/ecs.js";
+import { badge, button, card, copyable, empty, facts, heading, json, lines, linkButton, meter, notice, say, table, tabs, time } from "../lib/parts.js";
 import { path, withQuery } from "../lib/router.js";
 import { eventList, rollout, targetGroupName, targetTable, taskTable } from "../lib/rows.js";
 import { familyRevision, tail, words } from "../lib/text.js";
@@ -15,7 +16,6 @@ const shownOf = (query) => query.get("show") ?? "overview";
 
 /** What is measured of the service itself, and of the target groups that it is behind. */
 function measured(cluster, name, groups) {
-  const own = (metric, label) => ({ namespace: "AWS/ECS", name: metric, dimensions: { ClusterName: cluster, ServiceName: name }, stat: "Average", label, unit: " %", least: 10 });
   const requests = ({ arn, balancer }) => ({
     namespace: "AWS/ApplicationELB",
     name: "RequestCount",
@@ -24,7 +24,7 @@ function measured(cluster, name, groups) {
     label: `requests a minute to ${targetGroupName(arn)}`,
     unit: "",
   });
-  return [own("CPUUtilization", "CPU"), own("MemoryUtilization", "memory"), ...groups.filter(({ balancer }) => balancer).map(requests)];
+  return [...ofService(cluster, name), ...groups.filter(({ balancer }) => balancer).map(requests)];
 }
 
 /** The target groups with the load balancer of each. */
@@ -34,6 +34,11 @@ async function withBalancers(groups, signal) {
     return list(value.TargetGroups).map((group) => ({ arn: group.TargetGroupArn, balancer: list(group.LoadBalancerArns)[0] }));
   });
 }
+
+const balancerLinks = (balanced) => {
+  const names = [...new Set(balanced.map(({ balancer }) => balancer).filter(Boolean).map(loadBalancerName))];
+  return names.length > 0 && names.map((name, at) => [at > 0 && ", ", h("a", { href: path("load-balancers", name), key: name }, name)]);
+};
 
 async function load({ params, query, signal }) {
   const { cluster, service: name } = params;
@@ -48,8 +53,9 @@ async function load({ params, query, signal }) {
     inBatches(groups, 1, async ([arn]) => ({ arn, ...(await attempt(call("elbv2", "DescribeTargetHealth", { TargetGroupArn: arn }, signal), {})) })),
     publicAddresses(ofTasks.value.filter(({ lastStatus }) => lastStatus !== "STOPPED"), signal),
   ]);
-  const charts = shownOf(query) === "metrics" && (await attempt(lastHour(measured(cluster, name, await withBalancers(groups, signal)), signal), []));
-  return { service, tasks: ofTasks, history, targets, addresses, charts };
+  const [balanced, routes] = await Promise.all([withBalancers(groups, signal), attempt(routesOf(cluster, name, signal), [])]);
+  const charts = shownOf(query) === "metrics" && (await attempt(lastHour(measured(cluster, name, balanced), signal), []));
+  return { service, tasks: ofTasks, history, targets, addresses, charts, balanced, routes: routes.value };
 }
 
 async function act(context, question, operation, input, said) {
@@ -127,18 +133,12 @@ function overviewTab(context) {
         ["At most", percent(configuration.maximumPercent)],
         ["Circuit breaker", breaker && (breaker.enable ? `on${breaker.rollback ? ", rolls back" : ""}` : "off")],
         ["Health check grace", (service.loadBalancers ?? []).length > 0 && `${service.healthCheckGracePeriodSeconds ?? 0} s`],
-        ["Subnets", (service.networkConfiguration?.awsvpcConfiguration?.subnets ?? []).join(", ")],
+        ["Subnets", lines(service.networkConfiguration?.awsvpcConfiguration?.subnets ?? [])],
         ["Created", time(service.createdAt)],
         ["ARN", copyable(service.serviceArn)],
       ]))),
     past(context.data.history),
   ];
-}
-
-function metricsTab(charts) {
-  if (!charts) return null;
-  if (charts.error) return notice(charts.error);
-  return h("div", { class: "columns", key: "metrics" }, charts.value.map((one) => card(one.label[0].toUpperCase() + one.label.slice(1), { key: one.label }, chart(one))));
 }
 
 function render(context) {
@@ -156,12 +156,14 @@ function render(context) {
       ["Running of desired", meter(service.runningCount, service.desiredCount, service.pendingCount)],
       ["Definition", h("a", { href: path("definitions", ...familyRevision(service.taskDefinition).split(":")) }, familyRevision(service.taskDefinition))],
       ["Pending", String(service.pendingCount)],
-      ["Load balancer", (service.loadBalancers ?? []).map(({ containerName, containerPort }) => `${containerName}:${containerPort}`).join(", ")],
+      ["Load balancers", balancerLinks(data.balanced)],
+      ["Behind them", (service.loadBalancers ?? []).map(({ containerName, containerPort }) => `${containerName}:${containerPort}`).join(", ")],
+      ["Reached at", data.routes.length > 0 && data.routes.map(({ serviceUrl, status, gatewayRouteArn }) => h("div", { key: gatewayRouteArn }, h("a", { href: serviceUrl, target: "_blank", rel: "noreferrer" }, serviceUrl), " ", badge(status)))],
     ])),
     tabs("Parts of the service", [tab("overview", "Overview"), tab("tasks", "Tasks", data.tasks.value.filter(({ lastStatus }) => lastStatus !== "STOPPED").length), tab("metrics", "Metrics"), tab("events", "Events"), tab("json", "JSON")]),
     shown === "overview" && overviewTab(context),
     shown === "tasks" && card(null, { flush: true, key: "tasks" }, data.tasks.error ? notice(data.tasks.error) : taskTable(data.tasks.value, { addresses: data.addresses, empty: empty("No task", service.desiredCount === 0 ? "The desired count is zero." : "The events say what the service waits for.") })),
-    shown === "metrics" && metricsTab(data.charts),
+    shown === "metrics" && data.charts && chartCards(data.charts),
     shown === "events" && card(null, { key: "events" }, (service.events ?? []).length > 0 ? eventList(service.events, params.cluster) : empty("No event yet")),
     shown === "json" && card(null, { key: "json" }, json(service)),
   ];

@@ -1,6 +1,7 @@
 // One task: where it is in its life, its containers, its address, its output.
 
 import { attempt, call } from "../lib/api.js";
+import { chartCards, lastHour, ofService } from "../lib/charts.js";
 import { confirm } from "../lib/dialog.js";
 import { h } from "../lib/dom.js";
 import { details, interfaceOf, publicAddresses } from "../lib/ecs.js";
@@ -12,7 +13,7 @@ import { StreamTail } from "../lib/tail.js";
 import { bytes, familyRevision, shortDigest, shortId, toDate } from "../lib/text.js";
 
 async function load(context) {
-  const { params, signal } = context;
+  const { params, query, signal } = context;
   const described = await call("ecs", "DescribeTasks", { cluster: params.cluster, tasks: [params.task], include: ["TAGS"] }, signal);
   const task = described.tasks[0];
   if (!task) return { task };
@@ -22,8 +23,12 @@ async function load(context) {
     data?.definition ?? attempt(call("ecs", "DescribeTaskDefinition", { taskDefinition: task.taskDefinitionArn }, signal), {}),
     task.lastStatus === "STOPPED" ? (data?.addresses ?? {}) : publicAddresses([task], signal),
   ]);
-  return { task, definition, addresses };
+  const service = serviceOf(task);
+  const charts = query.get("show") === "metrics" && service && (await attempt(lastHour(ofService(params.cluster, service), signal), []));
+  return { task, definition, addresses, charts };
 }
+
+const serviceOf = ({ group }) => (group?.startsWith("service:") ? group.slice(8) : undefined);
 
 const STEPS = [
   ["Created", "createdAt"], ["Pull began", "pullStartedAt"], ["Pull ended", "pullStoppedAt"], ["Running", "startedAt"],
@@ -125,6 +130,16 @@ function overviewTab({ data }) {
   ];
 }
 
+/** CloudWatch has what the tasks of a service use together, and nothing by task. */
+function metricsTab({ data, params }) {
+  const service = serviceOf(data.task);
+  if (!service) return empty("Not measured by itself", "What tasks use is measured by service, and this one belongs to none.");
+  return [
+    h("p", { class: "note" }, "Of all tasks of ", h("a", { href: withQuery(path("clusters", params.cluster, "services", service), { show: "metrics" }) }, service), ", of what they have reserved."),
+    data.charts && chartCards(data.charts),
+  ];
+}
+
 async function stop(context) {
   const { cluster, task } = context.params;
   if (!(await confirm("Stop this task?", "Its containers get SIGTERM, and SIGKILL when they have not ended in time. A service starts another one in its place.", "Stop the task"))) return;
@@ -156,11 +171,12 @@ function render(context) {
       ["Desired", task.desiredStatus],
       ["Health", task.healthStatus && task.healthStatus !== "UNKNOWN" && badge(task.healthStatus)],
       [task.stoppedAt ? "Ran for" : "Running for", task.startedAt && lasted(task.startedAt, task.stoppedAt)],
-      ["Service", task.group?.startsWith("service:") && h("a", { href: path("clusters", params.cluster, "services", task.group.slice(8)) }, task.group.slice(8))],
+      ["Service", serviceOf(task) && h("a", { href: path("clusters", params.cluster, "services", serviceOf(task)) }, serviceOf(task))],
     ])),
-    tabs("Parts of the task", [tab("overview", "Overview"), tab("logs", "Logs"), tab("json", "JSON")]),
+    tabs("Parts of the task", [tab("overview", "Overview"), tab("logs", "Logs"), tab("metrics", "Metrics"), tab("json", "JSON")]),
     shown === "overview" && overviewTab(context),
     shown === "logs" && logsTab(context),
+    shown === "metrics" && metricsTab(context),
     shown === "json" && card(null, { key: "json" }, json(task)),
   ];
 }
