@@ -20,7 +20,7 @@ use parse::Node;
 /// each other twice would double the work with each. GetMetricData answers 100,800.
 const MOST_POINTS: usize = 5_000_000;
 /// Expressions within expressions, by parentheses, calls and names: the evaluation recurses.
-const DEEPEST: usize = 512;
+const DEEPEST: usize = 128;
 
 /// A series: one value for each period that has one.
 #[derive(Debug, Clone, PartialEq)]
