@@ -28,6 +28,7 @@ mod accounting;
 mod choose;
 mod daemon;
 pub mod events;
+mod handover;
 mod hooks;
 mod limits;
 mod plan;
@@ -42,6 +43,7 @@ mod state;
 mod task;
 mod task_sets;
 
+pub use handover::CannotHandOver;
 pub use limits::{Bounds, circuit_breaker_threshold};
 pub use plan::{Limits, Plan, Report, Start, Stop, Waiting, plan};
 pub use service::{

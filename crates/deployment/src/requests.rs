@@ -102,6 +102,20 @@ impl State {
         (id, superseded)
     }
 
+    /// How many tasks the PRIMARY deployment is to have, told before the next plan says it: what CreateService and UpdateService answer.
+    /// A rollout in stages and a deployment that FAILED have their own numbers, which only a plan knows.
+    pub fn foresee(&mut self, desired: u32) {
+        let staged = self.rollout.as_ref();
+        let staged = staged.is_some_and(|rollout| rollout.stage.is_some() && !rollout.status.is_over());
+        let primary = self.deployments.iter_mut().find(|known| known.status == DeploymentStatus::Primary);
+        if let Some(primary) = primary
+            && primary.rollout_state != RolloutState::Failed
+            && !staged
+        {
+            primary.desired_count = desired;
+        }
+    }
+
     /// StopServiceDeployment: ROLLBACK takes the rollout back to the last completed deployment, ABORT leaves everything as it is.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod breaker;
 mod daemons;
 mod fleet;
+mod handover;
 mod others;
 mod properties;
 mod rolling;

@@ -83,6 +83,11 @@ fn tasks(view: &View, scope: &Scope, key: &str) -> Vec<Arc<Task>> {
 
 /// The revision that a task or a start of `started_by` (`ecs-svc/DIGITS`, a deployment or a task set) is made from.
 fn revision_of(view: &View, scope: &Scope, service: &Service, started_by: &str) -> Option<Arc<Revision>> {
+    view.get::<Revision>(scope, &revision_key_of(service, started_by)?)
+}
+
+/// The key of that revision.
+fn revision_key_of(service: &Service, started_by: &str) -> Option<String> {
     let deployments = &service.state.deployments;
     let known = deployments.iter().find(|deployment| deployment.id == started_by);
     // A task set's revision has its own digits.
@@ -90,7 +95,20 @@ fn revision_of(view: &View, scope: &Scope, service: &Service, started_by: &str) 
         Some(deployment) => deployment.revision.as_str(),
         None => started_by.strip_prefix("ecs-svc/")?,
     };
-    view.get::<Revision>(scope, &revision_key(&service.cluster, &service.name, id))
+    Some(revision_key(&service.cluster, &service.name, id))
+}
+
+/// The container instances that are to have a task of a DAEMON service, by id, as it is now, in this transaction too.
+///
+/// # Errors
+/// When what it is made of is gone.
+pub fn eligible(
+    tx: &mut Tx,
+    services: &Services,
+    scope: &Scope,
+    service: &Service,
+) -> Result<Vec<String>, ApiError> {
+    starting::Starting { services, scope, service, records: &[] }.eligible(tx)
 }
 
 /// Whether any of its deployments or task sets is behind load balancers.

@@ -8,7 +8,7 @@ use deployment::Start;
 use state_store::{Tx, View};
 use vocabulary::{Ids, Scope, Timestamp};
 
-use super::{revision_of, snapshot};
+use super::{revision_key_of, revision_of, snapshot};
 use crate::{
     convert::AwsJson,
     gateway::ApiError,
@@ -99,7 +99,8 @@ impl Starting<'_> {
     /// When what it is made of is gone.
     pub fn eligible(&self, tx: &mut Tx) -> Result<Vec<String>, ApiError> {
         let Some(primary) = self.service.state.primary() else { return Ok(Vec::new()) };
-        let revision = revision_of(tx.view(), self.scope, self.service, &primary.id);
+        let revision = revision_key_of(self.service, &primary.id);
+        let revision = revision.and_then(|key| tx.peek::<Revision>(self.scope, &key));
         let external = revision
             .is_some_and(|revision| revision.details.0.launch_type == Some(ecs::LaunchType::External));
         let launch_type = if external { LaunchType::External } else { LaunchType::Ec2 };
@@ -119,7 +120,9 @@ impl Starting<'_> {
     ) -> Result<R, ApiError> {
         let (scope, service) = (self.scope, self.service);
         let gone = |what: &str| ApiError::validation(format!("the {what} is gone"));
-        let revision = revision_of(tx.view(), scope, service, &start.deployment)
+        // It may have been made by this very transaction.
+        let revision = revision_key_of(service, &start.deployment)
+            .and_then(|key| tx.peek::<Revision>(scope, &key))
             .ok_or_else(|| gone("service revision"))?;
         let cluster = tx
             .get::<Cluster>(scope, &service.cluster)

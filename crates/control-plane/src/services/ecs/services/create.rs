@@ -137,6 +137,7 @@ async fn make(call: Call, input: CreateServiceRequest) -> Result<CreateServiceRe
                     &mut ids,
                 );
             }
+            deploy::foresee(tx, &call.services, &scope, &mut service)?;
             // An earlier service of that name has left its events.
             tx.put(&scope, &key, service.clone());
             tx.put(&scope, &key, ServiceEvents::default());

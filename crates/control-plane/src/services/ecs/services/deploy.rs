@@ -12,7 +12,9 @@ use super::{
 use crate::{
     convert::AwsJson,
     gateway::ApiError,
+    reconcilers,
     services::{
+        Services,
         ec2::records::{SecurityGroup, Subnet},
         ecs::{
             gateways::Connection,
@@ -161,6 +163,28 @@ pub fn deploy(
     }
     service.deployment = Some(id);
     forget_old(tx, scope, service);
+}
+
+/// Tells how many tasks the primary deployment is to have before the scheduler has looked: of a DAEMON service, the number of eligible
+/// container instances. Without it a new daemon would have all of its none until then, and waiters would end.
+///
+/// # Errors
+/// When its tasks could not be started at all.
+pub fn foresee(
+    tx: &mut Tx,
+    services: &Services,
+    scope: &Scope,
+    service: &mut Service,
+) -> Result<(), ApiError> {
+    if service.has_task_sets() || service.state.primary().is_none() {
+        return Ok(());
+    }
+    let desired = match service.is_daemon() {
+        true => reconcilers::services::eligible(tx, services, scope, service)?.len(),
+        false => service.desired_count as usize,
+    };
+    service.state.foresee(u32::try_from(desired).unwrap_or(u32::MAX));
+    Ok(())
 }
 
 /// Writes how a deployment ended.

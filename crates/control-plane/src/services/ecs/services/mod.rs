@@ -4,6 +4,7 @@ pub mod alarms;
 pub mod asked;
 pub mod balancers;
 pub mod check;
+pub mod controller;
 pub mod core;
 pub mod create;
 pub mod delete;

@@ -13,7 +13,9 @@ use vocabulary::Scope;
 use super::{
     alarms,
     asked::{Asked, Refusable, Wanted},
-    check, deploy, names as own,
+    check,
+    controller::{self, Handover},
+    deploy, names as own,
     records::{Revision, Service, revision_key},
     show,
 };
@@ -51,11 +53,14 @@ async fn change(call: Call, input: UpdateServiceRequest) -> Result<UpdateService
         .services
         .state
         .transact(|tx| {
-            let planned = plan(tx, &scope, (&cluster_name, &name), &input, desired_count, |before| {
+            let planned = plan(tx, &call, (&cluster_name, &name), &input, desired_count, |before| {
                 connections.clone().unwrap_or_else(|| before.connections.clone())
             })?;
-            let Planned { mut service, current, before, wanted, definition } = planned;
+            let Planned { mut service, handover, current, before, wanted, definition } = planned;
             service.settings.0 = wanted.settings.clone();
+            if let Some(handover) = handover {
+                handover.write(tx, &scope);
+            }
             if let Some(definition) = definition {
                 let same_definition = current.as_ref().is_some_and(|current| {
                     (&current.family, current.revision) == (&definition.family, definition.revision)
@@ -73,6 +78,7 @@ async fn change(call: Call, input: UpdateServiceRequest) -> Result<UpdateService
                     deploy::deploy(tx, &scope, &mut service, made, &definition, call.now(), &mut ids);
                 }
             }
+            deploy::foresee(tx, &call.services, &scope, &mut service)?;
             tx.put(&scope, &service.key(), service.clone());
             Ok::<_, ApiError>(service)
         })
@@ -96,6 +102,8 @@ fn before(scope: &Scope, service: &Service, current: Option<&Revision>) -> Wante
 struct Planned {
     /// With the count that is wanted; otherwise as it was.
     service: Service,
+    /// What goes with another deployment controller.
+    handover: Option<Handover>,
     current: Option<Arc<Revision>>,
     before: Wanted,
     wanted: Wanted,
@@ -106,12 +114,13 @@ struct Planned {
 /// The service as it is wanted, if it may be so. `connections`: the routes that it is to have if it is to have a connector, given what it was.
 fn plan(
     tx: &mut Tx,
-    scope: &Scope,
+    call: &Call,
     (cluster, name): (&str, &str),
     input: &UpdateServiceRequest,
     desired_count: Option<u32>,
     connections: impl Fn(&Wanted) -> Vec<gateways::Connection>,
 ) -> Result<Planned, ApiError> {
+    let scope = call.scope();
     let cluster_record = names::active_cluster_in(tx, scope, cluster)?;
     let found = own::active_in(tx, scope, cluster, name)?;
     let mut service = (*found).clone();
@@ -120,14 +129,17 @@ fn plan(
             "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again",
         ));
     }
-    let controller = input.deployment_controller.as_ref().and_then(|given| given.r#type);
-    if controller.is_some_and(|wanted| wanted != service.controller()) {
-        return Err(own::not_implemented("changes of a service's deployment controller"));
-    }
-    may_change(input, service.controller())?;
     if let Some(given) = desired_count {
         service.desired_count = given;
     }
+    let controller = input.deployment_controller.as_ref().and_then(|given| given.r#type);
+    let handover = match controller {
+        Some(to) if to != service.controller() => {
+            Some(controller::change(tx, scope, &mut service, to, call.now())?)
+        }
+        _ => None,
+    };
+    may_change(input, service.controller())?;
     let current = service.state.primary().and_then(|primary| {
         let key = revision_key(&service.cluster, &service.name, &primary.revision);
         tx.get::<Revision>(scope, &key)
@@ -149,7 +161,7 @@ fn plan(
         }
         None => None,
     };
-    Ok(Planned { service, current, before, wanted, definition })
+    Ok(Planned { service, handover, current, before, wanted, definition })
 }
 
 /// The routes of the service's gateways as it is wanted, made once everything else about it is right. None when the update does not touch
@@ -172,7 +184,7 @@ async fn connected(
     }
     let planned = call.services.state.transact(|tx| {
         // Which ones they will be is not known yet.
-        plan(tx, scope, (cluster, name), input, desired_count, |_| vec![gateways::Connection::default()])
+        plan(tx, call, (cluster, name), input, desired_count, |_| vec![gateways::Connection::default()])
     });
     let Planned { current, before, wanted, .. } = planned.await?;
     let strategy =

@@ -8,6 +8,8 @@ mod balanced;
 mod classic;
 mod cluster;
 mod container_rules;
+mod controllers;
+mod counted;
 mod daemons;
 mod definition_rules;
 mod definition_versions;
