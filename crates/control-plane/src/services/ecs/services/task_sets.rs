@@ -84,7 +84,8 @@ pub fn first(
     tx.put(scope, &record.key(), record);
 }
 
-fn add(service: &mut Service, record: &TaskSet, scale_percent: f64, now: Timestamp) {
+/// Lets the scheduler hold a set.
+pub fn add(service: &mut Service, record: &TaskSet, scale_percent: f64, now: Timestamp) {
     service.state.task_sets.push(deployment::TaskSet {
         id: record.name(),
         scale_percent,
@@ -128,14 +129,14 @@ pub async fn create(call: Call, input: CreateTaskSetRequest) -> Result<CreateTas
         .transact(|tx| {
             let (cluster, mut service) =
                 service(tx, &scope, input.cluster.as_deref(), input.service.as_deref())?;
+            if let Some(there) = repeated(tx, &scope, &service, input.client_token.as_deref()) {
+                return Ok((service, there));
+            }
             if service.state.task_sets.len() >= MOST_TASK_SETS {
                 return Err(ApiError::new(
                     &errors::LIMIT_EXCEEDED_EXCEPTION,
                     "The limit for the number of task sets for this service was exceeded.",
                 ));
-            }
-            if let Some(there) = repeated(tx, &scope, &service, input.client_token.as_deref()) {
-                return Ok((service, there));
             }
             let wanted = Wanted {
                 settings: service.settings.0.clone(),

@@ -6,7 +6,7 @@ use deployment::Bounds;
 
 use super::{
     super::*,
-    machines, traffic,
+    machines, sets, traffic,
     world::{KEY, Kind, SERVICE, World},
 };
 use crate::services::ecs::{
@@ -14,7 +14,7 @@ use crate::services::ecs::{
     services::records::ServiceEvents,
 };
 
-fn is_living(task: &Task) -> bool {
+pub fn is_living(task: &Task) -> bool {
     task.desired_status == DesiredStatus::Running && task.state.last_status <= TaskStatus::Running
 }
 
@@ -89,6 +89,11 @@ impl Before {
         if service.status != crate::services::ecs::services::records::ServiceStatus::Active {
             return;
         }
+        if world.kind == Kind::TaskSets {
+            let after = world.tasks();
+            sets::compare(&self.tasks, &self.healthy, &after, &service);
+            return by_the_scheduler(&self.tasks, &after);
+        }
         let asked = service.settings.0.deployment_configuration.as_ref().unwrap();
         let percent = |given: Option<i32>| u32::try_from(given.unwrap()).unwrap();
         let configuration = deployment::Configuration {
@@ -149,12 +154,17 @@ impl Before {
             picture(world, &self.tasks),
             picture(world, &after)
         );
-        for task in &after {
-            let was = self.tasks.iter().find(|before| before.id == task.id);
-            if was.is_some_and(|was| is_living(was) && !is_living(task)) {
-                assert_eq!(task.state.stop_code.as_deref(), Some("ServiceSchedulerInitiated"));
-                assert!(task.state.stopped_reason.is_some());
-            }
+        by_the_scheduler(&self.tasks, &after);
+    }
+}
+
+/// What was stopped says by whom, and why.
+fn by_the_scheduler(before: &[Arc<Task>], after: &[Arc<Task>]) {
+    for task in after {
+        let was = before.iter().find(|before| before.id == task.id);
+        if was.is_some_and(|was| is_living(was) && !is_living(task)) {
+            assert_eq!(task.state.stop_code.as_deref(), Some("ServiceSchedulerInitiated"));
+            assert!(task.state.stopped_reason.is_some());
         }
     }
 }
@@ -180,7 +190,9 @@ pub async fn always(world: &mut World) {
         );
     }
     // No task of a deployment that is over.
-    let known: BTreeSet<&str> = service.state.deployments.iter().map(|it| it.id.as_str()).collect();
+    let sets = service.state.task_sets.iter().map(|set| set.id.as_str());
+    let known: BTreeSet<&str> =
+        service.state.deployments.iter().map(|it| it.id.as_str()).chain(sets).collect();
     for task in there {
         let of = task.started_by.as_deref().unwrap();
         assert!(known.contains(of), "{} is a task of {of}, which is over", task.id);
@@ -207,7 +219,10 @@ fn events(world: &World) {
 }
 
 /// As the waiter `services-stable` has it, and the deployment is over.
-pub fn is_settled(service: &ecs::Service) -> bool {
+pub fn is_settled(kind: Kind, service: &ecs::Service) -> bool {
+    if kind == Kind::TaskSets {
+        return sets::is_settled(service);
+    }
     let deployments = service.deployments.as_deref().unwrap();
     deployments.len() == 1
         && service.running_count == service.desired_count
@@ -218,6 +233,9 @@ pub fn is_settled(service: &ecs::Service) -> bool {
 /// What was acknowledged has come true.
 pub async fn fulfilled(world: &mut World) {
     let service = world.fixture.service(SERVICE).await;
+    if world.kind == Kind::TaskSets {
+        return sets::fulfilled(world, &service);
+    }
     if world.kind == Kind::Daemon {
         world.acknowledged = u32::try_from(machines::active(world).len()).unwrap();
     }
@@ -245,6 +263,9 @@ pub async fn fulfilled(world: &mut World) {
 
 /// Of a service that was deleted.
 pub fn nothing_left(world: &World) {
+    if world.kind == Kind::TaskSets {
+        sets::nothing_left(world);
+    }
     assert!(world.tasks().iter().all(|task| task.state.last_status == TaskStatus::Stopped));
     let (_, interfaces, claims) = world.fixture.left_behind();
     assert_eq!((interfaces, claims), world.others);

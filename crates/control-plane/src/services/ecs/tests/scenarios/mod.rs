@@ -7,6 +7,7 @@
 mod checker;
 mod fleet;
 mod machines;
+mod sets;
 mod traffic;
 mod user;
 mod world;
@@ -123,6 +124,11 @@ async fn services_on_instances_survive_whatever_happens() {
 #[tokio::test]
 async fn daemons_survive_whatever_happens() {
     run(Kind::Daemon, 12).await;
+}
+
+#[tokio::test]
+async fn task_sets_survive_whatever_happens() {
+    run(Kind::TaskSets, 20).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::{
         *,
     },
     fleet::{FAMILIES, Family, Fleet},
-    machines,
+    machines, sets,
     world::{Happening, KEY, Kind, SERVICE, World, short},
 };
 use crate::services::ecs::services::{deployments, update};
@@ -42,6 +42,9 @@ pub async fn begin(world: &mut World) {
             });
         }
         world.fixture.register(definition).await.unwrap();
+    }
+    if world.kind == Kind::TaskSets {
+        return sets::begin(world).await;
     }
     let count = 1 + world.random.below(6);
     let family = world.random.pick(&[Family::Good, Family::Plain, Family::Slow]);
@@ -88,7 +91,7 @@ async fn balancer(world: &mut World) -> ecs::LoadBalancer {
     balancer
 }
 
-fn subnets(world: &World) -> Vec<String> {
+pub fn subnets(world: &World) -> Vec<String> {
     world
         .fixture
         .services
@@ -113,7 +116,7 @@ fn configuration(world: &mut World) -> ecs::DeploymentConfiguration {
             ..Default::default()
         }),
         strategy: match world.kind {
-            Kind::Rolling | Kind::Instances | Kind::Daemon | Kind::Balanced => None,
+            Kind::Rolling | Kind::Instances | Kind::Daemon | Kind::TaskSets | Kind::Balanced => None,
             Kind::BlueGreen => Some(ecs::DeploymentStrategy::BlueGreen),
             Kind::Linear => Some(ecs::DeploymentStrategy::Linear),
             Kind::Canary => Some(ecs::DeploymentStrategy::Canary),
@@ -147,7 +150,7 @@ fn rebalancing(
     }
 }
 
-async fn ask(world: &mut World, input: ecs::UpdateServiceRequest) {
+pub async fn ask(world: &mut World, input: ecs::UpdateServiceRequest) {
     let asked = update::update(world.fixture.call(), input).await.unwrap().service.unwrap();
     world.acknowledged = u32::try_from(asked.desired_count.unwrap()).unwrap();
     world.after_change();
@@ -155,6 +158,9 @@ async fn ask(world: &mut World, input: ecs::UpdateServiceRequest) {
 
 /// Something at random.
 pub async fn wish(world: &mut World) {
+    if world.kind == Kind::TaskSets {
+        return sets::wish(world).await;
+    }
     if world.kind.is_on_machines() && world.random.chance(30) {
         return machines::wish(world).await;
     }
@@ -189,16 +195,13 @@ pub async fn wish(world: &mut World) {
         }
         56..66 => stop_a_task(world).await,
         66..78 => kill_a_task(world),
-        78..84 => {
-            world.tell(|| "the machine loses everything".to_owned());
-            Fleet::lose_all(world);
-        }
+        78..84 => lose_all(world),
         84..92 => world.end_and_begin_again().await,
         _ => stop_deployment(world).await,
     }
 }
 
-async fn stop_a_task(world: &mut World) {
+pub async fn stop_a_task(world: &mut World) {
     let tasks = world.tasks();
     let living: Vec<_> =
         tasks.iter().filter(|task| task.state.last_status < TaskStatus::Deactivating).collect();
@@ -211,7 +214,12 @@ async fn stop_a_task(world: &mut World) {
     world.after_change();
 }
 
-fn kill_a_task(world: &mut World) {
+pub fn lose_all(world: &mut World) {
+    world.tell(|| "the machine loses everything".to_owned());
+    Fleet::lose_all(world);
+}
+
+pub fn kill_a_task(world: &mut World) {
     let running = world.fleet.running();
     if !running.is_empty() {
         let id = running[world.random.below(running.len())].clone();
@@ -239,6 +247,9 @@ async fn stop_deployment(world: &mut World) {
 
 /// What must come true.
 pub async fn last_wish(world: &mut World) {
+    if world.kind == Kind::TaskSets {
+        return sets::last_wish(world).await;
+    }
     // One task at 50 % and 150 % cannot be replaced: the minimum and the maximum are both one.
     let count = world.random.pick(&[0, 2, 3, 4, 5, 6, 7, 8]);
     world.tell(|| format!("at last: {count} good ones"));

@@ -32,6 +32,8 @@ pub enum Kind {
     Instances,
     /// A task on each container instance.
     Daemon,
+    /// Task sets, deployed by somebody else.
+    TaskSets,
     /// Rolling, behind a load balancer.
     Balanced,
     BlueGreen,
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Rolling => "rolling_services_survive_whatever_happens",
             Kind::Instances => "services_on_instances_survive_whatever_happens",
             Kind::Daemon => "daemons_survive_whatever_happens",
+            Kind::TaskSets => "task_sets_survive_whatever_happens",
             Kind::Balanced => "balanced_services_survive_whatever_happens",
             Kind::BlueGreen => "blue_green_services_survive_whatever_happens",
             Kind::Linear => "linear_services_survive_whatever_happens",
@@ -302,12 +305,21 @@ impl World {
         self.fleet.works_now();
     }
 
+    /// Until `done`.
+    pub async fn run_until(&mut self, what: &str, done: impl Fn(&World) -> bool) {
+        let end = self.now() + Duration::from_secs(3 * 3600);
+        while !done(self) {
+            assert!(self.now() < end, "never: {what}: {:#?}", self.service_record());
+            assert!(self.step().await, "nothing happens any more: {:#?}", self.service_record());
+        }
+    }
+
     /// Until the service is as the waiter wants it and its deployment has ended.
     pub async fn run_until_settled(&mut self) {
         // Back-off, protection and the drains of what went before are over by then.
         let end = self.now() + Duration::from_secs(3 * 3600);
         while self.now() < end {
-            if checker::is_settled(&self.fixture.service(SERVICE).await) {
+            if checker::is_settled(self.kind, &self.fixture.service(SERVICE).await) {
                 return;
             }
             assert!(self.step().await, "nothing happens any more: {:#?}", self.service_record());
