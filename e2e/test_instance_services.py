@@ -217,3 +217,31 @@ def test_linked_containers_find_each_other_by_name(fleet, instance):
     ended = eventually(stopped, 40, "the end of the task")
     codes = {one["name"]: one.get("exitCode") for one in ended["containers"]}
     assert codes["ask"] == 0, ended
+
+
+def test_a_range_of_ports_has_as_many_of_the_machine_in_a_row(fleet, instance):
+    # A page on the first, one in the middle and the last; each says where it is.
+    page = (
+        "for port in 7000 7013 7019; do mkdir -p /tmp/$port; echo $port > /tmp/$port/index.html;"
+        " httpd -p $port -h /tmp/$port; done; exec sleep 1000"
+    )
+    [task] = fleet.run("ranged", page, ports=[{"containerPortRange": "7000-7019"}, {"containerPort": 7100}])
+    [container] = fleet.wait(task, "RUNNING")["containers"]
+    single, ranged = sorted(container["networkBindings"], key=lambda binding: "containerPortRange" in binding)
+    assert single["containerPort"] == 7100 and single["hostPort"] >= 32768
+    assert ranged["containerPortRange"] == "7000-7019" and "hostPort" not in ranged
+    first, last = map(int, ranged["hostPortRange"].split("-"))
+    assert last - first == 19 and first >= 32768
+
+    def fetch(port):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as got:
+                return got.read().decode().strip()
+        except OSError:
+            return None
+
+    for inside in (7000, 7013, 7019):
+        outside = first + inside - 7000
+        assert eventually(lambda: fetch(outside), 20, f"the page of {inside}") == str(inside)
+    fleet.stop(task)
+    eventually(lambda: fetch(first) is None, 10, "the ports given up")

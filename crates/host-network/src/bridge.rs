@@ -25,7 +25,7 @@ use crate::{
         Attached, EniId, GroupId, InterfaceSpec, Publish, Published, Rule, SecurityGroupSpec, Transport,
         VpcId, VpcSpec,
     },
-    state::{State, same_port},
+    state::State,
     sysctl,
 };
 
@@ -39,6 +39,10 @@ const RANGES: [&str; 6] =
 const FIRST_ADDRESS: u32 = 4;
 /// `49153–65535` together with `32768–60999`, as the ECS guide has it.
 const EPHEMERAL_PORTS: std::ops::RangeInclusive<u16> = 32_768..=65_535;
+
+/// Ports that are published for one interface: each is held by a descriptor of this process, and all of an interface's go to the kernel
+/// in one datagram, which takes about 1,900.
+const MOST_PORTS: usize = 1000;
 
 /// The node's ports that interfaces have, bound so that nobody else gets them.
 #[derive(Debug, Default)]
@@ -159,49 +163,77 @@ impl Engine {
         id: &EniId,
         ports: &[Publish],
     ) -> Result<(Vec<Published>, Vec<OwnedFd>), NetworkError> {
-        let mut taken: Vec<Published> =
-            self.state.interfaces.values().flat_map(|interface| interface.spec.published.clone()).collect();
+        let refused = |reason: String| NetworkError::Interface { eni_id: id.clone(), reason };
+        let all: usize = ports.iter().map(|port| usize::from(port.count)).sum();
+        if all > MOST_PORTS {
+            return Err(refused(format!(
+                "{all} ports are more than the {MOST_PORTS} that a container can have"
+            )));
+        }
+        let interfaces = self.state.interfaces.values();
+        let mut taken: Taken =
+            interfaces.flat_map(|interface| &interface.spec.published).map(Published::of_node).collect();
         let (mut published, mut sockets) = (vec![], vec![]);
         // Given ones first: no ephemeral one may take their place.
         let (given, chosen): (Vec<&Publish>, Vec<&Publish>) =
             ports.iter().partition(|port| port.host_port.is_some());
         for port in given.into_iter().chain(chosen) {
-            let (one, socket) = match port.host_port {
-                Some(host_port) => self.take_port(port, host_port, &taken).ok_or_else(|| {
-                    let reason = format!("Bind for 0.0.0.0:{host_port} failed: port is already allocated");
-                    NetworkError::Interface { eni_id: id.clone(), reason }
-                })?,
-                None => self.take_any_port(port, &taken).ok_or_else(|| NetworkError::Interface {
-                    eni_id: id.clone(),
-                    reason: "every port of the ephemeral range is taken".to_owned(),
+            let found = match port.host_port {
+                Some(first) => {
+                    let last = u32::from(first) + u32::from(port.count) - 1;
+                    free_run(port, u32::from(first), last, &taken).ok_or_else(|| {
+                        refused(format!("Bind for 0.0.0.0:{first} failed: port is already allocated"))
+                    })?
+                }
+                None => self.take_any_ports(port, &taken).ok_or_else(|| {
+                    refused(match port.count {
+                        1 => "every port of the ephemeral range is taken".to_owned(),
+                        // As the published agent says it.
+                        count => format!("{count} contiguous host ports unavailable"),
+                    })
                 })?,
             };
-            taken.push(one);
-            published.push(one);
-            sockets.push(socket);
+            for (one, socket) in found {
+                taken.insert(one.of_node());
+                published.push(one);
+                sockets.push(socket);
+            }
         }
         Ok((published, sockets))
     }
 
-    fn take_any_port(&mut self, port: &Publish, taken: &[Published]) -> Option<(Published, OwnedFd)> {
-        let (first, last) = (*EPHEMERAL_PORTS.start(), *EPHEMERAL_PORTS.end());
-        let after = self.ports.last.unwrap_or(last);
-        let found = (after..=last)
-            .skip(1)
-            .chain(first..=after)
-            .find_map(|candidate| self.take_port(port, candidate, taken))?;
-        self.ports.last = Some(found.0.host_port);
+    fn take_any_ports(&mut self, port: &Publish, taken: &Taken) -> Option<Vec<(Published, OwnedFd)>> {
+        let (first, last) = (u32::from(*EPHEMERAL_PORTS.start()), u32::from(*EPHEMERAL_PORTS.end()));
+        let after = self.ports.last.map_or(last, u32::from);
+        let found = free_run(port, after + 1, last, taken).or_else(|| free_run(port, first, last, taken))?;
+        self.ports.last = found.last().map(|(one, _)| one.host_port);
         Some(found)
     }
+}
 
-    fn take_port(&self, port: &Publish, host_port: u16, taken: &[Published]) -> Option<(Published, OwnedFd)> {
-        let Publish { protocol, container_port, .. } = *port;
-        let one = Published { protocol, host_port, container_port };
-        match taken.iter().any(|other| same_port(other, &one)) {
+/// Ports of the node that interfaces have.
+type Taken = BTreeSet<(Transport, u16)>;
+
+/// The first ports from `from` to `last` of the node that are free, as many in a row as are wanted, with what holds them.
+fn free_run(port: &Publish, from: u32, last: u32, taken: &Taken) -> Option<Vec<(Published, OwnedFd)>> {
+    let Publish { protocol, container_port, count, .. } = *port;
+    let mut run = vec![];
+    for candidate in from..=last {
+        let host_port = u16::try_from(candidate).ok()?;
+        let container_port = container_port.checked_add(u16::try_from(run.len()).ok()?)?;
+        let free = match taken.contains(&(protocol, host_port)) {
             true => None,
-            false => reserve(protocol, host_port).map(|socket| (one, socket)),
+            false => reserve(protocol, host_port),
+        };
+        match free {
+            Some(socket) => run.push((Published { protocol, host_port, container_port }, socket)),
+            None => run.clear(),
+        }
+        if run.len() >= usize::from(count.max(1)) {
+            return Some(run);
         }
     }
+    None
 }
 
 pub(crate) fn bridge_vpc() -> VpcId {

@@ -123,7 +123,7 @@ pub enum HostAddress {
     Address(Ipv4Addr),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Transport {
     Tcp,
     Udp,
@@ -137,12 +137,23 @@ pub struct Published {
     pub container_port: u16,
 }
 
-/// A port that is to be published; without a host port one of the ephemeral range is chosen.
+impl Published {
+    /// The node's port, which belongs to one.
+    pub(crate) fn of_node(&self) -> (Transport, u16) {
+        (self.protocol, self.host_port)
+    }
+}
+
+/// Ports that are to be published; without a host port as many in a row of the ephemeral range are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Publish {
     pub protocol: Transport,
+    /// The first of the node's.
     pub host_port: Option<u16>,
+    /// The first of the interface's.
     pub container_port: u16,
+    /// How many in a row; at least 1.
+    pub count: u16,
 }
 
 macro_rules! id {

@@ -134,7 +134,8 @@ impl State {
             if other.mac == spec.mac {
                 return refused(format!("hardware address {} belongs to {}", spec.mac, other.eni_id));
             }
-            let same = |port: &Published| other.published.iter().any(|taken| same_port(taken, port));
+            let same =
+                |port: &Published| other.published.iter().any(|taken| taken.of_node() == port.of_node());
             if let Some(port) = spec.published.iter().find(|port| same(port)) {
                 return refused(format!("port {} of the node leads to {}", port.host_port, other.eni_id));
             }
@@ -198,11 +199,6 @@ impl State {
             .map(|interface| &interface.spec)
             .any(|spec| spec.address == address && spec.security_groups.contains(group))
     }
-}
-
-/// Whether two take the same port of the node.
-pub(crate) fn same_port(a: &Published, b: &Published) -> bool {
-    a.protocol == b.protocol && a.host_port == b.host_port
 }
 
 /// The groups that a group's rules name.

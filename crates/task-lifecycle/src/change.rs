@@ -85,8 +85,35 @@ pub struct ContainerStateChange {
 pub struct NetworkBinding {
     #[serde(rename = "bindIP")]
     pub bind_ip: String,
+    /// Of a range the first, as the host's.
     pub container_port: u16,
     pub host_port: u16,
+    /// How many ports in a row it is: 1, or more for a `containerPortRange`.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u16,
     /// `tcp` or `udp`.
     pub protocol: String,
+}
+
+impl NetworkBinding {
+    /// The container's and the host's ports as `FIRST-LAST`, of a range.
+    pub fn ranges(&self) -> Option<(String, String)> {
+        let range = |first: u16| format!("{first}-{}", first.saturating_add(self.count - 1));
+        (self.count > 1).then(|| (range(self.container_port), range(self.host_port)))
+    }
+
+    /// The host's port that leads to this one of the container.
+    pub fn host_port_of(&self, container_port: u16) -> Option<u16> {
+        let offset = container_port.checked_sub(self.container_port).filter(|offset| *offset < self.count)?;
+        self.host_port.checked_add(offset)
+    }
+}
+
+fn one() -> u16 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_one(count: &u16) -> bool {
+    *count == 1
 }

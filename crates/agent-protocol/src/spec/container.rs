@@ -116,13 +116,25 @@ pub struct EnvironmentVariable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortMapping {
+    /// Of a range (`containerPortRange`) the first.
     pub container_port: u16,
+    /// Of a range the last, above the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_container_port: Option<u16>,
     /// The host's port. `None` in `bridge` mode: one of the ephemeral range is picked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_port: Option<u16>,
     pub protocol: TransportProtocol,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl PortMapping {
+    /// How many ports it is, which are as many of the host's in a row.
+    pub fn count(&self) -> u16 {
+        let last = self.last_container_port.unwrap_or(self.container_port);
+        last.saturating_sub(self.container_port).saturating_add(1)
+    }
 }
 
 /// That a container finds another one by a name beside its own.

@@ -66,12 +66,19 @@ impl Nftables {
         if count == 0 {
             return Ok(());
         }
+        // The kernel tells every refusal, asked or not, and all answers in order: the last one's acknowledgement stands for all. A thousand
+        // of them would not fit the socket's receive buffer.
+        let flags = |position: usize| if position + 1 == count { REQUEST | ACK } else { REQUEST };
         let mut sent = Vec::with_capacity(count + 2);
         sent.push(Message::new(BATCH_BEGIN, REQUEST, &header(0, SUBSYSTEM)));
-        sent.extend(removed.iter().map(|element| self.message(DELETE_ELEMENT, REQUEST | ACK, element)));
-        sent.extend(added.iter().map(|element| self.message(NEW_ELEMENT, REQUEST | ACK | CREATE, element)));
+        let each = removed.iter().enumerate();
+        sent.extend(each.map(|(position, element)| self.message(DELETE_ELEMENT, flags(position), element)));
+        let each = added.iter().enumerate().map(|(position, element)| (removed.len() + position, element));
+        sent.extend(
+            each.map(|(position, element)| self.message(NEW_ELEMENT, flags(position) | CREATE, element)),
+        );
         sent.push(Message::new(BATCH_END, REQUEST, &header(0, SUBSYSTEM)));
-        self.socket.exchange(sent, 1, count)
+        self.socket.exchange(sent, 1, 1)
     }
 
     fn message(&self, kind: u16, flags: u16, element: &Element) -> Message {

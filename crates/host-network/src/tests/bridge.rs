@@ -15,7 +15,7 @@ fn instance(world: &World) -> NetworkConfig {
 }
 
 fn port(protocol: Transport, host_port: Option<u16>, container_port: u16) -> Publish {
-    Publish { protocol, host_port, container_port }
+    Publish { protocol, host_port, container_port, count: 1 }
 }
 
 async fn container(network: &Network, name: &str, ports: &[Publish]) -> Attached {
@@ -80,6 +80,47 @@ fn published_ports_lead_to_containers_from_the_node_and_from_outside() {
         drop(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).expect("the port is free again"));
         network.teardown().await.expect("torn down");
         assert!(!world.ruleset().contains("longshore-agent"));
+    });
+}
+
+#[test]
+fn a_range_has_as_many_ports_of_the_node_in_a_row() {
+    on_a_host(|world| async move {
+        let network = Network::start(instance(&world)).await.expect("started");
+        let range = |count| Publish { count, ..port(Transport::Tcp, None, 8000) };
+        let first = container(&network, "a-0", &[range(50), port(Transport::Udp, None, 9000)]).await;
+        let begin = host_port(&first, 0);
+        // Each of the node's leads to its own of the container's.
+        for offset in [1, 49] {
+            serve(at(&first), Ipv4Addr::UNSPECIFIED, 8000 + offset);
+        }
+        for (published, offset) in first.spec.published.iter().zip(0..50) {
+            assert_eq!((published.host_port, published.container_port), (begin + offset, 8000 + offset));
+        }
+        for offset in [0, 1, 49] {
+            reaches(None, Ipv4Addr::LOCALHOST, begin + offset);
+            assert_eq!(reaches(Some(&world.outside), HOST_OUTSIDE, begin + offset), OUTSIDE);
+        }
+        refused(None, Ipv4Addr::LOCALHOST, begin + 2);
+        // A port of the host's own in the way is gone around.
+        let next = first.spec.published.iter().map(|one| one.host_port).max().expect("published") + 3;
+        let kept = TcpListener::bind((Ipv4Addr::UNSPECIFIED, next)).expect("bound");
+        let second = container(&network, "b-0", &[range(20)]).await;
+        let ports: BTreeSet<u16> = second.spec.published.iter().map(|one| one.host_port).collect();
+        assert_eq!(ports.len(), 20);
+        assert!(!ports.contains(&next) && ports.last().unwrap() - ports.first().unwrap() == 19, "{ports:?}");
+        drop(kept);
+        // As many as a container can have go in and out in one piece.
+        let many = container(&network, "c-0", &[range(1000)]).await;
+        reaches(None, Ipv4Addr::LOCALHOST, host_port(&many, 0));
+        let listed = || world.ruleset().matches(&format!("{} : ", host_port(&many, 999))).count();
+        assert_eq!(listed(), 1);
+        network.detach(many.spec.eni_id.clone()).await.expect("detached");
+        assert_eq!(listed(), 0);
+        let id = EniId::new("eni-b-d-0").expect("an id");
+        let refusal = network.attach_bridged(id, vec![range(1001)]).await.expect_err("refused");
+        assert!(refusal.to_string().contains("more than the 1000"), "{refusal}");
+        assert_eq!(network.list().await.expect("listed").len(), 2);
     });
 }
 

@@ -4,8 +4,9 @@
 //! same machine. It stays registered until it is taken out of the cluster: by DeregisterContainerInstance, or as it ends with
 //! `--ephemeral`.
 
+mod description;
+
 use std::{
-    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket},
     path::{Path, PathBuf},
@@ -22,48 +23,24 @@ use host_network::{
 };
 use name_server::{NameServer, NameServerConfig, NameServerHandle, Upstream, ZoneTable};
 use node_agent::{
-    AgentConfig, AgentHandle, Machine, NodeAgent, ShutdownMode,
+    AgentConfig, AgentHandle, Machine, NodeAgent,
     imds::{Imds, ImdsConfig, InstanceIdentity},
-    remote::{InstanceDescription, PortReservations, Remote, RemoteConfig},
+    remote::{Remote, RemoteConfig},
 };
 use request_auth::Credentials;
-use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-use super::up::{cgroup_root, init_log, lock, raise_descriptor_limit, say};
+use super::{
+    client,
+    process::{CleanUp, cgroup_root, init_log, lock, mode, raise_descriptor_limit, say},
+};
 use crate::cli::AgentArgs;
 
-/// How long tasks may take to stop when an ephemeral instance ends.
-const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long leaving the cluster may take: a control plane that is gone must not keep the machine from ending.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the agent can do beside running containers, as task definitions ask for it. `awsvpc` (`ecs.capability.task-eni`) is not among them:
-/// a VPC does not reach beyond the platform's own machine.
-const CAPABILITIES: [&str; 19] = [
-    "com.amazonaws.ecs.capability.docker-remote-api.1.17",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.18",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.19",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.21",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.24",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.25",
-    "com.amazonaws.ecs.capability.ecr-auth",
-    "com.amazonaws.ecs.capability.logging-driver.awslogs",
-    "com.amazonaws.ecs.capability.logging-driver.json-file",
-    "com.amazonaws.ecs.capability.logging-driver.none",
-    "com.amazonaws.ecs.capability.privileged-container",
-    "com.amazonaws.ecs.capability.task-iam-role",
-    "com.amazonaws.ecs.capability.task-iam-role-network-host",
-    "ecs.capability.container-health-check",
-    "ecs.capability.container-ordering",
-    "ecs.capability.container-restart-policy",
-    "ecs.capability.execution-role-awslogs",
-    "ecs.capability.execution-role-ecr-pull",
-    "ecs.capability.pid-ipc-namespace-sharing",
-];
 
 pub fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     init_log(args.verbose, args.log_json);
@@ -95,23 +72,6 @@ fn credentials() -> anyhow::Result<Credentials> {
     }
 }
 
-/// What an ephemeral instance kept, as it ends.
-struct CleanUp(Option<PathBuf>, PathBuf);
-
-impl Drop for CleanUp {
-    fn drop(&mut self) {
-        let Some(data_dir) = &self.0 else { return };
-        for dir in [data_dir, &self.1] {
-            match fs::remove_dir_all(dir) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::error!(%error, "{} could not be removed", dir.display());
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
 async fn serve(args: AgentArgs, credentials: Credentials) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -119,7 +79,7 @@ async fn serve(args: AgentArgs, credentials: Credentials) -> anyhow::Result<Exit
         true => PathBuf::from(format!("/var/tmp/longshore-agent-{}", std::process::id())),
         false => args.data_dir.clone(),
     };
-    let _clean_up = CleanUp(args.ephemeral.then(|| data_dir.clone()), args.run_dir.clone());
+    let _clean_up = CleanUp::new(args.ephemeral, [&data_dir, &args.run_dir]);
     fs::create_dir_all(&data_dir).with_context(|| format!("making {}", data_dir.display()))?;
     let place = Place::find(&args).await?;
     let started = tokio::select! {
@@ -236,18 +196,14 @@ impl Instance {
         // The agents' door is not for tasks.
         let near = place.platform.map(|port| format!("http://{METADATA_ADDRESS}:{port}"));
         config.endpoint_url = args.task_endpoint.clone().or(near);
-        let authority = args
-            .ca
-            .as_ref()
-            .map(|path| fs::read_to_string(path).with_context(|| format!("reading {}", path.display())));
-        let authority = authority.transpose()?;
+        let authority = client::authority(args.ca.as_deref())?;
         config.authority.clone_from(&authority);
         let remote = RemoteConfig {
             endpoint: args.endpoint.clone(),
             region: args.region.to_string(),
             credentials,
             cluster: args.cluster.clone(),
-            instance: describe(args, data_dir, place)?,
+            instance: description::describe(args, data_dir, place)?,
             instance_profile: args.instance_profile.clone(),
             state_file: data_dir.join("instance.json"),
             authority: authority.clone(),
@@ -263,11 +219,7 @@ impl Instance {
     }
 
     async fn stop(self, ephemeral: bool) {
-        let mode = match ephemeral {
-            true => ShutdownMode::RemoveEverything { grace: STOP_GRACE },
-            false => ShutdownMode::LeaveRunning,
-        };
-        self.agent.shutdown(mode).await;
+        self.agent.shutdown(mode(ephemeral)).await;
         if let Some(names) = self.names {
             names.shutdown().await;
         }
@@ -352,74 +304,6 @@ fn own_address(endpoint: &str) -> Option<Ipv4Addr> {
         SocketAddr::V4(address) => Some(*address.ip()),
         SocketAddr::V6(_) => None,
     }
-}
-
-fn describe(args: &AgentArgs, data_dir: &Path, place: &Place) -> anyhow::Result<InstanceDescription> {
-    let zone = args.availability_zone.clone().unwrap_or_else(|| format!("{}a", args.region));
-    let architecture = match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let mut attributes: BTreeMap<String, Option<String>> =
-        CAPABILITIES.iter().map(|name| ((*name).to_owned(), None)).collect();
-    if args.external {
-        attributes.insert("ecs.capability.external".to_owned(), None);
-    }
-    for (name, value) in [
-        ("ecs.availability-zone", zone.as_str()),
-        ("ecs.cpu-architecture", architecture),
-        ("ecs.os-type", "linux"),
-        ("ecs.os-family", "LINUX"),
-    ] {
-        attributes.insert(name.to_owned(), Some(value.to_owned()));
-    }
-    if let Some(provider) = &args.capacity_provider {
-        attributes.insert("longshore.capacity-provider".to_owned(), Some(provider.clone()));
-    }
-    for (name, value) in &args.attributes {
-        attributes.insert(name.clone(), Some(value.clone()));
-    }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut tcp = vec![22];
-    tcp.extend(place.platform);
-    Ok(InstanceDescription {
-        cpu_units: u32::try_from(cores * 1024).unwrap_or(u32::MAX),
-        memory_mib: total_memory_mib()?.saturating_sub(args.reserved_memory),
-        reserved: PortReservations { tcp, udp: vec![] },
-        attributes,
-        identity: json!({
-            "instanceId": instance_id(args, data_dir)?,
-            "privateIp": place.address,
-            "region": args.region.to_string(),
-            "availabilityZone": zone,
-            "architecture": architecture,
-        }),
-    })
-}
-
-fn total_memory_mib() -> anyhow::Result<u32> {
-    let text = fs::read_to_string("/proc/meminfo").context("reading the machine's memory")?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib: u64 = total
-        .and_then(|total| total.trim().trim_end_matches("kB").trim().parse().ok())
-        .context("/proc/meminfo does not say how much memory there is")?;
-    Ok(u32::try_from(kib / 1024).unwrap_or(u32::MAX))
-}
-
-/// The name that was given, or one that is made up once.
-fn instance_id(args: &AgentArgs, data_dir: &Path) -> anyhow::Result<String> {
-    if let Some(id) = &args.instance_id {
-        return Ok(id.clone());
-    }
-    let path = data_dir.join("instance-id");
-    if let Ok(kept) = fs::read_to_string(&path) {
-        return Ok(kept.trim().to_owned());
-    }
-    let random = fs::read_to_string("/proc/sys/kernel/random/uuid").context("reading randomness")?;
-    let digits: String = random.chars().filter(char::is_ascii_hexdigit).take(17).collect();
-    let id = format!("{}-{digits}", if args.external { "mi" } else { "i" });
-    fs::write(&path, &id).with_context(|| format!("writing {}", path.display()))?;
-    Ok(id)
 }
 
 /// Answers containers' questions for names: from the machine's resolvers, or the platform's beside it, which knows its own names as well.

@@ -18,8 +18,9 @@ use agent_protocol::{
 };
 use host_network::{
     EniId, GroupId, InterfaceSpec, NamespaceSockets, NetworkError, Peer, Ports, Publish, Published, Rule,
-    SecurityGroupSpec, Traffic, Transport, VpcId, VpcSpec,
+    SecurityGroupSpec, Sources, Traffic, Transport, VpcId, VpcSpec,
 };
+use load_balancer::{Appearance, Lasting};
 use tokio::{
     net::TcpSocket,
     sync::{Mutex, watch},
@@ -215,7 +216,8 @@ impl Network for RealNetwork {
     }
 
     fn sockets(&self, netns: &Path) -> io::Result<Arc<dyn InterfaceSockets>> {
-        Ok(Arc::new(RealSockets(NamespaceSockets::enter(netns)?)))
+        let inside = NamespaceSockets::enter(netns)?;
+        Ok(Arc::new(RealSockets { inside, sources: self.network.sources() }))
     }
 
     fn attach_bridged<'a>(&'a self, endpoint: &'a BridgeEndpoint) -> BoxFuture<'a, Result<Bridged, String>> {
@@ -230,7 +232,7 @@ impl Network for RealNetwork {
             Ok(Bridged {
                 netns: attached.netns_path,
                 address: attached.spec.address,
-                bindings: attached.spec.published.iter().map(binding).collect(),
+                bindings: bindings(&attached.spec.published, &endpoint.ports),
             })
         })
     }
@@ -269,19 +271,29 @@ impl Network for RealNetwork {
     }
 }
 
-struct RealSockets(NamespaceSockets);
+struct RealSockets {
+    inside: NamespaceSockets,
+    sources: Sources,
+}
 
 impl InterfaceSockets for RealSockets {
     fn stream(&self) -> BoxFuture<'_, io::Result<TcpSocket>> {
-        Box::pin(self.0.stream())
+        Box::pin(self.inside.stream())
     }
 
     fn listen(&self, address: SocketAddrV4) -> BoxFuture<'_, io::Result<std::net::TcpListener>> {
-        Box::pin(async move { self.0.listen(address).await?.into_std() })
+        Box::pin(async move { self.inside.listen(address).await?.into_std() })
     }
 
     fn datagrams(&self, address: SocketAddrV4) -> BoxFuture<'_, io::Result<std::net::UdpSocket>> {
-        Box::pin(async move { self.0.datagram(address).await?.into_std() })
+        Box::pin(async move { self.inside.datagram(address).await?.into_std() })
+    }
+
+    fn appear(&self, appearance: Appearance) -> BoxFuture<'_, io::Result<Lasting>> {
+        let Appearance { datagrams, own, target, client } = appearance;
+        let protocol = if datagrams { Transport::Udp } else { Transport::Tcp };
+        let appearance = host_network::Appearance { protocol, own, target, client };
+        Box::pin(async move { Ok(Box::new(self.sources.appear(appearance).await?) as Lasting) })
     }
 }
 
@@ -297,20 +309,37 @@ fn publish(mapping: &PortMapping) -> Publish {
         },
         host_port: mapping.host_port,
         container_port: mapping.container_port,
+        count: mapping.count(),
     }
 }
 
-fn binding(published: &Published) -> NetworkBinding {
-    let protocol = match published.protocol {
-        Transport::Tcp => "tcp",
-        Transport::Udp => "udp",
+/// The published ports as they were asked for: those of a range are one.
+fn bindings(published: &[Published], asked: &[PortMapping]) -> Vec<NetworkBinding> {
+    let one = |port: &Published| {
+        let asked = asked.iter().map(publish).find(|asked| {
+            asked.protocol == port.protocol
+                && (asked.container_port..=asked.container_port.saturating_add(asked.count - 1))
+                    .contains(&port.container_port)
+        });
+        let range = asked.filter(|asked| asked.count > 1);
+        let count = match range {
+            Some(range) if range.container_port != port.container_port => return None,
+            Some(range) => range.count,
+            None => 1,
+        };
+        let protocol = match port.protocol {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        Some(NetworkBinding {
+            bind_ip: "0.0.0.0".to_owned(),
+            container_port: port.container_port,
+            host_port: port.host_port,
+            count,
+            protocol: protocol.to_owned(),
+        })
     };
-    NetworkBinding {
-        bind_ip: "0.0.0.0".to_owned(),
-        container_port: published.container_port,
-        host_port: published.host_port,
-        protocol: protocol.to_owned(),
-    }
+    published.iter().filter_map(one).collect()
 }
 
 fn vpc_spec(vpc: Vpc) -> Result<VpcSpec, String> {

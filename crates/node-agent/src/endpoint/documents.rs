@@ -11,6 +11,9 @@ use vocabulary::Timestamp;
 
 use super::view::ViewState;
 
+/// Ports of one mapping that are told: as many as a container on the bridge can have.
+const MOST_PORTS: usize = 1000;
+
 pub(super) fn container(state: &ViewState, index: usize, version: &str) -> Value {
     let (spec, facts) = (&state.spec.containers[index], &state.facts.containers[index]);
     let image = state.images[index].as_ref();
@@ -64,7 +67,7 @@ pub(super) fn container(state: &ViewState, index: usize, version: &str) -> Value
         let known = (status != HealthStatus::Unknown).then_some(facts.first_started_at).flatten();
         set("Health", json!({"status": status.as_str(), "statusSince": known.map(rfc3339)}));
     }
-    let ports: Vec<Value> = spec.port_mappings.iter().map(|mapping| port(mapping, facts)).collect();
+    let ports: Vec<Value> = spec.port_mappings.iter().flat_map(|mapping| ports(mapping, facts)).collect();
     if !ports.is_empty() {
         set("Ports", json!(ports));
     }
@@ -172,22 +175,24 @@ pub(super) fn credentials(role: &RoleCredentials) -> Value {
     })
 }
 
-/// A port that the container listens on, and where the machine has it.
-fn port(mapping: &PortMapping, facts: &ContainerFacts) -> Value {
+/// The ports that the container listens on, each of a range, and where the machine has them.
+fn ports(mapping: &PortMapping, facts: &ContainerFacts) -> Vec<Value> {
     let protocol = match mapping.protocol {
         TransportProtocol::Tcp => "tcp",
         TransportProtocol::Udp => "udp",
     };
-    let mut document = json!({"ContainerPort": mapping.container_port, "Protocol": protocol});
-    let bound = facts
-        .network_bindings
-        .iter()
-        .find(|binding| binding.container_port == mapping.container_port && binding.protocol == protocol);
-    if let Some(bound) = bound {
-        document["HostPort"] = json!(bound.host_port);
-        document["HostIp"] = json!(bound.bind_ip);
-    }
-    document
+    let port = |container_port: u16| {
+        let mut document = json!({"ContainerPort": container_port, "Protocol": protocol});
+        let bound = facts.network_bindings.iter().filter(|binding| binding.protocol == protocol);
+        let mut bound = bound.filter_map(|binding| Some((binding, binding.host_port_of(container_port)?)));
+        if let Some((binding, host_port)) = bound.next() {
+            document["HostPort"] = json!(host_port);
+            document["HostIp"] = json!(binding.bind_ip);
+        }
+        document
+    };
+    let last = mapping.container_port.saturating_add(mapping.count() - 1);
+    (mapping.container_port..=last).take(MOST_PORTS).map(port).collect()
 }
 
 fn labels(state: &ViewState, index: usize) -> Value {

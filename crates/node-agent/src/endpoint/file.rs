@@ -80,10 +80,13 @@ fn document(
             NetworkMode::Host => "host",
             NetworkMode::None => "none",
         };
-        let ports = known.bindings.iter().map(|binding| {
-            json!({
-                "ContainerPort": binding.container_port, "HostPort": binding.host_port,
-                "BindIp": binding.bind_ip, "Protocol": binding.protocol,
+        let ports = known.bindings.iter().flat_map(|binding| {
+            (0..binding.count).map(move |offset| {
+                json!({
+                    "ContainerPort": binding.container_port.saturating_add(offset),
+                    "HostPort": binding.host_port.saturating_add(offset),
+                    "BindIp": binding.bind_ip, "Protocol": binding.protocol,
+                })
             })
         });
         set("PortMappings", Value::Array(ports.collect()));
@@ -115,6 +118,7 @@ mod tests {
             bind_ip: "0.0.0.0".into(),
             container_port: 80,
             host_port: 32_768,
+            count: 1,
             protocol: "tcp".into(),
         };
         let known = Known { bindings: vec![binding], addresses: vec!["172.17.0.2".into()] };

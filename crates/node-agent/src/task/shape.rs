@@ -56,7 +56,7 @@ pub(crate) fn host_bindings(spec: &TaskSpec) -> Vec<(usize, NetworkBinding)> {
             };
             let (bind_ip, protocol) = ("0.0.0.0".to_owned(), protocol.to_owned());
             let port = mapping.container_port;
-            (index, NetworkBinding { bind_ip, container_port: port, host_port: port, protocol })
+            (index, NetworkBinding { bind_ip, container_port: port, host_port: port, count: 1, protocol })
         });
         bindings.collect::<Vec<_>>()
     };

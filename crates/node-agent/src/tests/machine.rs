@@ -154,6 +154,7 @@ impl Network for Fake {
                     bind_ip: "0.0.0.0".into(),
                     container_port: port.container_port,
                     host_port: port.host_port.unwrap_or(32_768 + 100 * number + index),
+                    count: port.count(),
                     protocol: "tcp".into(),
                 });
                 Ok(Bridged {
@@ -235,6 +236,10 @@ impl InterfaceSockets for PlainSockets {
         let bound = std::net::UdpSocket::bind(address);
         let bound = bound.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
         Box::pin(std::future::ready(bound))
+    }
+
+    fn appear(&self, _: load_balancer::Appearance) -> BoxFuture<'_, std::io::Result<load_balancer::Lasting>> {
+        Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
     }
 }
 

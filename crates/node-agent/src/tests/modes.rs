@@ -6,7 +6,8 @@ use task_lifecycle::NetworkBinding;
 use super::*;
 
 fn port(container_port: u16, host_port: Option<u16>) -> PortMapping {
-    PortMapping { container_port, host_port, protocol: TransportProtocol::Tcp, name: None }
+    let protocol = TransportProtocol::Tcp;
+    PortMapping { container_port, last_container_port: None, host_port, protocol, name: None }
 }
 
 fn with_mode(network_mode: NetworkMode, containers: Vec<ContainerSpec>) -> TaskSpec {
@@ -22,7 +23,8 @@ fn two_on_the_bridge() -> TaskSpec {
 }
 
 fn binding(container_port: u16, host_port: u16) -> NetworkBinding {
-    NetworkBinding { bind_ip: "0.0.0.0".into(), container_port, host_port, protocol: "tcp".into() }
+    let (bind_ip, protocol) = ("0.0.0.0".into(), "tcp".into());
+    NetworkBinding { bind_ip, container_port, host_port, count: 1, protocol }
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,6 +49,19 @@ async fn containers_on_the_bridge_have_interfaces_of_their_own_and_tell_their_po
     fixture.control.status(TaskStatus::Stopped).await;
     fixture.until_gone().await;
     assert!(fixture.world.attached.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_of_ports_is_told_as_one() {
+    let range = PortMapping { last_container_port: Some(84), ..port(80, None) };
+    let app = ContainerSpec { port_mappings: vec![range], ..container_spec("app") };
+    let fixture = Fixture::new().await;
+    fixture.run(with_mode(NetworkMode::Bridge, vec![app]), 1).await;
+    let running = fixture.control.status(TaskStatus::Running).await;
+    let told = running.containers[0].network_bindings.clone();
+    assert_eq!(told, [NetworkBinding { count: 5, ..binding(80, 32_768) }]);
+    assert_eq!(told[0].ranges(), Some(("80-84".to_owned(), "32768-32772".to_owned())));
+    assert_eq!((told[0].host_port_of(83), told[0].host_port_of(85)), (Some(32_771), None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ use vocabulary::{Scope, Timestamp};
 use crate::{
     gateway::{ApiError, Call},
     services::ecs::{
+        definitions::ports,
         names::{self, client, cluster_name, invalid},
         records::{Task, task_key},
         tasks::report,
@@ -219,10 +220,18 @@ fn container_change(known: &ContainerRecord, said: &Said) -> Result<ContainerSta
 
 fn binding(binding: &ecs::NetworkBinding) -> Option<NetworkBinding> {
     let port = |number: Option<i32>| u16::try_from(number?).ok();
+    let (container, host) = match (&binding.container_port_range, &binding.host_port_range) {
+        (Some(container), Some(host)) => (ports::range(container)?, ports::range(host)?),
+        _ => {
+            let (container, host) = (port(binding.container_port)?, port(binding.host_port)?);
+            ((container, container), (host, host))
+        }
+    };
     Some(NetworkBinding {
         bind_ip: binding.bind_ip.clone().unwrap_or_else(|| "0.0.0.0".to_owned()),
-        container_port: port(binding.container_port)?,
-        host_port: port(binding.host_port)?,
+        container_port: container.0,
+        host_port: host.0,
+        count: (container.1 - container.0).min(host.1 - host.0).saturating_add(1),
         protocol: binding.protocol.map_or("tcp", |protocol| protocol.as_str()).to_owned(),
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_shapes_ecs::{ContainerCondition, ContainerDefinition, LogDriver, NetworkMode, TransportProtocol};
 
-use super::logging;
+use super::{logging, ports};
 use crate::{
     gateway::ApiError,
     services::ecs::{
@@ -133,16 +133,12 @@ fn check_port_mappings(
     name: &str,
     around: &Surroundings,
 ) -> Result<(), ApiError> {
+    ports::check_ranges(container, name, around.network_mode)?;
     for mapping in container.port_mappings.iter_mut().flatten() {
         mapping.protocol.get_or_insert(TransportProtocol::Tcp);
         let port = match (mapping.container_port, &mapping.container_port_range) {
             (Some(port), None) => port,
-            (None, Some(_))
-                if around.network_mode == NetworkMode::Bridge
-                    || around.network_mode == NetworkMode::Awsvpc =>
-            {
-                continue;
-            }
+            (None, Some(_)) => continue,
             (None, None) => {
                 return Err(client(format!(
                     "Invalid 'portMappings' setting for container '{name}'. A container port is required."

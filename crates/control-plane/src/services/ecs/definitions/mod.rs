@@ -3,6 +3,7 @@
 mod containers;
 mod injected;
 mod logging;
+pub mod ports;
 mod required;
 mod sizes;
 mod validate;

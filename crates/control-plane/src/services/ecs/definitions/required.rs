@@ -51,6 +51,10 @@ pub fn attributes(definition: &TaskDefinition) -> Vec<Attribute> {
         any(|container| container.restart_policy.as_ref().is_some_and(|policy| policy.enabled == Some(true))),
         &["ecs.capability.container-restart-policy"],
     );
+    let has_range = |container: &ContainerDefinition| {
+        container.port_mappings.iter().flatten().any(|mapping| mapping.container_port_range.is_some())
+    };
+    needs(any(has_range), &["ecs.capability.container-port-range"]);
     needs(
         any(|container| container.privileged == Some(true)),
         &["com.amazonaws.ecs.capability.privileged-container"],

@@ -3,14 +3,13 @@
 //! The rules are those of the developer guide's task-definition parameters; the texts are AWS's where people
 //! search for them. Shape constraints (types, enums, required members) were checked before this.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_shapes_ecs::{
     Compatibility, ContainerDefinition, NetworkMode, PidMode, RegisterTaskDefinitionRequest,
-    TransportProtocol,
 };
 
-use super::{containers, injected, sizes};
+use super::{containers, injected, ports, sizes};
 use crate::{
     gateway::ApiError,
     services::ecs::{
@@ -88,7 +87,7 @@ pub fn check(request: &mut RegisterTaskDefinitionRequest) -> Result<Accepted, Ap
         return Err(client("Invalid setting for containers. At least one container must be essential."));
     }
     check_memory_sum(&containers, size)?;
-    check_ports(&containers, network_mode)?;
+    ports::check_unique(&containers, network_mode)?;
     check_references(&containers)?;
     containers::check_dependencies(&containers)?;
     let log_drivers = containers.iter().any(containers::logs_to_cloudwatch);
@@ -199,28 +198,6 @@ fn check_memory_sum(containers: &[ContainerDefinition], (cpu, memory): Size) -> 
         && sum(|container| container.cpu) > i64::from(cpu)
     {
         return Err(client("Total cpu of containers in the task definition exceeds the cpu of the task."));
-    }
-    Ok(())
-}
-
-fn check_ports(containers: &[ContainerDefinition], network_mode: NetworkMode) -> Result<(), ApiError> {
-    let mut taken = BTreeMap::new();
-    for container in containers {
-        let name = container.name.as_deref().unwrap_or_default();
-        for mapping in container.port_mappings.iter().flatten() {
-            let protocol = mapping.protocol.unwrap_or(TransportProtocol::Tcp);
-            let port = match network_mode {
-                NetworkMode::Awsvpc | NetworkMode::Host => mapping.container_port,
-                _ => mapping.host_port.filter(|port| *port != 0),
-            };
-            let Some(port) = port else { continue };
-            if let Some(other) = taken.insert((protocol.as_str(), port), name) {
-                return Err(client(format!(
-                    "Port {port}/{} is mapped more than once, by the containers '{other}' and '{name}'.",
-                    protocol.as_str()
-                )));
-            }
-        }
     }
     Ok(())
 }

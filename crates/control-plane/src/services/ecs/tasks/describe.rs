@@ -272,11 +272,14 @@ fn container(
 }
 
 fn binding(binding: &NetworkBinding) -> ecs::NetworkBinding {
+    let (container_port_range, host_port_range) = binding.ranges().unzip();
+    let single = container_port_range.is_none();
     ecs::NetworkBinding {
         bind_ip: Some(binding.bind_ip.clone()),
-        container_port: Some(i32::from(binding.container_port)),
-        host_port: Some(i32::from(binding.host_port)),
+        container_port: single.then_some(i32::from(binding.container_port)),
+        host_port: single.then_some(i32::from(binding.host_port)),
+        container_port_range,
+        host_port_range,
         protocol: ecs::TransportProtocol::parse(&binding.protocol),
-        ..ecs::NetworkBinding::default()
     }
 }

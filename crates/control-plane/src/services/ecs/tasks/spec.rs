@@ -17,7 +17,7 @@ use vocabulary::Scope;
 
 use super::{injection, unsupported};
 use crate::services::ecs::{
-    definitions,
+    definitions::{self, ports},
     records::{Task, TaskContainer, TaskDefinition},
 };
 
@@ -271,9 +271,13 @@ fn port_mappings(container: &ecs::ContainerDefinition, network_mode: NetworkMode
     let mappings = container.port_mappings.iter().flatten();
     mappings
         .filter_map(|mapping| {
-            let container_port = port(mapping.container_port)?;
+            let (container_port, last_container_port) = match &mapping.container_port_range {
+                Some(range) => ports::range(range).map(|(first, last)| (first, Some(last)))?,
+                None => (port(mapping.container_port)?, None),
+            };
             Some(PortMapping {
                 container_port,
+                last_container_port,
                 host_port: match network_mode {
                     NetworkMode::Awsvpc | NetworkMode::Host => Some(container_port),
                     _ => port(mapping.host_port).filter(|host| *host != 0),

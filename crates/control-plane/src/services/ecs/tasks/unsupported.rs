@@ -21,16 +21,6 @@ pub fn find(definition: &ecs::TaskDefinition, overrides: &ecs::TaskOverride) -> 
         return Some(reason);
     }
     let containers = definition.container_definitions.iter().flatten();
-    // Elsewhere a range needs no ports of the node.
-    let on_the_bridge = matches!(definition.network_mode, Some(ecs::NetworkMode::Bridge) | None);
-    let has_range = |container: &&ecs::ContainerDefinition| {
-        let mut mappings = container.port_mappings.iter().flatten();
-        on_the_bridge && mappings.any(|mapping| mapping.container_port_range.is_some())
-    };
-    if let Some(container) = containers.clone().find(has_range) {
-        let name = container.name.as_deref().unwrap_or_default();
-        return Some(format!("container {name}: portMappings.containerPortRange is not implemented"));
-    }
     let own = overrides.container_overrides.iter().flatten();
     let found = containers.filter_map(container).chain(own.filter_map(container_override)).next();
     found.map(|(name, what)| format!("container {}: {what} is not implemented", name.unwrap_or_default()))
@@ -79,9 +69,7 @@ fn platform(asked: &ecs::RuntimePlatform) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use aws_shapes_ecs::{
-        ContainerDefinition, NetworkMode, PortMapping, ResourceRequirement, TaskDefinition, TaskOverride,
-    };
+    use aws_shapes_ecs::{ContainerDefinition, ResourceRequirement, TaskDefinition, TaskOverride};
 
     use super::find;
 
@@ -97,22 +85,5 @@ mod tests {
         let reason = find(&definition, &TaskOverride::default());
         assert_eq!(reason.as_deref(), Some("container app: resourceRequirements is not implemented"));
         assert_eq!(find(&TaskDefinition::default(), &TaskOverride::default()), None);
-    }
-
-    #[test]
-    fn a_range_of_ports_is_refused_where_it_would_need_the_nodes() {
-        let mapping =
-            PortMapping { container_port_range: Some("80-81".to_owned()), ..PortMapping::default() };
-        let container = ContainerDefinition {
-            name: Some("app".to_owned()),
-            port_mappings: Some(vec![mapping]),
-            ..ContainerDefinition::default()
-        };
-        let mut definition =
-            TaskDefinition { container_definitions: Some(vec![container]), ..TaskDefinition::default() };
-        let reason = find(&definition, &TaskOverride::default()).unwrap();
-        assert_eq!(reason, "container app: portMappings.containerPortRange is not implemented");
-        definition.network_mode = Some(NetworkMode::Awsvpc);
-        assert_eq!(find(&definition, &TaskOverride::default()), None);
     }
 }

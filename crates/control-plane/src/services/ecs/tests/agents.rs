@@ -164,14 +164,24 @@ async fn an_instance_is_told_its_own_tasks_and_reports_them() {
         bind_ip: "0.0.0.0".into(),
         container_port: 80,
         host_port: 32_768,
+        count: 1,
         protocol: "tcp".into(),
     };
-    change.containers[0].network_bindings = vec![binding];
+    let range = NetworkBinding { container_port: 90, host_port: 40_000, count: 3, ..binding.clone() };
+    change.containers[0].network_bindings = vec![binding, range];
     assert_eq!(agent.call(Request::SubmitTaskState(change)).await, Reply::Done);
     let shown = fixture.describe_task(&task).await.unwrap();
     assert_eq!(shown.last_status.as_deref(), Some("RUNNING"));
-    let shown = &shown.containers.unwrap()[0].network_bindings.clone().unwrap()[0];
-    assert_eq!((shown.container_port, shown.host_port), (Some(80), Some(32_768)));
+    let shown = shown.containers.unwrap()[0].network_bindings.clone().unwrap();
+    assert_eq!((shown[0].container_port, shown[0].host_port), (Some(80), Some(32_768)));
+    let range = ecs::NetworkBinding {
+        bind_ip: text("0.0.0.0"),
+        container_port_range: text("90-92"),
+        host_port_range: text("40000-40002"),
+        protocol: Some(ecs::TransportProtocol::Tcp),
+        ..Default::default()
+    };
+    assert_eq!(shown[1], range);
     // Nobody speaks for another's task, or for another account.
     refused_with(
         agent.call(Request::SubmitTaskState(report(&foreign, 1, TaskStatus::Stopped))).await,

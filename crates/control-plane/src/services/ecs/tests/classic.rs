@@ -81,6 +81,7 @@ impl Fixture {
                 bind_ip: "0.0.0.0".to_owned(),
                 container_port: 80,
                 host_port,
+                count: 1,
                 protocol: "tcp".to_owned(),
             }];
             self.report(&change).await;

@@ -55,6 +55,27 @@ async fn memory_is_given_somewhere_and_adds_up() {
     fixture.register(least).await.unwrap();
 }
 
+fn ports(range: &str) -> ecs::PortMapping {
+    ecs::PortMapping { container_port_range: text(range), ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_range_is_shown_as_it_was_given_and_needs_an_agent_that_knows_it() {
+    let fixture = fixture().await;
+    let mut request = fargate("ranged");
+    request.container_definitions.as_mut().unwrap()[0].port_mappings = Some(vec![
+        ports("80-90"),
+        ecs::PortMapping { protocol: Some(ecs::TransportProtocol::Udp), ..ports("85-99") },
+    ]);
+    let shown = fixture.register(request).await.unwrap();
+    let mapping = shown.container_definitions.unwrap()[0].port_mappings.clone().unwrap().remove(0);
+    let tcp = Some(ecs::TransportProtocol::Tcp);
+    assert_eq!(mapping, ecs::PortMapping { protocol: tcp, ..ports("80-90") });
+    let needed = shown.requires_attributes.unwrap();
+    let names: Vec<_> = needed.iter().filter_map(|attribute| attribute.name.as_deref()).collect();
+    assert!(names.contains(&"ecs.capability.container-port-range"), "{names:?}");
+}
+
 #[tokio::test]
 async fn ports_fit_the_network_mode() {
     let mapped = |mappings: Vec<ecs::PortMapping>| app(move |app| app.port_mappings = Some(mappings.clone()));
@@ -69,6 +90,7 @@ async fn ports_fit_the_network_mode() {
             (mapped(vec![port(65536, None)]), "Invalid 'containerPort' setting"),
             (mapped(vec![ecs::PortMapping::default()]), "A container port is required."),
             (mapped(vec![port(80, None), port(80, None)]), "Port 80/tcp is mapped more than once"),
+            (mapped(vec![ports("80-90"), ports("90-99")]), "Port 90/tcp is in more than one port mapping."),
         ],
     )
     .await;
@@ -76,6 +98,31 @@ async fn ports_fit_the_network_mode() {
         ec2_definition,
         vec![
             (mapped(vec![port(80, Some(70000))]), "Invalid 'hostPort' setting"),
+            (mapped(vec![ports("80")]), "'80' is not a range."),
+            (mapped(vec![ports("90-80")]), "the first port must be less than the last port"),
+            (mapped(vec![ports("80-80")]), "the first port must be less than the last port"),
+            (mapped(vec![ports("0-80")]), "between 1 and 65535"),
+            (mapped(vec![ports("80-65536")]), "between 1 and 65535"),
+            (mapped(vec![ports("80-90"), port(85, None)]), "Port 85/tcp is in more than one port mapping."),
+            (
+                mapped((0..101).map(|number| ports(&format!("{}-{}", 10 * number + 1, 10 * number + 5))).collect()),
+                "at most 100 port ranges",
+            ),
+            (
+                mapped(vec![ecs::PortMapping { host_port: Some(8080), ..ports("80-90") }]),
+                "A host port cannot be specified with a port range.",
+            ),
+            (
+                mapped(vec![ecs::PortMapping { container_port: Some(80), ..ports("80-90") }]),
+                "Give either a container port or a range.",
+            ),
+            (
+                whole(|all| {
+                    all.network_mode = Some(ecs::NetworkMode::Host);
+                    all.container_definitions.as_mut().unwrap()[0].port_mappings = Some(vec![ports("80-90")]);
+                }),
+                "Port ranges are supported when networkMode is bridge or awsvpc.",
+            ),
             (mapped(vec![port(80, Some(8080)), port(81, Some(8080))]), "mapped more than once"),
             (
                 whole(|all| {
