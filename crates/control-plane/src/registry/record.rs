@@ -77,6 +77,7 @@ impl Recorded {
             address: parts.extensions.get::<SocketAddr>().map(SocketAddr::ip),
             user_agent: text(&parts.headers, header::USER_AGENT)
                 .map(|agent| agent.chars().take(512).collect()),
+            invoked_by: None,
             host: text(&parts.headers, header::HOST).map(str::to_owned),
             tls: parts.extensions.get::<OverTls>().is_some(),
             request: Some(request),

@@ -7,7 +7,10 @@ use vocabulary::Scope;
 
 use super::revision_of;
 use crate::services::{
-    ecs::services::{balancers, records::Service},
+    ecs::{
+        gateways,
+        services::{balancers, records::Service},
+    },
     elbv2::targets,
 };
 
@@ -19,7 +22,8 @@ pub fn shift(tx: &mut Tx, scope: &Scope, service: &Service) -> Vec<String> {
     for connection in &revision.connections {
         let Some(alternate) = &connection.alternate else { continue };
         let groups = [&connection.target_group, alternate];
-        let rules = (Some(&connection.rule), connection.test_rule.as_ref());
+        let test = gateways::connect::test_rule_of(tx.view(), scope, connection);
+        let rules = (Some(&connection.rule), test.as_ref());
         share(tx, scope, service, &groups, rules, &mut events);
     }
     for balancer in revision.details.0.load_balancers.iter().flatten() {

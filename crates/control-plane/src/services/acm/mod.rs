@@ -11,7 +11,7 @@ mod material;
 pub mod records;
 mod requests;
 mod tags;
-mod users;
+pub mod users;
 mod x509;
 
 #[cfg(test)]

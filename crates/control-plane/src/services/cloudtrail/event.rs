@@ -32,6 +32,8 @@ pub struct Entry {
     pub caller: Caller,
     pub address: Option<IpAddr>,
     pub user_agent: Option<String>,
+    /// The service that asked in somebody's role: `ecs.amazonaws.com`.
+    pub invoked_by: Option<&'static str>,
     /// The host that the client asked for, and whether it asked over TLS.
     pub host: Option<String>,
     pub tls: bool,
@@ -54,7 +56,13 @@ pub enum Caller {
 impl Entry {
     /// The event's text.
     pub fn record(&self, view: &View) -> String {
-        let identity = identity(view, &self.caller);
+        let mut identity = identity(view, &self.caller);
+        let mut address =
+            self.address.map_or_else(|| "AWS Internal".to_owned(), |address| address.to_string());
+        if let Some(service) = self.invoked_by {
+            identity["invokedBy"] = json!(service);
+            address = service.to_owned();
+        }
         let category = if self.management { "Management" } else { "Data" };
         let mut event = json!({
             "eventVersion": "1.11",
@@ -63,7 +71,7 @@ impl Entry {
             "eventSource": format!("{}.amazonaws.com", self.source),
             "eventName": self.name,
             "awsRegion": self.region.as_str(),
-            "sourceIPAddress": self.address.map_or_else(|| "AWS Internal".to_owned(), |address| address.to_string()),
+            "sourceIPAddress": address,
             "userAgent": self.user_agent.as_deref().unwrap_or(""),
             "requestParameters": self.request,
             "responseElements": self.response,

@@ -1,8 +1,9 @@
 //! CloudTrail: every call of an API in an append-only trail, and looking it up.
 //!
-//! The gateway records ([`Recording`]), as does the registry for transfers that are no API calls; nobody else writes. Events lie in files of
-//! their own beside the logs, one per day, and go after ninety days; a chain ([`chain`]) shows whether they are as they were written. Trails that deliver to buckets, event data stores and insights are not
-//! there: their operations answer 501.
+//! The gateway records ([`Recording`]), as does the registry for transfers that are no API calls, and ECS what it does in infrastructure
+//! roles; nobody else writes. Events lie in files of their own beside the logs, one per day, and go after ninety days; a chain ([`chain`])
+//! shows whether they are as they were written. Trails that deliver to buckets, event data stores and insights are not there: their
+//! operations answer 501.
 
 pub mod chain;
 mod event;

@@ -15,7 +15,7 @@ use super::{
     trail::Place,
 };
 use crate::{
-    gateway::{Answer, ApiError, OverTls, Principal},
+    gateway::{Answer, ApiError, Call, OverTls, Principal},
     services::Services,
 };
 
@@ -50,6 +50,7 @@ impl Recording {
             caller: Caller::Unknown(claimed_key(parts)),
             address: parts.extensions.get::<SocketAddr>().map(SocketAddr::ip),
             user_agent: header(http::header::USER_AGENT),
+            invoked_by: None,
             host: header(http::header::HOST),
             tls: parts.extensions.get::<OverTls>().is_some(),
             request: None,
@@ -57,6 +58,37 @@ impl Recording {
             error: None,
             request_id: request_id.to_owned(),
             event_id: services.ids().uuid(),
+        };
+        Recording { entry, operation, place: None }
+    }
+
+    /// A call that one of the platform's services makes in a role that it was given. `by`: `ecs.amazonaws.com`.
+    pub fn of_service(
+        call: &Call,
+        (service, operation): (&'static ServiceTable, &'static OperationTable),
+        principal: Principal,
+        by: &'static str,
+    ) -> Recording {
+        let entry = Entry {
+            at: call.now(),
+            source: service.signing_name,
+            api_version: Some(service.api_version),
+            name: operation.name.to_owned(),
+            read_only: is_read_only(service.name, operation),
+            management: is_management(service.name, operation.name),
+            account: call.scope().account.clone(),
+            region: call.scope().region.clone(),
+            caller: Caller::Known(principal),
+            address: None,
+            user_agent: Some(by.to_owned()),
+            invoked_by: Some(by),
+            host: None,
+            tls: false,
+            request: None,
+            response: None,
+            error: None,
+            request_id: call.services.ids().uuid(),
+            event_id: call.services.ids().uuid(),
         };
         Recording { entry, operation, place: None }
     }
@@ -102,9 +134,18 @@ impl Recording {
     }
 
     /// The call is answered.
-    pub fn end(mut self, services: &Services, result: &Result<Answer, ApiError>) {
-        match result {
-            Ok(Answer::Value(output)) if !self.entry.read_only => {
+    pub fn end(self, services: &Services, result: &Result<Answer, ApiError>) {
+        let output = result.as_ref().map(|answer| match answer {
+            Answer::Value(output) => Some(output),
+            Answer::Events(_) | Answer::Content { .. } => None,
+        });
+        self.end_with(services, output);
+    }
+
+    /// The same with what is told of the answer.
+    pub fn end_with(mut self, services: &Services, output: Result<Option<&Value>, &ApiError>) {
+        match output {
+            Ok(Some(output)) if !self.entry.read_only => {
                 let shown = redact::shown(self.operation.output, output);
                 self.entry.response =
                     Some(shown).filter(|shown| shown.as_object().is_none_or(|members| !members.is_empty()));

@@ -114,13 +114,22 @@ pub(super) async fn apply(call: &Call, name: &str) -> Result<(), ApiError> {
         Ok(acting) => {
             for balancer in &gateway.balancers {
                 apply_to(&acting, &gateway, balancer, &mut failures).await;
+                let Some(header) = gateway.test_header() else { continue };
                 for route in routes.iter().filter(|route| route.balancer == balancer.suffix) {
-                    let (Some(rule), Some(header)) = (&route.parts.test_rule, gateway.test_header()) else {
-                        continue;
+                    let (outcome, at, operation) = match (&route.parts.test_rule, &balancer.listener) {
+                        (Some(rule), _) => {
+                            let host = route.host(scope);
+                            let changed = acting.change_rule(rule, &connect::test_rule(&host, header)).await;
+                            (changed, rule, "elasticloadbalancing:ModifyRule")
+                        }
+                        (None, Some(listener)) => {
+                            let made = connect::first_test_rule(&acting, route, listener, header).await;
+                            (made, listener, "elasticloadbalancing:CreateRule")
+                        }
+                        (None, None) => continue,
                     };
-                    let host = route.host(scope);
-                    if let Err(error) = acting.change_rule(rule, &connect::test_rule(&host, header)).await {
-                        failures.push(failure(rule, "elasticloadbalancing:ModifyRule", &error));
+                    if let Err(error) = outcome {
+                        failures.push(failure(at, operation, &error));
                     }
                 }
             }

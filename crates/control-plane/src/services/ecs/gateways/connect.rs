@@ -312,6 +312,47 @@ async fn make_parts(
     Ok(())
 }
 
+/// A rule for test traffic of a route that was made before its gateway had a header for that. Until a deployment says otherwise it leads where
+/// the requests of users go.
+pub(super) async fn first_test_rule(
+    acting: &Acting,
+    route: &Route,
+    listener: &str,
+    header: (&str, &[String]),
+) -> Result<(), ApiError> {
+    let parts = &route.parts;
+    let (Some(first), Some(second), Some(production)) = (&parts.target_group, &parts.alternate, &parts.rule)
+    else {
+        // Its service's deployments shift no traffic.
+        return Ok(());
+    };
+    let groups = [first.clone(), second.clone()];
+    let host = route.host(acting.call.scope());
+    let wanted = RuleWanted { host: &host, header: Some(header), groups: &groups, priorities: TEST };
+    let rule = acting.rule(listener, wanted).await?;
+    let made = Parts { test_rule: Some(rule.clone()), ..Parts::default() };
+    let scope = acting.call.scope();
+    let kept = acting.call.services.state.transact(|tx| {
+        let there = tx.get::<Route>(scope, &route.key());
+        if let Some(there) = &there {
+            let parts = there.parts.clone().and(&made);
+            tx.put(scope, &route.key(), Route { parts, ..(**there).clone() });
+        }
+        Ok::<_, ApiError>(there.is_some())
+    });
+    match kept.await? {
+        true => acting.share_as(&rule, production).await,
+        false => acting.delete_rule(&rule).await,
+    }
+}
+
+/// The route's rule for test traffic as it is now: a revision may be older.
+pub fn test_rule_of(view: &View, scope: &Scope, connection: &Connection) -> Option<String> {
+    let route = || view.get::<Route>(scope, &connection.route)?.parts.test_rule.clone();
+    connection.alternate.as_ref()?;
+    connection.test_rule.clone().or_else(route)
+}
+
 /// The condition of a route's rule for test traffic.
 pub(super) fn test_rule<'a>(host: &'a str, header: (&'a str, &'a [String])) -> RuleWanted<'a> {
     RuleWanted { host, header: Some(header), groups: &[], priorities: TEST }

@@ -11,7 +11,7 @@ use state_store::View;
 use vocabulary::Scope;
 
 use super::{
-    find, name_of,
+    connect, find, name_of,
     records::{Balancer, Connection, Gateway, Route, arn},
 };
 use crate::{
@@ -205,7 +205,7 @@ pub fn managed(
                 load_balancer_arn: balancer.load_balancer.clone(),
                 load_balancer_security_group_arns: Some(of.map(|id| groups::arn(scope, id)).collect()),
                 target_group_arn: Some(connection.target_group.clone()),
-                test_listener_rule_arn: connection.test_rule.clone(),
+                test_listener_rule_arn: connect::test_rule_of(view, scope, connection),
             }
         });
         ecs::GatewayConnection {

@@ -44,7 +44,7 @@ impl Acting {
             tag_specifications: self.ec2_tags("security-group"),
             ..Default::default()
         };
-        match groups::create(self.call.clone(), input).await {
+        match self.act::<ec2::CreateSecurityGroup, _>(ec2::SERVICE, groups::create, input).await {
             Ok(made) => Ok(made.group_id.unwrap_or_default()),
             Err(error) if is(&error, "InvalidGroup.Duplicate") => {
                 self.call.services.state.read(find).ok_or(error)
@@ -80,7 +80,8 @@ impl Acting {
             tag_specifications: self.ec2_tags("security-group-rule"),
             ..Default::default()
         };
-        match group_rules::authorize_ingress(self.call.clone(), input).await {
+        let handler = group_rules::authorize_ingress;
+        match self.act::<ec2::AuthorizeSecurityGroupIngress, _>(ec2::SERVICE, handler, input).await {
             Ok(_) => Ok(()),
             Err(error) if is(&error, "InvalidPermission.Duplicate") => Ok(()),
             Err(error) => Err(error),
@@ -101,13 +102,14 @@ impl Acting {
             security_group_rule_ids: Some(there),
             ..Default::default()
         };
-        gone(group_rules::revoke_ingress(self.call.clone(), input).await.map(drop))
+        let handler = group_rules::revoke_ingress;
+        gone(self.act::<ec2::RevokeSecurityGroupIngress, _>(ec2::SERVICE, handler, input).await.map(drop))
     }
 
     pub async fn delete_security_group(&self, id: &str) -> Result<(), ApiError> {
         self.may("ec2:DeleteSecurityGroup", &groups::arn(self.scope(), id))?;
         let input = ec2::DeleteSecurityGroupRequest { group_id: Some(id.to_owned()), ..Default::default() };
-        gone(groups::delete(self.call.clone(), input).await.map(drop))
+        gone(self.act::<ec2::DeleteSecurityGroup, _>(ec2::SERVICE, groups::delete, input).await.map(drop))
     }
 }
 

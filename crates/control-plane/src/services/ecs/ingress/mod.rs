@@ -13,7 +13,11 @@ mod place;
 
 use std::sync::Arc;
 
+use aws_schema::{Operation, ServiceTable, Shape};
+use aws_shapes_acm as acm;
+use aws_shapes_ec2 as ec2;
 use aws_shapes_ecs as ecs;
+use aws_shapes_elbv2 as elbv2;
 use policy::Context as Circumstances;
 
 use state_store::View;
@@ -22,8 +26,8 @@ use vocabulary::Scope;
 use super::{express, gateways, names::client};
 use crate::{
     authorization::{Holder, Wish, authorize_with_resource_policy},
-    gateway::{ApiError, Call},
-    services::{Settings, elbv2::records::LoadBalancer, tagging::Tags},
+    gateway::{ApiError, Call, Principal},
+    services::{Settings, cloudtrail::Recording, elbv2::records::LoadBalancer, tagging::Tags},
 };
 
 pub use place::{Place, place};
@@ -96,7 +100,7 @@ impl Acting {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn may(&self, action: &str, resource: &str) -> Result<(), ApiError> {
-        self.ask(&self.circumstances(), action, resource)
+        self.ask(&self.circumstances(), action, resource, action)
     }
 
     /// Whether the role may make something with its tags. `within`: what it is made in, or its own ARN, ending in `*`; `made`: its own ARN.
@@ -113,7 +117,7 @@ impl Acting {
                 context.set(&format!("aws:ResourceTag/{key}"), value.as_str());
             }
         }
-        self.ask(&context, action, within)?;
+        self.ask(&context, action, within, action)?;
         let (service, operation) = action.split_once(':').unwrap_or_default();
         let tagging = match service {
             "acm" => return Ok(()),
@@ -121,15 +125,77 @@ impl Acting {
             _ => "elasticloadbalancing:AddTags",
         };
         context.set(&format!("{service}:CreateAction"), operation);
-        self.ask(&context, tagging, made)
+        self.ask(&context, tagging, made, action)
+    }
+
+    /// Carries out what the role is allowed to, and leaves it in the audit trail, where calls of ECS in somebody's role belong.
+    ///
+    /// # Errors
+    /// Those of the operation, and `ServiceUnavailable` when it cannot be recorded.
+    pub async fn act<O, F>(
+        &self,
+        service: &'static ServiceTable,
+        handler: impl FnOnce(Call, O::Input) -> F,
+        input: O::Input,
+    ) -> Result<O::Output, ApiError>
+    where
+        O: Operation,
+        O::Input: Clone,
+        O::Output: Clone,
+        F: Future<Output = Result<O::Output, ApiError>>,
+    {
+        let services = &self.call.services;
+        let mut recording =
+            Recording::of_service(&self.call, (service, O::TABLE), self.principal(), SERVICE);
+        recording.asked(&input.clone().into_value());
+        recording.take_place(services).await?;
+        let done = handler(self.call.clone(), input).await;
+        let shown = done.as_ref().map(|output| output.clone().into_value());
+        recording.end_with(services, shown.as_ref().map(Some).map_err(|error| *error));
+        done
+    }
+
+    /// The role's session, as the trail names it.
+    fn principal(&self) -> Principal {
+        let arn = match &self.holder.principal.caller {
+            policy::Caller::RoleSession { arn, .. } => arn.clone(),
+            _ => String::new(),
+        };
+        Principal {
+            account: self.call.scope().account.clone(),
+            arn,
+            user_id: self.holder.user_id.clone(),
+            access_key: String::new(),
+        }
     }
 
     fn circumstances(&self) -> Circumstances {
         self.holder.context(&self.call.scope().region, self.call.now())
     }
 
-    fn ask(&self, context: &Circumstances, action: &str, resource: &str) -> Result<(), ApiError> {
+    /// `call`: the action of the call that it is asked for, which is in the trail when it is refused.
+    fn ask(
+        &self,
+        context: &Circumstances,
+        action: &str,
+        resource: &str,
+        call: &str,
+    ) -> Result<(), ApiError> {
         let wish = Wish::new(action, resource);
-        authorize_with_resource_policy(&self.call.services, &self.holder, context, ecs::SERVICE, &wish)
+        let services = &self.call.services;
+        let answer = authorize_with_resource_policy(services, &self.holder, context, ecs::SERVICE, &wish);
+        if let Err(refused) = &answer {
+            let (prefix, name) = call.split_once(':').unwrap_or_default();
+            let table = [elbv2::SERVICE, ec2::SERVICE, acm::SERVICE]
+                .into_iter()
+                .find(|table| table.signing_name == prefix);
+            let operation = table.and_then(|table| Some((table, table.operation(name)?)));
+            if let Some(operation) = operation {
+                let recording =
+                    Recording::of_service(&self.call, operation, self.principal(), SERVICE);
+                recording.end_with(services, Err(refused));
+            }
+        }
+        answer
     }
 }

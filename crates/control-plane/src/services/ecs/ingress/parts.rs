@@ -1,16 +1,17 @@
 //! The steps: each makes, changes or removes one thing, after the role was asked.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use aws_shapes_acm as acm;
 use aws_shapes_elbv2 as elbv2;
-use state_store::View;
-use vocabulary::Scope;
+use state_store::{Tx, View};
+use vocabulary::{Scope, Timestamp};
 
 use super::{Acting, is_managed};
 use crate::{
-    gateway::ApiError,
+    gateway::{ApiError, Call},
     services::{
+        ecs::express::DOMAIN,
         acm::{self as certificates, records::Certificate},
         elbv2::{
             attribute_calls, balancers, groups as target_groups, listeners,
@@ -22,6 +23,8 @@ use crate::{
 
 /// The listener that services are behind.
 pub const PORT: i32 = 443;
+/// How long a certificate may be without a listener because that is still being made.
+const MAKING: Duration = Duration::from_secs(10 * 60);
 /// Attempts to find a free priority while others take them.
 const ATTEMPTS: usize = 20;
 
@@ -91,7 +94,8 @@ impl Acting {
             tags: self.elb_tags(),
             ..Default::default()
         };
-        let made = balancers::create(self.call.clone(), input).await?.load_balancers.unwrap_or_default();
+        let made = self.act::<elbv2::CreateLoadBalancer, _>(elbv2::SERVICE, balancers::create, input).await?;
+        let made = made.load_balancers.unwrap_or_default();
         let arn = made.into_iter().next().and_then(|balancer| balancer.load_balancer_arn);
         arn.ok_or_else(|| ApiError::internal("a load balancer was made without an ARN"))
     }
@@ -111,7 +115,8 @@ impl Acting {
             load_balancer_arn: Some(balancer.to_owned()),
             attributes: Some(given.collect()),
         };
-        attribute_calls::modify_load_balancer(self.call.clone(), input).await.map(drop)
+        let handler = attribute_calls::modify_load_balancer;
+        self.act::<elbv2::ModifyLoadBalancerAttributes, _>(elbv2::SERVICE, handler, input).await.map(drop)
     }
 
     pub async fn set_security_groups(&self, balancer: &str, groups: Vec<String>) -> Result<(), ApiError> {
@@ -121,7 +126,8 @@ impl Acting {
             security_groups: Some(groups),
             ..Default::default()
         };
-        balancers::set_security_groups(self.call.clone(), input).await.map(drop)
+        let handler = balancers::set_security_groups;
+        self.act::<elbv2::SetSecurityGroups, _>(elbv2::SERVICE, handler, input).await.map(drop)
     }
 
     /// The listener on [`PORT`], with a certificate for every name under `domain`.
@@ -154,7 +160,7 @@ impl Acting {
             tags: self.elb_tags(),
             ..Default::default()
         };
-        match listeners::create(self.call.clone(), input).await {
+        match self.act::<elbv2::CreateListener, _>(elbv2::SERVICE, listeners::create, input).await {
             Ok(made) => {
                 let made = made.listeners.unwrap_or_default().into_iter().next();
                 let arn = made.and_then(|made| made.listener_arn);
@@ -182,14 +188,14 @@ impl Acting {
             tags: Some(self.tags.iter().map(tag).collect()),
             ..Default::default()
         };
-        let made = certificates::request(self.call.clone(), input).await?;
+        let made = self.act::<acm::RequestCertificate, _>(acm::SERVICE, certificates::request, input).await?;
         made.certificate_arn.ok_or_else(|| ApiError::internal("a certificate was made without an ARN"))
     }
 
     async fn delete_certificate(&self, arn: &str) -> Result<(), ApiError> {
         self.may("acm:DeleteCertificate", arn)?;
         let input = acm::DeleteCertificateRequest { certificate_arn: Some(arn.to_owned()) };
-        gone(certificates::delete(self.call.clone(), input).await.map(drop))
+        gone(self.act::<acm::DeleteCertificate, _>(acm::SERVICE, certificates::delete, input).await.map(drop))
     }
 
     /// Removes a load balancer, its listener, and the listener's certificate if ECS requested it.
@@ -206,11 +212,19 @@ impl Acting {
         }
         self.may("elasticloadbalancing:DeleteLoadBalancer", balancer)?;
         let input = elbv2::DeleteLoadBalancerInput { load_balancer_arn: Some(balancer.to_owned()) };
-        gone(balancers::delete(self.call.clone(), input).await.map(drop))?;
-        match certificate {
-            Some(arn) => self.delete_certificate(&arn).await,
-            None => Ok(()),
+        gone(self.act::<elbv2::DeleteLoadBalancer, _>(elbv2::SERVICE, balancers::delete, input).await.map(drop))?;
+        if let Some(arn) = certificate {
+            self.delete_certificate(&arn).await?;
         }
+        // What a listener had before somebody gave it another one, or was made for one that never came to be.
+        let leftovers = self.call.services.state.read(|view| leftovers(view, self.scope(), self.call.now()));
+        for arn in leftovers {
+            match self.delete_certificate(&arn).await {
+                Err(error) if !is(&error, "ResourceInUseException") => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// A target group for addresses; `wanted` says its name and the rest.
@@ -231,7 +245,8 @@ impl Acting {
             tags: self.elb_tags(),
             ..wanted
         };
-        let made = target_groups::create(self.call.clone(), input).await?.target_groups.unwrap_or_default();
+        let made = self.act::<elbv2::CreateTargetGroup, _>(elbv2::SERVICE, target_groups::create, input).await?;
+        let made = made.target_groups.unwrap_or_default();
         let arn = made.into_iter().next().and_then(|group| group.target_group_arn);
         arn.ok_or_else(|| ApiError::internal("a target group was made without an ARN"))
     }
@@ -243,18 +258,19 @@ impl Acting {
             target_group_arn: Some(group.to_owned()),
             attributes: Some(vec![attribute]),
         };
-        attribute_calls::modify_target_group(self.call.clone(), input).await.map(drop)
+        let handler = attribute_calls::modify_target_group;
+        self.act::<elbv2::ModifyTargetGroupAttributes, _>(elbv2::SERVICE, handler, input).await.map(drop)
     }
 
     /// Changes the health check of a target group. ECS does this itself: AWS's policies for the role say nothing of it.
     pub async fn change_group(&self, input: elbv2::ModifyTargetGroupInput) -> Result<(), ApiError> {
-        target_groups::modify(self.call.clone(), input).await.map(drop)
+        self.act::<elbv2::ModifyTargetGroup, _>(elbv2::SERVICE, target_groups::modify, input).await.map(drop)
     }
 
     pub async fn delete_target_group(&self, arn: &str) -> Result<(), ApiError> {
         self.may("elasticloadbalancing:DeleteTargetGroup", arn)?;
         let input = elbv2::DeleteTargetGroupInput { target_group_arn: Some(arn.to_owned()) };
-        gone(target_groups::delete(self.call.clone(), input).await.map(drop))
+        gone(self.act::<elbv2::DeleteTargetGroup, _>(elbv2::SERVICE, target_groups::delete, input).await.map(drop))
     }
 
     /// A rule that gives a host's requests to target groups, at the least free priority. The first group gets all of them. A rule of ECS's own
@@ -283,7 +299,7 @@ impl Acting {
                 tags: self.elb_tags(),
                 ..Default::default()
             };
-            match rules::create(self.call.clone(), input).await {
+            match self.act::<elbv2::CreateRule, _>(elbv2::SERVICE, rules::create, input).await {
                 Ok(made) => {
                     let arn =
                         made.rules.unwrap_or_default().into_iter().next().and_then(|rule| rule.rule_arn);
@@ -304,28 +320,59 @@ impl Acting {
             conditions: Some(wanted.conditions()),
             ..Default::default()
         };
-        rules::modify(self.call.clone(), input).await.map(drop)
+        self.act::<elbv2::ModifyRule, _>(elbv2::SERVICE, rules::modify, input).await.map(drop)
     }
 
     /// Puts another target group beside those that a rule forwards to. It gets nothing yet.
     pub async fn forward_to_as_well(&self, rule: &str, group: &str) -> Result<(), ApiError> {
         self.may("elasticloadbalancing:ModifyRule", rule)?;
-        let scope = self.scope();
-        let done = self.call.services.state.transact(|tx| {
+        let is_there = |view: &View| {
+            let there = targets::weights(view, self.scope(), rule).unwrap_or_default();
+            there.iter().any(|(arn, _)| arn == group)
+        };
+        if self.call.services.state.read(is_there) {
+            return Ok(());
+        }
+        let add = |tx: &mut Tx, scope: &Scope| {
             let mut there = targets::weights(tx.view(), scope, rule).unwrap_or_default();
             if there.iter().all(|(arn, _)| arn != group) {
                 there.push((group.to_owned(), 0));
                 targets::set_weights(tx, scope, rule, &there)?;
             }
-            Ok::<_, ApiError>(())
-        });
-        done.await
+            Ok(())
+        };
+        self.reweigh(rule, add).await
+    }
+
+    /// Gives what a rule forwards the shares of another rule of the same target groups.
+    pub async fn share_as(&self, rule: &str, other: &str) -> Result<(), ApiError> {
+        self.may("elasticloadbalancing:ModifyRule", rule)?;
+        let copy = |tx: &mut Tx, scope: &Scope| match targets::weights(tx.view(), scope, other) {
+            Some(weights) => targets::set_weights(tx, scope, rule, &weights),
+            None => Ok(()),
+        };
+        self.reweigh(rule, copy).await
+    }
+
+    /// Changes what a rule forwards beside what others change of it.
+    async fn reweigh(
+        &self,
+        rule: &str,
+        change: impl Fn(&mut Tx, &Scope) -> Result<(), ApiError> + Sync,
+    ) -> Result<(), ApiError> {
+        let input = elbv2::ModifyRuleInput { rule_arn: Some(rule.to_owned()), ..Default::default() };
+        let change = &change;
+        let handler = |call: Call, _| async move {
+            call.services.state.transact(|tx| change(tx, call.scope())).await?;
+            Ok(elbv2::ModifyRuleOutput::default())
+        };
+        self.act::<elbv2::ModifyRule, _>(elbv2::SERVICE, handler, input).await.map(drop)
     }
 
     pub async fn delete_rule(&self, arn: &str) -> Result<(), ApiError> {
         self.may("elasticloadbalancing:DeleteRule", arn)?;
         let input = elbv2::DeleteRuleInput { rule_arn: Some(arn.to_owned()) };
-        gone(rules::delete(self.call.clone(), input).await.map(drop))
+        gone(self.act::<elbv2::DeleteRule, _>(elbv2::SERVICE, rules::delete, input).await.map(drop))
     }
 }
 
@@ -385,6 +432,18 @@ fn forward(groups: &[String]) -> elbv2::Action {
         }),
         ..Default::default()
     }
+}
+
+/// The certificates that ECS requested and that nobody uses. Those of the last minutes may be for a listener that is being made.
+fn leftovers(view: &View, scope: &Scope, now: Timestamp) -> Vec<String> {
+    let name = format!("*.{}{DOMAIN}", scope.region);
+    let own = view.scan::<Certificate>(scope).map(|(_, found)| found).filter(|found| {
+        is_managed(&found.tags)
+            && found.requested.as_ref().is_some_and(|requested| requested.names.contains(&name))
+            && found.created_at + MAKING <= now
+    });
+    let arns = own.map(|found| found.arn(scope));
+    arns.filter(|arn| certificates::users::of(view, scope, arn).is_empty()).collect()
 }
 
 /// Whether ECS requested the certificate, rather than a user.

@@ -1,5 +1,7 @@
 //! Gateways: what is asked of them, the routes that services get, traffic that goes over, and everything that goes again.
 
+mod changed;
+
 use aws_schema::Operation;
 use aws_shapes_elbv2 as elbv2;
 
