@@ -13,6 +13,7 @@ use crate::{
     records::{Frame, Records},
     ruleset,
     slot::{Doomed, SlotNames, SlotPool},
+    sources::{self, Sources},
     spec::NetworkConfig,
     state::State,
     uplink::Uplinks,
@@ -39,6 +40,10 @@ pub(crate) struct Engine {
     pub(super) covered: BTreeSet<Cidr>,
     /// Ports of the node that are kept from everyone else.
     pub(super) ports: HostPorts,
+    /// Flows that appear as others'.
+    pub(super) sources: Sources,
+    /// Whether their table was made; it is not replaced after that.
+    sources_loaded: bool,
     /// A change broke off: the kernel may not have what the state says until everything is loaded again.
     pub(super) dirty: bool,
 }
@@ -50,6 +55,7 @@ impl Engine {
         let elements = Nftables::open(&config.table).during(|| "cannot open a netlink socket".to_owned())?;
         let records = Records::open(&config.run_dir)?;
         let names = SlotNames::new(&config.prefix, records.namespaces());
+        let sources = Sources::start(&config.table)?;
         let bridge = ensure_bridge(&mut host, &format!("{}-vpc", config.prefix))?;
         let (state, gated, doomed) = crate::adopt::adopt(&config, &records, &names, &mut host)?;
         let held = host.addresses().during(|| "cannot list addresses".to_owned())?;
@@ -77,6 +83,8 @@ impl Engine {
             slots,
             bridge,
             ports: HostPorts::default(),
+            sources,
+            sources_loaded: false,
             dirty: true,
         };
         let begun = engine
@@ -115,7 +123,13 @@ impl Engine {
         for groups in several.iter().filter(|groups| groups.len() > 1) {
             self.state.unions.number(groups);
         }
-        self.nft.run("load the ruleset", &ruleset::whole(&self.state, &self.config, &self.uplinks.gated()))
+        let mut script = ruleset::whole(&self.state, &self.config, &self.uplinks.gated());
+        if !self.sources_loaded {
+            script.push_str(&sources::table(&self.config.table, &self.config.prefix));
+        }
+        self.nft.run("load the ruleset", &script)?;
+        self.sources_loaded = true;
+        Ok(())
     }
 
     pub(super) fn save_frame(&self) -> Result<(), NetworkError> {
@@ -148,7 +162,9 @@ impl Engine {
         }
         let gone = self.host.request_gone(route::delete_link(self.bridge));
         results.push(gone.during(|| "cannot remove the bridge".to_owned()));
-        results.push(self.nft.run("remove the table", &ruleset::remove_table(&self.config.table)));
+        let tables = [self.config.table.clone(), sources::name(&self.config.table)];
+        let script: String = tables.iter().map(|table| ruleset::remove_table(table)).collect();
+        results.push(self.nft.run("remove the tables", &script));
         for name in crate::records::names_in(self.slots.names().directory())? {
             results.push(crate::namespace::drop_kept(&self.slots.names().netns(&name)));
         }

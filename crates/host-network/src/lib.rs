@@ -8,10 +8,10 @@
 //! - A task's address is reachable from the host, and from tasks of its VPC, exactly as its security groups say.
 //! - A packet for a VPC or public address that no interface holds never leaves the machine.
 //! - A task cannot send with another address, IPv4 or hardware, and reaches on the host only what
-//!   [`NetworkConfig::services`] lists.
+//!   [`NetworkConfig::services`] lists. [`Sources`] gives flows that the composer names another source, after that check.
 //! - A change that breaks off leaves an interface closed, never open.
 //! - Nothing of the host's own is changed but the forwarding setting of its default route's link, which is put back
-//!   and confined meanwhile (see `uplink`). Everything made carries the prefix, table or route protocol given to it.
+//!   and confined meanwhile (see `uplink`). Everything made carries the prefix, the table's name or the route protocol given to it.
 //! - A container on the node's bridge is reached through the ports that are published for it, and by its neighbours.
 //! - Tasks and their network outlive the process; the next start adopts them.
 //!
@@ -79,6 +79,7 @@ mod records;
 mod ruleset;
 mod slot;
 mod sockets;
+mod sources;
 mod spec;
 mod state;
 mod sysctl;
@@ -93,6 +94,7 @@ pub use netlink::NetlinkError;
 pub use network::Network;
 pub use probe::{Finding, Verdict, probe};
 pub use sockets::{NamespaceSockets, datagrams_in, stream_in};
+pub use sources::{Appearance, Appearing, Sources};
 pub use spec::{
     Attached, DesiredNetwork, EniId, GroupId, HostAddress, HostService, INSTANCE_METADATA_ADDRESS, IdError,
     InterfaceSpec, METADATA_ADDRESS, NetworkConfig, Peer, Ports, Publish, Published, RESOLVER_ADDRESS,

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     engine::Engine,
     error::NetworkError,
+    sources::Sources,
     spec::{
         Attached, DesiredNetwork, EniId, GroupId, InterfaceSpec, NetworkConfig, Publish, Reconciled,
         SecurityGroupSpec, VpcId, VpcSpec,
@@ -44,6 +45,7 @@ enum Next {
 #[derive(Debug, Clone)]
 pub struct Network {
     jobs: mpsc::Sender<Job>,
+    sources: Sources,
 }
 
 impl Network {
@@ -61,7 +63,9 @@ impl Network {
                 let opened = hold(&config.prefix).and_then(|lock| Ok((lock, Engine::start(config)?)));
                 match opened {
                     Ok((lock, mut engine)) => {
-                        let answer = started.send(Ok(())).ok().and_then(|()| run(&mut engine, &receiver));
+                        let sources = engine.sources.clone();
+                        let answer =
+                            started.send(Ok(sources)).ok().and_then(|()| run(&mut engine, &receiver));
                         // The slots' thread ends before someone else may have the prefix.
                         drop(engine);
                         drop(lock);
@@ -76,8 +80,13 @@ impl Network {
                 }
             })
             .map_err(NetworkError::Namespace)?;
-        start.await.map_err(|_| NetworkError::Stopped)??;
-        Ok(Network { jobs })
+        let sources = start.await.map_err(|_| NetworkError::Stopped)??;
+        Ok(Network { jobs, sources })
+    }
+
+    /// What has flows appear as others at their targets.
+    pub fn sources(&self) -> Sources {
+        self.sources.clone()
     }
 
     /// Makes the VPC and its subnets, or changes them to `spec`.

@@ -15,7 +15,8 @@
 //! | bridged → anywhere | `from-tasks` | any | `between` | masqueraded |
 //!
 //! Egress is judged before and ingress after address translation: like on AWS, rules see public addresses where a
-//! connection goes by way of them, and a rule naming a group matches private addresses only.
+//! connection goes by way of them, and a rule naming a group matches private addresses only. What a load balancer sends in a client's
+//! name (`sources`) is judged as the client's, and by rules naming a group as the load balancer's too.
 //!
 //! Every chain lets through untouched what neither comes from nor goes to one of our interfaces; the exception is
 //! stated at `gated`. Verdicts by group are looked up by address in maps, so that the number of interfaces does
@@ -303,16 +304,16 @@ fn services(state: &State, config: &NetworkConfig) -> Vec<String> {
 
 /// Rules as nft statements; `side` is the field the peer is in, `saddr` or `daddr`.
 fn judgements(rules: &[Rule], side: &str) -> Vec<String> {
-    rules.iter().filter_map(|rule| judgement(rule, side)).collect()
+    rules.iter().flat_map(|rule| judgement(rule, side)).collect()
 }
 
-/// `None` for a rule that can match nothing: an empty prefix list.
-fn judgement(rule: &Rule, side: &str) -> Option<String> {
+/// None for a rule that can match nothing: an empty prefix list.
+fn judgement(rule: &Rule, side: &str) -> Vec<String> {
     let peer = match &rule.peer {
         Peer::Cidr(Cidr::ANYWHERE) => String::new(),
         Peer::Cidr(cidr) => format!("ip {side} {cidr} "),
         Peer::Group(group) => format!("ip {side} @{} ", members_set(group)),
-        Peer::Prefixes(prefixes) if prefixes.is_empty() => return None,
+        Peer::Prefixes(prefixes) if prefixes.is_empty() => return vec![],
         Peer::Prefixes(prefixes) => format!("ip {side} {{ {} }} ", outermost(prefixes)),
     };
     let ports = |protocol: &str, ports: Ports| match (ports.first(), ports.last()) {
@@ -331,7 +332,13 @@ fn judgement(rule: &Rule, side: &str) -> Option<String> {
         }
         Traffic::Protocol(number) => format!("meta l4proto {number} "),
     };
-    Some(format!("{traffic}{peer}accept"))
+    let mut judgements = vec![format!("{traffic}{peer}accept")];
+    if let (Peer::Group(group), "saddr") = (&rule.peer, side) {
+        // A flow that appears as a client's is also its load balancer's. No other has its source translated alone and comes here.
+        let sender = format!("ct original ip saddr @{}", members_set(group));
+        judgements.push(format!("{traffic}ct status & (snat | dnat) == snat {sender} accept"));
+    }
+    judgements
 }
 
 /// The ranges without those inside others: an anonymous set takes no overlaps.

@@ -13,4 +13,4 @@ mod tls;
 pub use application::fuzzing;
 pub use application::{AccessLog, Counter, Counts, Meters, Options};
 pub use plane::{DataPlane, Reports};
-pub use sockets::{HostSockets, Sockets};
+pub use sockets::{Appearance, HostSockets, Lasting, Sockets};

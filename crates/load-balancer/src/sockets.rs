@@ -9,6 +9,19 @@ use std::{io, net::SocketAddrV4};
 use futures_util::future::BoxFuture;
 use tokio::net::TcpSocket;
 
+/// A flow that its target is to see coming from the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appearance {
+    pub datagrams: bool,
+    /// What the socket toward the target is bound to.
+    pub own: SocketAddrV4,
+    pub target: SocketAddrV4,
+    pub client: SocketAddrV4,
+}
+
+/// What ends when it is dropped.
+pub type Lasting = Box<dyn Send + Sync>;
+
 /// Makes sockets. Called from every thread of the data plane, inside a tokio runtime.
 pub trait Sockets: Send + Sync + 'static {
     /// An unbound stream socket of the interface (`eni-…`), to connect with.
@@ -36,10 +49,19 @@ pub trait Sockets: Send + Sync + 'static {
         interface: &'a str,
         address: SocketAddrV4,
     ) -> BoxFuture<'a, io::Result<std::net::UdpSocket>>;
+
+    /// Has what a socket of the interface sends, which is bound and not yet connected, come from the client in the eyes of the target, and
+    /// the answers to the socket, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// `AddrInUse` when the socket's own port is not free for that target: with another one it may be possible. `AddrNotAvailable` when
+    /// the target has a flow from the client's address and port already, or is the client.
+    fn appear<'a>(&'a self, interface: &'a str, appearance: Appearance)
+    -> BoxFuture<'a, io::Result<Lasting>>;
 }
 
 /// Sockets of the machine itself, whatever the interface: for tests, benchmarks and load balancers without a network of their
-/// own.
+/// own. They cannot appear as a client's.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HostSockets;
 
@@ -74,5 +96,13 @@ impl Sockets for HostSockets {
             socket.set_nonblocking(true)?;
             Ok(socket)
         })
+    }
+
+    fn appear<'a>(
+        &'a self,
+        _interface: &'a str,
+        _appearance: Appearance,
+    ) -> BoxFuture<'a, io::Result<Lasting>> {
+        Box::pin(async { Err(io::Error::from(io::ErrorKind::Unsupported)) })
     }
 }

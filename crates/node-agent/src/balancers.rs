@@ -87,7 +87,7 @@ impl Balancers {
         // Cancelled, as they were asked to be.
         let _ = (&mut self.running).await;
         let _ = (&mut self.delivering).await;
-        let last = logs::deliver(&self.node, &self.lines, true);
+        let last = logs::deliver(&self.node, &self.lines, logs::Taken::All);
         if tokio::time::timeout(LAST_DELIVERY, last).await.is_err() {
             tracing::warn!("lines of access logs were not taken in time and are lost");
         }
@@ -107,6 +107,7 @@ fn file(node: &Node) -> PathBuf {
 struct Holder {
     node: Arc<Node>,
     plane: DataPlane,
+    lines: Arc<Lines>,
     doors: Arc<Doors>,
     /// Interfaces that are there, as they were last asked for.
     held: BTreeMap<String, NetworkInterface>,
@@ -119,12 +120,12 @@ struct Holder {
 impl Holder {
     fn new(node: Arc<Node>, lines: Arc<Lines>) -> Holder {
         let doors = Arc::<Doors>::default();
-        let options = Options { log: Some(lines), ..Options::default() };
+        let options = Options { log: Some(Arc::clone(&lines) as _), ..Options::default() };
         let plane = DataPlane::start_with(Arc::clone(&doors) as Arc<dyn load_balancer::Sockets>, options);
         let earlier: Vec<NetworkInterface> = journal::read_json(&file(&node)).unwrap_or_default();
         let unwanted =
             earlier.into_iter().map(|interface| (interface.interface_id.clone(), interface)).collect();
-        Holder { node, plane, doors, held: BTreeMap::new(), unwanted, told: None }
+        Holder { node, plane, lines, doors, held: BTreeMap::new(), unwanted, told: None }
     }
 
     async fn run(mut self, mut states: watch::Receiver<LoadBalancers>) {
@@ -137,6 +138,7 @@ impl Holder {
                         return;
                     }
                     let state = states.borrow_and_update().clone();
+                    self.lines.follow(&state.configuration);
                     self.plane.apply(state.configuration.clone());
                     self.told = Some(state);
                     again = self.follow().await;

@@ -21,6 +21,7 @@ use container_runtime::{
     LogPosition, LogRecord, RuntimeError, Statuses, TaskSandbox, WindowSize,
 };
 use image_store::ImageConfig;
+use load_balancer::{Appearance, Lasting};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpSocket,
@@ -227,4 +228,7 @@ pub trait InterfaceSockets: Send + Sync + 'static {
 
     /// A datagram socket that does not block, bound to `address`; port 0 is any free one.
     fn datagrams(&self, address: SocketAddrV4) -> BoxFuture<'_, io::Result<std::net::UdpSocket>>;
+
+    /// Has a flow of one of them appear as a client's, as [`load_balancer::Sockets::appear`] says.
+    fn appear(&self, appearance: Appearance) -> BoxFuture<'_, io::Result<Lasting>>;
 }

@@ -17,7 +17,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use conntrack::forget_connections;
+pub(crate) use conntrack::{Connections, forget_connections};
 #[cfg(test)]
 pub(crate) use message::Message;
 pub(crate) use nftables::{Data, Element, Nftables};

@@ -108,7 +108,7 @@ fn a_new_holder_of_an_address_inherits_no_connections() {
 }
 
 /// Ends this process' part without removing anything, as a crash does.
-async fn crash(network: Network, world: &World) -> Network {
+pub(super) async fn crash(network: Network, world: &World) -> Network {
     drop(network);
     loop {
         match Network::start(world.config.clone()).await {

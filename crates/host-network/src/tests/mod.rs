@@ -12,5 +12,6 @@ mod public;
 mod rules;
 mod ruleset;
 mod sockets;
+mod sources;
 mod spoofing;
 mod world;

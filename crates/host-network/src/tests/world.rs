@@ -28,9 +28,9 @@ use crate::{
 };
 
 /// Allowed traffic arrives within this or not at all.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a refused connection is waited for.
-const BRIEF: Duration = Duration::from_millis(400);
+pub(super) const BRIEF: Duration = Duration::from_millis(400);
 
 pub(super) const HOST_OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 pub(super) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
@@ -252,16 +252,22 @@ impl Sink {
 
     /// What has arrived before the datagram `last`, which does arrive.
     pub fn until(&self, last: &str) -> Vec<String> {
+        self.until_with_sources(last).into_iter().map(|(text, _)| text).collect()
+    }
+
+    /// And from where.
+    pub fn until_with_sources(&self, last: &str) -> Vec<(String, Ipv4Addr)> {
         let mut arrived = vec![];
         loop {
             let mut buffer = [0; 64];
-            let (length, _) =
+            let (length, from) =
                 self.0.recv_from(&mut buffer).unwrap_or_else(|_| panic!("'{last}' does not arrive"));
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let SocketAddr::V4(from) = from else { unreachable!("IPv4") };
             if text == last {
                 return arrived;
             }
-            arrived.push(text);
+            arrived.push((text, *from.ip()));
         }
     }
 }

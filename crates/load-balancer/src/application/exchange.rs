@@ -142,7 +142,9 @@ impl Client {
         answer.write(&mut line, listener, &self.worker.clock, facts.to_head, keep_alive);
         let sent = self.write(listener, &line).await;
         self.count_bytes(listener, facts.received_bytes + line.len() as u64);
-        if let Some(log) = facts.log.take() {
+        if let Some(mut log) = facts.log.take() {
+            let body = if facts.to_head { 0 } else { answer.body.len() };
+            log.sent_head_bytes = line.len().saturating_sub(body) as u64;
             self.end_log(listener, log, answer.status, None, facts.received_bytes, line.len() as u64, None);
         }
         give_line(line);

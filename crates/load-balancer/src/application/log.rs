@@ -31,6 +31,9 @@ pub(crate) struct Entry {
     pub target_status: Option<u16>,
     pub received_bytes: u64,
     pub sent_bytes: u64,
+    /// Of these, what is no body.
+    pub received_head_bytes: u64,
+    pub sent_head_bytes: u64,
     /// Method, whole address, version.
     pub request: String,
     pub user_agent: String,
@@ -106,7 +109,7 @@ impl fmt::Display for Entry {
     }
 }
 
-fn or_none(text: &str) -> &str {
+pub(super) fn or_none(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
@@ -147,7 +150,7 @@ impl fmt::Display for Time {
 }
 
 /// Quotes, backslashes and what is not visible are written as escapes.
-struct Quoted<'a>(&'a str);
+pub(super) struct Quoted<'a>(pub &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use routing::{
-    config::Action,
+    config::{Action, LoadBalancerKind},
     rules::{CompiledOutcome, Request},
 };
 
 use super::{
+    classic_log::Classic,
     connection::Client,
     log::Entry,
     request::{Incoming, host_to_pass, split_port, version_name},
@@ -40,6 +41,7 @@ impl Client {
         );
         let mut entry = self.blank(listener, began);
         entry.request = request;
+        entry.received_head_bytes = incoming.head.length as u64;
         entry.user_agent = incoming.values(Known::UserAgent).next().map_or_else(String::new, text);
         trace_id.clone_into(&mut entry.trace_id);
         entry.rule_priority = Some(outcome.priority);
@@ -88,7 +90,11 @@ impl Client {
         entry.target_status = target_status;
         entry.received_bytes = received_bytes;
         entry.sent_bytes = sent_bytes;
-        log.record(&listener.balancer.arn, entry.to_string());
+        let line = match listener.balancer.kind {
+            LoadBalancerKind::Classic => Classic(&entry).to_string(),
+            LoadBalancerKind::Application | LoadBalancerKind::Network => entry.to_string(),
+        };
+        log.record(&listener.balancer.arn, line);
     }
 
     /// A request that could not be understood.
@@ -103,6 +109,7 @@ impl Client {
             return;
         }
         let mut entry = self.blank(listener, began);
+        entry.received_head_bytes = self.input.len() as u64;
         entry.request = "- http://-:-- -".replace("http", if listener.encrypted { "https" } else { "http" });
         self.end_log(listener, Box::new(entry), status, None, self.input.len() as u64, sent as u64, None);
     }

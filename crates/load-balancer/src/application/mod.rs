@@ -6,6 +6,7 @@
 
 mod answer;
 mod buffer;
+mod classic_log;
 mod clock;
 mod connection;
 mod connection_log;
@@ -42,6 +43,7 @@ use std::{
 use routing::{config::Configuration, report::HealthState};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use classic_log::Times;
 pub use log::AccessLog;
 pub(crate) use metrics::Metrics as Meter;
 pub use metrics::{Counter, Counts};

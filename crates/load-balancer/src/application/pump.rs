@@ -17,8 +17,10 @@ use super::{
 };
 use crate::http1::body::{Body, BrokenBody};
 
-/// Reads in one go, before others have their turn: a fast pair must not keep the thread to itself.
-const TURN: u32 = 4;
+/// What is read in one turn, before others have theirs. Counted in bytes, not reads: pairs that read little at once, because their writer is
+/// slow, would otherwise need several times the turns of others for the same body, and theirs would be the longest times. As much as one
+/// read may bring: with hundreds of pairs a round of larger turns takes as long as a small body.
+const TURN_BYTES: usize = SCRATCH;
 
 /// What is read at once when the writer is slow: with many slow ones, less memory that is touched in turn.
 const LEAST_ROOM: usize = 16 << 10;
@@ -109,7 +111,8 @@ impl Pump {
         reader: &mut Stream,
         writer: &mut Stream,
     ) -> Poll<Result<(), PumpError>> {
-        for _ in 0..TURN {
+        let mut read = 0;
+        loop {
             while !self.pending.is_empty() {
                 let written = ready!(Pin::new(&mut *writer).poll_write(cx, self.pending.filled()))
                     .map_err(PumpError::Write)?;
@@ -119,16 +122,18 @@ impl Pump {
             if self.over {
                 return self.poll_flush(cx, writer);
             }
+            if read >= TURN_BYTES {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match self.pass(cx, reader, writer)? {
-                Poll::Ready(()) => {}
+                Poll::Ready(length) => read += length,
                 Poll::Pending => {
                     ready!(self.poll_flush(cx, writer))?;
                     return Poll::Pending;
                 }
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn wrote(&mut self, written: usize) -> Result<(), PumpError> {
@@ -148,13 +153,13 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
-    /// One read, and a write of as much as is taken at once.
+    /// One read, and a write of as much as is taken at once. Answers how much was read.
     fn pass(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut Stream,
         writer: &mut Stream,
-    ) -> Result<Poll<()>, PumpError> {
+    ) -> Result<Poll<usize>, PumpError> {
         with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(&mut scratch[..self.room]);
             match Pin::new(reader).poll_read(cx, &mut buffer).map_err(PumpError::Read)? {
@@ -170,13 +175,13 @@ impl Pump {
                 if self.framing == Framing::IntoChunks {
                     self.pending.push(b"0\r\n\r\n");
                 }
-                return Ok(Poll::Ready(()));
+                return Ok(Poll::Ready(0));
             }
             if self.framing != Framing::Kept {
                 self.take(read)?;
-                return Ok(Poll::Ready(()));
+                return Ok(Poll::Ready(read.len()));
             }
-            let used = self.body.advance(read)?;
+            let (length, used) = (read.len(), self.body.advance(read)?);
             self.over = self.body.is_over();
             if used < read.len() {
                 self.excess.push(&read[used..]);
@@ -193,7 +198,7 @@ impl Pump {
             } else {
                 (self.room / 2).max(LEAST_ROOM)
             };
-            Ok(Poll::Ready(()))
+            Ok(Poll::Ready(length))
         })
     }
 

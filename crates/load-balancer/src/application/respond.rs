@@ -41,6 +41,8 @@ impl Client {
         sent: Instant,
         took: Duration,
     ) -> Next {
+        // What was written for the target is not what the client sent.
+        let request_bytes = job.request.len() as u64;
         give_line(std::mem::take(&mut job.request));
         let worker = std::rc::Rc::clone(&self.worker);
         listener.balancer.metrics.target_answer(worker.index, head.status, took);
@@ -86,6 +88,9 @@ impl Client {
                 line.extend_from_slice(b"\r\n");
             }
             download.push(&line);
+            if let Some(log) = &mut job.facts.log {
+                log.sent_head_bytes = line.len() as u64;
+            }
             give_line(line);
         }
         let body = download.take(&answer.filled()[head.length..]);
@@ -93,6 +98,7 @@ impl Client {
         if body.is_err() {
             return self.answer(listener, Answer::error(502), job.facts, upload.is_read()).await;
         }
+        let answering = Instant::now();
         let finished = if switched {
             self.tunnel(listener, &mut target, &mut download).await
         } else {
@@ -102,12 +108,12 @@ impl Client {
         if !upload.excess.is_empty() {
             self.input = std::mem::take(&mut upload.excess);
         }
-        let received = job.facts.received_bytes + upload.written;
+        let received = job.facts.received_bytes + upload.written.saturating_sub(request_bytes);
         self.count_bytes(listener, received + download.written);
         if let Some(mut log) = job.facts.log.take() {
             log.request_time = Some(sent.duration_since(job.facts.began));
             log.target_time = Some(took);
-            log.response_time = Some(ended.duration_since(sent).saturating_sub(took));
+            log.response_time = Some(answering.duration_since(sent).saturating_sub(took));
             if switched {
                 log.kind = if listener.encrypted { "wss" } else { "ws" };
             }

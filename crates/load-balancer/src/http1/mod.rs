@@ -3,6 +3,7 @@
 
 pub(crate) mod body;
 pub(crate) mod head;
+mod lines;
 mod names;
 pub(crate) mod syntax;
 

@@ -1,7 +1,9 @@
-//! One line for each connection of a TLS listener, in the format that the guide gives for access logs of network load balancers.
+//! One line for each connection: of a TLS listener in the format that the guide gives for access logs of network load balancers, of any
+//! listener in that of classic ones.
 
 use std::{
     io,
+    net::SocketAddrV4,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -9,7 +11,11 @@ use std::{
 use routing::config::{Listener, LoadBalancer, LoadBalancerKind};
 
 use super::{relay::Volume, steering::Ends};
-use crate::{AccessLog, application::log::Time, tls::ByCertificate};
+use crate::{
+    AccessLog,
+    application::{Times, log::Time},
+    tls::ByCertificate,
+};
 
 /// What the lines of a listener have in common.
 pub(super) struct Log {
@@ -21,6 +27,7 @@ pub(super) struct Log {
     listener: String,
     /// For saying which one a client was shown.
     certificates: ByCertificate,
+    classic: bool,
 }
 
 impl std::fmt::Debug for Log {
@@ -36,11 +43,34 @@ pub(super) struct Entry {
     pub began_unix: Duration,
     /// Unset when there was no TLS with the client.
     pub greeted: Option<Greeted>,
-    pub volume: Volume,
+    pub passed: Passed,
     /// What the client said in TLS's words when it broke off: the number of the alert.
     pub alert: Option<u8>,
-    /// What the target agreed to speak.
+}
+
+/// What went through a connection.
+#[derive(Default)]
+pub(super) struct Passed {
+    pub volume: Volume,
+    /// The target, and how long it took to connect to it.
+    pub reached: Option<(SocketAddrV4, Duration)>,
+    /// What a target that speaks TLS agreed to.
     pub target_protocol: Option<String>,
+}
+
+impl Entry {
+    /// That of a connection that begins now.
+    pub(super) fn begin(ends: Ends) -> Entry {
+        let began_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Entry {
+            ends,
+            began: Instant::now(),
+            began_unix,
+            greeted: None,
+            passed: Passed::default(),
+            alert: None,
+        }
+    }
 }
 
 /// What was agreed with the client.
@@ -54,15 +84,15 @@ pub(super) struct Greeted {
 }
 
 impl Log {
-    /// The log of a listener; none where nobody wants one, and where there is no TLS.
+    /// The log of a listener; none where nobody wants one, and of a network load balancer where there is no TLS.
     pub(super) fn of(
         to: Option<&Arc<dyn AccessLog>>,
         balancer: &LoadBalancer,
         listener: &Listener,
     ) -> Option<Log> {
-        let wanted = balancer.kind == LoadBalancerKind::Network
-            && balancer.attributes.access_logs.is_some()
-            && listener.protocol.is_encrypted();
+        let classic = balancer.kind == LoadBalancerKind::Classic;
+        let wanted =
+            balancer.attributes.access_logs.is_some() && (classic || listener.protocol.is_encrypted());
         let resource = balancer.arn.split_once(":loadbalancer/").map(|(_, resource)| resource);
         to.filter(|_| wanted).map(|to| Log {
             to: Arc::clone(to),
@@ -70,17 +100,50 @@ impl Log {
             load_balancer: resource.unwrap_or(&balancer.name).to_owned(),
             listener: listener.arn.rsplit('/').next().unwrap_or_default().to_owned(),
             certificates: ByCertificate::new(&listener.certificates),
+            classic,
         })
     }
 
     pub(super) fn record(&self, entry: &Entry) {
+        let line = if self.classic { self.classic(entry) } else { self.line(entry) };
+        self.to.record(&self.load_balancer_arn, line);
+    }
+
+    /// A line of a classic load balancer.
+    fn classic(&self, entry: &Entry) -> String {
+        let Passed { volume, reached, .. } = &entry.passed;
+        let none = || "-".to_owned();
+        let since = |from: Option<Instant>, to: Option<Instant>| Some(to?.saturating_duration_since(from?));
+        let times = Times([
+            since(Some(entry.began), volume.to_target.map(Into::into)),
+            reached.map(|(_, took)| took),
+            since(volume.from_target.map(Into::into), volume.to_client.map(Into::into)),
+        ]);
+        let greeted = entry.greeted.as_ref();
+        let version = greeted.map_or("-", |greeted| match greeted.version {
+            "tlsv13" => "TLSv1.3",
+            _ => "TLSv1.2",
+        });
+        format!(
+            "{} {} {} {} {times} - - {} {} \"- - - \" \"-\" {} {version}",
+            Time(entry.began_unix),
+            self.load_balancer,
+            entry.ends.client,
+            reached.map_or_else(none, |(target, _)| target.to_string()),
+            volume.from_client_bytes,
+            volume.from_target_bytes,
+            greeted.map_or_else(none, |greeted| greeted.cipher.clone()),
+        )
+    }
+
+    fn line(&self, entry: &Entry) -> String {
         let took = entry.began.elapsed();
         let none = || "-".to_owned();
         let greeted = entry.greeted.as_ref();
         let text = |part: fn(&Greeted) -> Option<String>| greeted.and_then(part).unwrap_or_else(none);
         let name = greeted.and_then(|greeted| greeted.server_name.as_deref());
         let certificate = greeted.and_then(|_| self.certificates.shown_to(name));
-        let line = format!(
+        format!(
             "tls 2.0 {} {} {} {} {} {} {} {} {} {} {} - {} {} {} {} {} {} - {}",
             second(entry.began_unix + took),
             self.load_balancer,
@@ -89,8 +152,8 @@ impl Log {
             entry.ends.reached,
             took.as_millis(),
             text(|greeted| Some(greeted.took.as_millis().to_string())),
-            entry.volume.from_client_bytes,
-            entry.volume.from_target_bytes,
+            entry.passed.volume.from_client_bytes,
+            entry.passed.volume.from_target_bytes,
             entry.alert.map_or_else(none, |alert| alert.to_string()),
             certificate.unwrap_or("-"),
             text(|greeted| Some(greeted.cipher.clone())),
@@ -98,16 +161,10 @@ impl Log {
             text(|greeted| Some(greeted.group.clone())),
             name.unwrap_or("-"),
             text(|greeted| greeted.protocol.clone()),
-            entry.target_protocol.clone().unwrap_or_else(none),
+            entry.passed.target_protocol.clone().unwrap_or_else(none),
             second(entry.began_unix),
-        );
-        self.to.record(&self.load_balancer_arn, line);
+        )
     }
-}
-
-/// Since 1970.
-pub(super) fn unix_now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// `2018-12-20T02:59:40`

@@ -5,10 +5,13 @@
 //! both sides have finished, when they are idle, or when their target is cut off: unhealthy or deregistered, where the target group says
 //! that this ends connections.
 //!
-//! Not here: whether targets are healthy (told by the caller), requests. The client's address is not kept (`preserve_client_ip`): the
-//! target sees the load balancer's, and the client's in the header of the PROXY protocol where that is asked for.
+//! A target sees the load balancer's address, or, where its group says so (`preserve_client_ip`), the client's: then who composes this crate
+//! is asked, for each flow, to have it appear so ([`outward`]). The header of the PROXY protocol tells it too.
+//!
+//! Not here: whether targets are healthy (told by the caller), requests.
 
 mod log;
+mod outward;
 mod plan;
 mod proxy_protocol;
 mod relay;
@@ -22,7 +25,7 @@ pub(crate) mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::SocketAddrV4,
     sync::Arc,
     time::Duration,
 };
@@ -34,12 +37,13 @@ use routing::{
     report::HealthState,
 };
 use tokio::{
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpListener, UdpSocket},
     sync::{Semaphore, watch},
     task::AbortHandle,
 };
 
 use crate::{AccessLog, Meters, Sockets, application::Meter};
+use outward::Outward;
 use plan::Group;
 pub(crate) use plan::{HealthMap, Place, address as socket_address, place};
 use steering::{Backend, Pool};
@@ -62,23 +66,6 @@ pub(crate) struct Plan {
     meter: Arc<Meter>,
     /// Told of connections.
     log: Option<log::Log>,
-}
-
-/// Sockets of one interface, toward targets.
-pub(crate) struct Outward {
-    sockets: Arc<dyn Sockets>,
-    interface: String,
-}
-
-impl Outward {
-    async fn connect(&self, to: SocketAddrV4) -> io::Result<TcpStream> {
-        self.sockets.stream(&self.interface).await?.connect(to.into()).await
-    }
-
-    async fn datagram(&self) -> io::Result<UdpSocket> {
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-        UdpSocket::from_std(self.sockets.datagrams(&self.interface, any).await?)
-    }
 }
 
 /// One socket that listens: the interface, its address, the port, and whether datagrams are meant.
@@ -263,8 +250,7 @@ impl NetworkPlane {
             return Ok(());
         }
         let (plan, plans) = watch::channel(plan);
-        let outward =
-            Arc::new(Outward { sockets: Arc::clone(&self.sockets), interface: interface.id.clone() });
+        let outward = Arc::new(Outward::new(Arc::clone(&self.sockets), interface));
         let serving = if door.datagrams {
             let socket = UdpSocket::from_std(self.sockets.datagrams(&interface.id, door.address).await?)?;
             tokio::spawn(udp::serve(socket, door.address, plans, outward)).abort_handle()

@@ -26,6 +26,8 @@ pub(crate) type HealthMap = BTreeMap<Place, HealthState>;
 pub(crate) struct Group {
     pub proxy_protocol: Option<Version>,
     pub encrypted: bool,
+    /// They see the client's address.
+    pub as_client: bool,
 }
 
 pub(crate) fn place(group: &TargetGroup, target: &Target) -> Place {
@@ -62,6 +64,7 @@ pub(crate) fn pools(
         let spoken = Group {
             proxy_protocol: group.attributes.proxy_protocol.then_some(version),
             encrypted: matches!(group.protocol, Protocol::Tls | Protocol::Https),
+            as_client: group.attributes.preserve_client_address && balancer.kind == LoadBalancerKind::Network,
         };
         Some((pool, spoken))
     });

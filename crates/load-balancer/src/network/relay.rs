@@ -24,6 +24,8 @@ use tokio::{
 
 /// What is read at once: large enough that a bulk transfer is not made of system calls.
 const BUFFER: usize = 64 << 10;
+/// What is read in one turn, before other connections have theirs: a fast pair must not keep the thread to itself.
+const TURN_BYTES: u64 = 128 << 10;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into_boxed_slice());
@@ -58,6 +60,10 @@ pub(crate) enum Ended {
 pub(crate) struct Volume {
     pub from_client_bytes: u64,
     pub from_target_bytes: u64,
+    /// When the first byte went to the target; and when the first came from it, and went on to the client.
+    pub to_target: Option<Instant>,
+    pub from_target: Option<Instant>,
+    pub to_client: Option<Instant>,
 }
 
 /// Relays until both sides have finished, one breaks off, or nothing came for `idle`. Dropped earlier, it leaves both connections
@@ -92,7 +98,13 @@ pub(crate) async fn relay(
             Err(_) => {}
         }
     };
-    *volume = Volume { from_client_bytes: inward.copied, from_target_bytes: outward.copied };
+    *volume = Volume {
+        from_client_bytes: inward.copied,
+        from_target_bytes: outward.copied,
+        to_target: inward.first_written,
+        from_target: outward.first_read,
+        to_client: outward.first_written,
+    };
     if ended != Ended::Finished {
         client.break_off();
         target.break_off();
@@ -111,6 +123,8 @@ struct Direction {
     over: bool,
     unflushed: bool,
     copied: u64,
+    first_read: Option<Instant>,
+    first_written: Option<Instant>,
 }
 
 impl Direction {
@@ -121,6 +135,7 @@ impl Direction {
         reader: &mut (impl AsyncRead + Unpin),
         writer: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
+        let turn_ends_at = self.copied + TURN_BYTES;
         loop {
             while self.taken < self.pending.len() {
                 let written = ready!(Pin::new(&mut *writer).poll_write(cx, &self.pending[self.taken..]))?;
@@ -129,6 +144,7 @@ impl Direction {
                 }
                 self.taken += written;
                 self.unflushed = true;
+                self.first_written.get_or_insert_with(Instant::now);
             }
             if !self.pending.is_empty() {
                 (self.pending, self.taken) = (Vec::new(), 0);
@@ -140,6 +156,10 @@ impl Direction {
                 ready!(Pin::new(&mut *writer).poll_shutdown(cx))?;
                 self.over = true;
                 continue;
+            }
+            if self.copied >= turn_ends_at {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             match self.pass(cx, reader, writer)? {
                 Poll::Ready(()) => {}
@@ -174,11 +194,15 @@ impl Direction {
                 return Ok(Poll::Ready(()));
             }
             self.copied += read.len() as u64;
+            self.first_read.get_or_insert_with(Instant::now);
             let written = match Pin::new(writer).poll_write(cx, read)? {
                 Poll::Ready(written) => written,
                 Poll::Pending => 0,
             };
-            self.unflushed |= written > 0;
+            if written > 0 {
+                self.unflushed = true;
+                self.first_written.get_or_insert_with(Instant::now);
+            }
             self.pending.extend_from_slice(&read[written..]);
             Ok(Poll::Ready(()))
         })

@@ -21,14 +21,16 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::{
-    Meter, Outward, Plan, log, proxy_protocol,
+    Meter, Outward, Plan,
+    log::{self, Passed},
+    proxy_protocol,
     relay::{Connection, Volume, relay},
     steering::{Ends, FlowGuard, choose},
 };
-use crate::{Counter, application::cipher_name};
+use crate::{Counter, Lasting, application::cipher_name};
 
 /// How many targets a connection is tried with. More would keep a client waiting for longer than it waits.
-const MOST_ATTEMPTS: usize = 3;
+pub(super) const MOST_ATTEMPTS: usize = 3;
 /// A target of the same network answers at once or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a handshake of TLS may take, on either side.
@@ -107,30 +109,34 @@ fn ends(client: &TcpStream, from: SocketAddr) -> Option<Ends> {
 }
 
 async fn connection(client: TcpStream, ends: Ends, plan: &Plan, outward: &Outward) {
-    let Some(tls) = &plan.tls else {
-        with_target(client, ends, plan, outward, None).await;
-        return;
-    };
-    let (began, began_unix) = (Instant::now(), log::unix_now());
-    let mut entry = log::Entry {
-        ends,
-        began,
-        began_unix,
-        greeted: None,
-        volume: Volume::default(),
-        alert: None,
-        target_protocol: None,
-    };
+    let mut entry = log::Entry::begin(ends);
+    match &plan.tls {
+        None => entry.passed = with_target(client, ends, plan, outward, None).await,
+        Some(tls) => encrypted(client, tls, plan, outward, &mut entry).await,
+    }
+    if let Some(log) = &plan.log {
+        log.record(&entry);
+    }
+}
+
+/// A connection on which the client speaks TLS.
+async fn encrypted(
+    client: TcpStream,
+    tls: &Arc<rustls::ServerConfig>,
+    plan: &Plan,
+    outward: &Outward,
+    entry: &mut log::Entry,
+) {
+    let ends = entry.ends;
     let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(client);
     match timeout(HANDSHAKE_TIMEOUT, accepting).await {
         Ok(Ok(client)) => {
             let session = client.get_ref().1;
             let protocol = session.alpn_protocol().map(<[u8]>::to_vec);
             if plan.log.is_some() {
-                entry.greeted = Some(greeted(session, began.elapsed()));
+                entry.greeted = Some(greeted(session, entry.began.elapsed()));
             }
-            let passed = with_target(client, ends, plan, outward, protocol).await;
-            (entry.volume, entry.target_protocol) = (passed.volume, passed.target_protocol);
+            entry.passed = with_target(client, ends, plan, outward, protocol).await;
         }
         Ok(Err(error)) => {
             plan.meter.one(0, Counter::ClientTlsErrors);
@@ -141,9 +147,6 @@ async fn connection(client: TcpStream, ends: Ends, plan: &Plan, outward: &Outwar
             plan.meter.one(0, Counter::ClientTlsErrors);
             tracing::debug!(client = %ends.client, "a client did not finish its TLS handshake");
         }
-    }
-    if let Some(log) = &plan.log {
-        log.record(&entry);
     }
 }
 
@@ -163,14 +166,6 @@ fn greeted(session: &rustls::ServerConnection, took: Duration) -> log::Greeted {
     }
 }
 
-/// What went through a connection.
-#[derive(Default)]
-struct Passed {
-    volume: Volume,
-    /// What a target that speaks TLS agreed to.
-    target_protocol: Option<String>,
-}
-
 /// `protocol` is what was agreed with the client: the target is offered the same.
 async fn with_target(
     client: impl Connection,
@@ -179,10 +174,13 @@ async fn with_target(
     outward: &Outward,
     protocol: Option<Vec<u8>>,
 ) -> Passed {
-    let Some((mut guard, mut target, group)) = reach(ends, plan, outward).await else {
+    let Some(Reached { mut guard, stream: mut target, group, took, lasting: _lasting }) =
+        reach(ends, plan, outward).await
+    else {
         client.break_off();
         return Passed::default();
     };
+    let mut passed = Passed { reached: Some((guard.backend().address, took)), ..Passed::default() };
     let _ = target.set_nodelay(true);
     let greeting = match group.proxy_protocol {
         Some(proxy_protocol::Version::One) => proxy_protocol::version_1(ends.client, ends.reached),
@@ -193,26 +191,25 @@ async fn with_target(
     if let Err(error) = target.write_all(&greeting).await {
         tracing::debug!(%error, target = %guard.backend().address, "a target broke off at once");
         client.break_off();
-        return Passed::default();
+        return passed;
     }
     if !group.encrypted {
-        let volume = until_cut(client, target, &mut guard, plan).await;
-        return Passed { volume, target_protocol: None };
+        passed.volume = until_cut(client, target, &mut guard, plan).await;
+        return passed;
     }
     match encrypt(target, guard.backend().address, plan, protocol).await {
         Ok(target) => {
             let agreed = target.get_ref().1.alpn_protocol();
-            let target_protocol = agreed.map(|agreed| String::from_utf8_lossy(agreed).into_owned());
-            let volume = until_cut(client, target, &mut guard, plan).await;
-            Passed { volume, target_protocol }
+            passed.target_protocol = agreed.map(|agreed| String::from_utf8_lossy(agreed).into_owned());
+            passed.volume = until_cut(client, target, &mut guard, plan).await;
         }
         Err(error) => {
             plan.meter.one(0, Counter::TargetTlsErrors);
             tracing::debug!(%error, target = %guard.backend().address, "no TLS with a target");
             client.break_off();
-            Passed::default()
         }
     }
+    passed
 }
 
 async fn until_cut(
@@ -237,19 +234,29 @@ async fn until_cut(
     volume
 }
 
+/// A target that was connected to.
+struct Reached<'a> {
+    guard: FlowGuard,
+    stream: TcpStream,
+    group: &'a super::Group,
+    /// Connecting to it.
+    took: Duration,
+    /// Of a connection in the client's name: for as long as it lasts.
+    lasting: Option<Lasting>,
+}
+
 /// Connects to a target of the plan; where one does not answer, to another.
-async fn reach<'a>(
-    ends: Ends,
-    plan: &'a Plan,
-    outward: &Outward,
-) -> Option<(FlowGuard, TcpStream, &'a super::Group)> {
+async fn reach<'a>(ends: Ends, plan: &'a Plan, outward: &Outward) -> Option<Reached<'a>> {
     let mut tried: Vec<SocketAddrV4> = Vec::new();
     while tried.len() < MOST_ATTEMPTS {
         let (place, backend) = choose(&plan.pools, ends, &tried)?;
-        let guard = backend.begin();
-        match timeout(CONNECT_TIMEOUT, outward.connect(backend.address)).await {
+        let (guard, group) = (backend.begin(), &plan.groups[place]);
+        let (client, began) = (group.as_client.then_some(ends.client), Instant::now());
+        match timeout(CONNECT_TIMEOUT, outward.connect(backend.address, client)).await {
             // A target that was cut off meanwhile gets nothing.
-            Ok(Ok(stream)) if !guard.is_cut() => return Some((guard, stream, &plan.groups[place])),
+            Ok(Ok((stream, lasting))) if !guard.is_cut() => {
+                return Some(Reached { guard, stream, group, took: began.elapsed(), lasting });
+            }
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 plan.meter.one(0, Counter::TargetConnectionErrors);

@@ -6,7 +6,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    io,
+    io::{self, ErrorKind},
     net::{SocketAddr, SocketAddrV4},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,9 +25,9 @@ use tokio::{
 use super::{
     Meter, Outward, Plan,
     steering::{Ends, FlowGuard, choose},
-    tcp::Counted,
+    tcp::{Counted, MOST_ATTEMPTS},
 };
-use crate::Counter;
+use crate::{Counter, Lasting};
 
 /// As network load balancers have it: a flow of UDP that is quiet for so long is over.
 const IDLE: Duration = Duration::from_secs(120);
@@ -43,6 +43,8 @@ thread_local! {
 
 struct Flow {
     toward: UdpSocket,
+    /// Of one in the client's name.
+    _lasting: Option<Lasting>,
     /// Milliseconds since the listener began.
     last: AtomicU64,
 }
@@ -149,11 +151,24 @@ async fn begin(
     outward: &Outward,
     table: &Table,
 ) -> io::Result<Option<(Arc<Flow>, FlowGuard)>> {
-    let Some((_, backend)) = choose(&plan.pools, ends, &[]) else { return Ok(None) };
-    let guard = backend.begin();
-    let toward = outward.datagram().await?;
-    toward.connect(SocketAddr::V4(backend.address)).await?;
-    Ok(Some((Arc::new(Flow { toward, last: AtomicU64::new(table.now()) }), guard)))
+    let mut tried: Vec<SocketAddrV4> = Vec::new();
+    while let Some((place, backend)) = choose(&plan.pools, ends, &tried) {
+        let guard = backend.begin();
+        let client = plan.groups[place].as_client.then_some(ends.client);
+        match outward.datagrams(backend.address, client).await {
+            Ok((toward, lasting)) => {
+                let last = AtomicU64::new(table.now());
+                return Ok(Some((Arc::new(Flow { toward, _lasting: lasting, last }), guard)));
+            }
+            // Not to this target, as it is the client or has the client's port from elsewhere.
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable && tried.len() + 1 < MOST_ATTEMPTS => {
+                tracing::debug!(%error, client = %ends.client, "a target cannot see the client");
+                tried.push(backend.address);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Passes the target's answers back, until the flow ends.
@@ -189,7 +204,7 @@ async fn answers(
         });
         match passed {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             // Nobody listens there: the next datagram begins anew.
             Err(_) => break,
         }

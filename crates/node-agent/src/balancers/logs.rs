@@ -1,5 +1,5 @@
-//! Access logs on their way: lines gather for each load balancer, and go up every five minutes, when there are many, and when the
-//! agent ends. Who gets them makes files of them and puts these into the load balancer's bucket.
+//! Access logs on their way: lines gather for each load balancer, and go up every five minutes (of a classic one that says so every hour),
+//! when there are many, and when the agent ends. Who gets them makes files of them and puts these into the load balancer's bucket.
 //!
 //! The threads that carry requests never wait here. What is held is bounded: lines beyond that are dropped, counted and told, as AWS's logs are
 //! delivered as well as it can be and not as a record of everything.
@@ -12,6 +12,7 @@ use std::{
 
 use agent_protocol::{AccessLogLines, ControlError, LogKind};
 use load_balancer::AccessLog;
+use routing::config::Configuration;
 use tokio::sync::Notify;
 
 use crate::{node::Node, retry::Backoff};
@@ -40,6 +41,18 @@ struct Waiting {
     by_log: BTreeMap<Log, String>,
     bytes: usize,
     dropped: u64,
+    /// Of load balancers with another than [`INTERVAL`], in such: by ARN.
+    intervals: BTreeMap<String, u64>,
+}
+
+/// What is to go up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    All,
+    /// What has gathered for its interval, at the end of so many.
+    Due(u64),
+    /// Of load balancers alone that have much.
+    Full,
 }
 
 impl Lines {
@@ -47,14 +60,24 @@ impl Lines {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything that waits, or of load balancers alone that have much.
-    fn take(&self, all: bool) -> Vec<(Log, String)> {
+    /// Follows the load balancers' own intervals.
+    pub(super) fn follow(&self, configuration: &Configuration) {
+        let own = configuration.load_balancers.iter().filter_map(|balancer| {
+            let minutes = u64::from(balancer.attributes.access_logs.as_ref()?.interval_minutes);
+            Some((balancer.arn.clone(), minutes * 60 / INTERVAL.as_secs())).filter(|(_, times)| *times > 1)
+        });
+        self.lock().intervals = own.collect();
+    }
+
+    fn take(&self, what: Taken) -> Vec<(Log, String)> {
         let mut waiting = self.lock();
-        let taken: Vec<(Log, String)> = if all {
-            std::mem::take(&mut waiting.by_log).into_iter().collect()
-        } else {
-            waiting.by_log.extract_if(.., |_, lines| lines.len() >= FULL_BYTES).collect()
+        let Waiting { by_log, intervals, .. } = &mut *waiting;
+        let goes = |(arn, _): &Log, lines: &mut String| match what {
+            Taken::All => true,
+            Taken::Due(tick) => tick.is_multiple_of(intervals.get(arn).copied().unwrap_or(1)),
+            Taken::Full => lines.len() >= FULL_BYTES,
         };
+        let taken: Vec<(Log, String)> = by_log.extract_if(.., goes).collect();
         waiting.bytes -= taken.iter().map(|(_, lines)| lines.len()).sum::<usize>();
         let dropped = std::mem::take(&mut waiting.dropped);
         drop(waiting);
@@ -97,18 +120,22 @@ pub(super) async fn run(node: Arc<Node>, lines: Arc<Lines>) {
     let mut every = tokio::time::interval(INTERVAL);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     every.tick().await;
+    let mut ticks = 0;
     loop {
-        let all = tokio::select! {
-            _ = every.tick() => true,
-            () = lines.full.notified() => false,
+        let what = tokio::select! {
+            _ = every.tick() => {
+                ticks += 1;
+                Taken::Due(ticks)
+            }
+            () = lines.full.notified() => Taken::Full,
         };
-        deliver(&node, &lines, all).await;
+        deliver(&node, &lines, what).await;
     }
 }
 
 /// Delivers what waits, or as much of it as is taken.
-pub(super) async fn deliver(node: &Node, lines: &Lines, all: bool) {
-    for ((load_balancer_arn, kind), lines) in lines.take(all) {
+pub(super) async fn deliver(node: &Node, lines: &Lines, what: Taken) {
+    for ((load_balancer_arn, kind), lines) in lines.take(what) {
         let message = AccessLogLines { load_balancer_arn, kind, lines };
         let mut backoff = Backoff::default();
         for attempt in 1.. {
@@ -133,7 +160,7 @@ mod tests {
     use agent_protocol::LogKind;
     use load_balancer::AccessLog;
 
-    use super::{FULL_BYTES, Lines, MOST_BYTES};
+    use super::{FULL_BYTES, Lines, MOST_BYTES, Taken};
 
     #[test]
     fn lines_gather_by_load_balancer() {
@@ -141,15 +168,35 @@ mod tests {
         lines.record("b", "one".to_owned());
         lines.record("a", "two".to_owned());
         lines.record("b", "three".to_owned());
-        assert_eq!(lines.take(false), []);
-        let taken = lines.take(true);
+        assert_eq!(lines.take(Taken::Full), []);
+        let taken = lines.take(Taken::All);
         let access = |arn: &str, lines: &str| ((arn.to_owned(), LogKind::Access), lines.to_owned());
         assert_eq!(taken, [access("a", "two\n"), access("b", "one\nthree\n")]);
         assert_eq!(lines.lock().bytes, 0);
         lines.record("a", "one".to_owned());
         lines.record_connection("a", "two".to_owned());
         let connections = (("a".to_owned(), LogKind::Connection), "two\n".to_owned());
-        assert_eq!(lines.take(true), [access("a", "one\n"), connections]);
+        assert_eq!(lines.take(Taken::All), [access("a", "one\n"), connections]);
+    }
+
+    #[test]
+    fn each_has_its_interval() {
+        let lines = Lines::default();
+        lines.lock().intervals.insert("hourly".to_owned(), 12);
+        let mut went = Vec::new();
+        for tick in 1..=24 {
+            lines.record("hourly", "one".to_owned());
+            lines.record("other", "one".to_owned());
+            for ((arn, _), taken) in lines.take(Taken::Due(tick)) {
+                went.push((arn, tick, taken.lines().count()));
+            }
+        }
+        let hourly: Vec<_> =
+            went.iter().filter(|(arn, ..)| arn == "hourly").map(|one| (one.1, one.2)).collect();
+        assert_eq!(hourly, [(12, 12), (24, 12)]);
+        let other: Vec<_> = went.iter().filter(|(arn, ..)| arn == "other").map(|one| one.2).collect();
+        assert_eq!(other, [1; 24]);
+        assert_eq!(lines.lock().bytes, 0);
     }
 
     #[test]
@@ -164,7 +211,7 @@ mod tests {
         assert!(waiting.bytes <= MOST_BYTES);
         assert!(waiting.dropped > 0);
         drop(waiting);
-        let full: Vec<String> = lines.take(false).into_iter().map(|((arn, _), _)| arn).collect();
+        let full: Vec<String> = lines.take(Taken::Full).into_iter().map(|((arn, _), _)| arn).collect();
         assert_eq!(full, ["a"], "what is not full waits");
     }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use load_balancer::Sockets;
+use load_balancer::{Appearance, Lasting, Sockets};
 use tokio::net::TcpSocket;
 
 use crate::ports::{BoxFuture, InterfaceSockets};
@@ -52,5 +52,13 @@ impl Sockets for Doors {
         address: SocketAddrV4,
     ) -> BoxFuture<'a, io::Result<UdpSocket>> {
         Box::pin(async move { self.of(interface)?.datagrams(address).await })
+    }
+
+    fn appear<'a>(
+        &'a self,
+        interface: &'a str,
+        appearance: Appearance,
+    ) -> BoxFuture<'a, io::Result<Lasting>> {
+        Box::pin(async move { self.of(interface)?.appear(appearance).await })
     }
 }

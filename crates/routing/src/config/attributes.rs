@@ -74,6 +74,13 @@ pub enum ClientAddressHeader {
 pub struct AccessLogs {
     pub bucket: String,
     pub prefix: String,
+    /// How often files of them are made: 5, or 60 of a classic load balancer.
+    #[serde(default = "five_minutes")]
+    pub interval_minutes: u32,
+}
+
+fn five_minutes() -> u32 {
+    5
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
-//! Access logs of application and network load balancers and connection logs of application ones: whether their bucket takes them, and the
-//! files that go into it. Those of network load balancers are about TLS listeners alone, as on AWS.
+//! Access logs of load balancers and connection logs of application ones: whether their bucket takes them, and the files that go into it.
+//! Those of network load balancers are about TLS listeners alone, as on AWS.
 //!
 //! Source of names and permissions: the guides' pages on access logs and connection logs. The bucket's policy has to allow it to the
 //! service that delivers logs, or, as in older policies, to the region's account of Elastic Load Balancing; that is tried with a
@@ -18,7 +18,7 @@ use vocabulary::{AccountId, Ids, Scope, Timestamp};
 use super::{
     attributes,
     errors::invalid_configuration,
-    records::{Attributes, LoadBalancer, LoadBalancerKind},
+    records::{Attributes, LoadBalancer, LoadBalancerKind, Node},
 };
 use crate::{
     authorization::{self, Holder, Wish},
@@ -67,6 +67,48 @@ pub struct Place {
     pub prefix: String,
 }
 
+/// A load balancer as its log names it.
+pub struct Subject<'a> {
+    pub scope: &'a Scope,
+    pub name: &'a str,
+    /// In names of files.
+    pub id: String,
+    pub nodes: &'a [Node],
+    /// `aws:SourceArn` of what is put.
+    pub source: String,
+    pub kind: SubjectKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectKind {
+    Application,
+    Network,
+    /// Its files are not packed.
+    Classic,
+}
+
+impl<'a> Subject<'a> {
+    pub fn of(scope: &'a Scope, balancer: &'a LoadBalancer) -> Subject<'a> {
+        let arn = balancer.arn(scope);
+        Subject {
+            scope,
+            name: &balancer.name,
+            id: resource_id(&arn),
+            nodes: &balancer.nodes,
+            source: match balancer.kind {
+                LoadBalancerKind::Application => arn,
+                LoadBalancerKind::Network => {
+                    scope.arn("logs", format_args!("{}", balancer.key())).to_string()
+                }
+            },
+            kind: match balancer.kind {
+                LoadBalancerKind::Application => SubjectKind::Application,
+                LoadBalancerKind::Network => SubjectKind::Network,
+            },
+        }
+    }
+}
+
 /// Where it goes, when it is switched on.
 pub fn place(balancer: &LoadBalancer, own: &Attributes, kind: LogKind) -> Option<Place> {
     let table = attributes::of_load_balancer(balancer.kind);
@@ -84,8 +126,7 @@ pub fn place(balancer: &LoadBalancer, own: &Attributes, kind: LogKind) -> Option
 /// `InvalidConfigurationRequest`.
 pub async fn check(
     services: &Services,
-    scope: &Scope,
-    balancer: &LoadBalancer,
+    subject: &Subject<'_>,
     place: &Place,
     kind: LogKind,
 ) -> Result<(), ApiError> {
@@ -97,12 +138,15 @@ pub async fn check(
         return Err(invalid_configuration(format!("The value of '{log}.s3.bucket' cannot be empty")));
     }
     if place.prefix.contains("AWSLogs") || place.prefix.starts_with('/') || place.prefix.ends_with('/') {
-        return Err(invalid_configuration(format!("The value of '{log}.s3.prefix' is not valid")));
+        return Err(invalid_configuration(match subject.kind {
+            SubjectKind::Classic => format!("The S3 bucket prefix '{}' is not valid", place.prefix),
+            _ => format!("The value of '{log}.s3.prefix' is not valid"),
+        }));
     }
-    let key = format!("{}/{file}", folder(scope, place));
+    let key = format!("{}/{file}", folder(subject.scope, place));
     let now = services.now();
-    let content = format!("Enable AccessLog for ELB: {} at {}", balancer.name, basic(now, MINUTE));
-    let put = put(services, scope, balancer, place, &key, "text/plain", content.into(), now).await;
+    let content = format!("Enable AccessLog for ELB: {} at {}", subject.name, basic(now, MINUTE));
+    let put = put(services, subject, place, &key, "text/plain", content.into(), now).await;
     put.map_err(|error| match error.status {
         500.. => error,
         _ => invalid_configuration(format!(
@@ -125,7 +169,23 @@ pub async fn deliver(
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let Some(place) = place(balancer, &balancer.attributes, kind) else { return Ok(()) };
-    let node = balancer
+    deliver_to(services, &Subject::of(scope, balancer), &place, kind, lines, now).await
+}
+
+/// The same, to a known place.
+///
+/// # Errors
+/// Those of PutObject.
+pub async fn deliver_to(
+    services: &Services,
+    subject: &Subject<'_>,
+    place: &Place,
+    kind: LogKind,
+    lines: String,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let scope = subject.scope;
+    let node = subject
         .nodes
         .first()
         .and_then(|node| services.state.read(|view| view.get::<NetworkInterface>(scope, &node.interface_id)));
@@ -137,35 +197,38 @@ pub async fn deliver(
         LogKind::Connection => "conn_log.",
     };
     // Names of a network load balancer's files have no address.
-    let address = match balancer.kind {
-        LoadBalancerKind::Application => format!("{address}_"),
-        LoadBalancerKind::Network => String::new(),
+    let address = match subject.kind {
+        SubjectKind::Application | SubjectKind::Classic => format!("{address}_"),
+        SubjectKind::Network => String::new(),
     };
+    let packs = subject.kind != SubjectKind::Classic;
     let key = format!(
-        "{}/elasticloadbalancing/{}/{}/{first}{}_elasticloadbalancing_{}_{}_{}_{address}{}.log.gz",
-        folder(scope, &place),
+        "{}/elasticloadbalancing/{}/{}/{first}{}_elasticloadbalancing_{}_{}_{}_{address}{}.log{}",
+        folder(scope, place),
         scope.region,
         basic(now, DAY),
         scope.account,
         scope.region,
-        resource_id(&balancer.arn(scope)),
+        subject.id,
         basic(now, MINUTE),
         word(&random),
+        if packs { ".gz" } else { "" },
     );
+    if !packs {
+        return put(services, subject, place, &key, "text/plain", lines.into(), now).await;
+    }
     let packed = tokio::task::spawn_blocking(move || {
         let mut packer = GzEncoder::new(Vec::new(), Compression::default());
         packer.write_all(lines.as_bytes())?;
         packer.finish()
     });
     let packed = packed.await.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
-    put(services, scope, balancer, &place, &key, "application/octet-stream", packed.into(), now).await
+    put(services, subject, place, &key, "application/octet-stream", packed.into(), now).await
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is one fact about the file")]
 async fn put(
     services: &Services,
-    scope: &Scope,
-    balancer: &LoadBalancer,
+    subject: &Subject<'_>,
     place: &Place,
     key: &str,
     content_type: &str,
@@ -173,17 +236,16 @@ async fn put(
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let resource = object_arn(&place.bucket, key);
-    let (delivery, source) = match balancer.kind {
-        LoadBalancerKind::Application => (DELIVERY, balancer.arn(scope)),
-        LoadBalancerKind::Network => {
-            (NETWORK_DELIVERY, scope.arn("logs", format_args!("{}", balancer.key())).to_string())
-        }
+    let scope = subject.scope;
+    let delivery = match subject.kind {
+        SubjectKind::Application | SubjectKind::Classic => DELIVERY,
+        SubjectKind::Network => NETWORK_DELIVERY,
     };
     let allowed = |principal: Principal, id: &str| {
         let holder = Holder::bare(principal, id);
         let mut context = holder.context(&scope.region, now);
         context.set("aws:SourceAccount", scope.account.as_str());
-        context.set("aws:SourceArn", source.as_str());
+        context.set("aws:SourceArn", subject.source.as_str());
         context.set("s3:x-amz-acl", "bucket-owner-full-control");
         let wish = Wish::new("s3:PutObject", &resource);
         authorization::authorize_with_resource_policy(services, &holder, &context, s3::SERVICE, &wish)
@@ -192,7 +254,7 @@ async fn put(
     let region = scope.region.as_str();
     let account =
         ACCOUNTS.iter().find(|(name, _)| *name == region).and_then(|(_, id)| id.parse::<AccountId>().ok());
-    let account = account.filter(|_| balancer.kind == LoadBalancerKind::Application);
+    let account = account.filter(|_| subject.kind != SubjectKind::Network);
     let by_account = account.filter(|_| by_name.is_err()).map(|account| {
         let id = account.to_string();
         allowed(Principal::root(account), &id)

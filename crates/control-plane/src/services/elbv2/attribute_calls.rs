@@ -62,7 +62,8 @@ pub async fn modify_load_balancer(
         let place = access_logs::place(&found, &wanted, kind);
         let before = access_logs::place(&found, &found.attributes, kind);
         if let Some(place) = place.filter(|place| before.as_ref() != Some(place)) {
-            access_logs::check(&call.services, call.scope(), &found, &place, kind).await?;
+            let subject = access_logs::Subject::of(call.scope(), &found);
+            access_logs::check(&call.services, &subject, &place, kind).await?;
         }
     }
     let (table, own) = call

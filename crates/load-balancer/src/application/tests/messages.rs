@@ -240,27 +240,26 @@ async fn a_line_is_written_about_each_request() {
     let mut bench = Bench::new();
     let origin = Origin::new().await.serve("{}");
     bench.add(origin);
-    bench.balancer().attributes.access_logs =
-        Some(routing::config::AccessLogs { bucket: "logs".into(), prefix: String::new() });
+    bench.balancer().attributes.access_logs = Some(routing::config::AccessLogs {
+        bucket: "logs".into(),
+        prefix: String::new(),
+        interval_minutes: 5,
+    });
     bench.apply().await;
-    bench
-        .ask("GET /a\"b?c HTTP/1.1\r\nHost: web.example\r\nUser-Agent: test/1\r\nConnection: close\r\n\r\n")
-        .await;
-    let line = soon(async {
-        loop {
-            if let Some(line) = bench.lines.0.lock().expect("not poisoned").first() {
-                break line.clone();
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let request = "POST /a\"b?c HTTP/1.1\r\nHost: web.example\r\nUser-Agent: test/1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+    let answer = bench.ask(request).await;
+    let line = first_line(&bench).await;
     let fields: Vec<&str> = line.split(' ').collect();
     assert_eq!((fields[0], fields[2]), ("http", "app/web/0123456789abcdef"));
     assert_eq!(fields[4], origin.to_string());
     assert_eq!((fields[8], fields[9]), ("200", "200"));
+    assert_eq!(fields[10], request.len().to_string());
     assert!(
-        line.contains("\"GET http://web.example:7000/a\\x22b?c HTTP/1.1\" \"test/1\" - - group \"Root=1-"),
+        fields[11].parse::<usize>().is_ok_and(|sent| sent >= answer.head.len() + answer.body.len()),
+        "{line}"
+    );
+    assert!(
+        line.contains("\"POST http://web.example:7000/a\\x22b?c HTTP/1.1\" \"test/1\" - - group \"Root=1-"),
         "{line}"
     );
     assert!(
@@ -268,4 +267,41 @@ async fn a_line_is_written_about_each_request() {
         "{line}"
     );
     assert!(line.ends_with(" \"-\" \"-\" \"-\""), "{line}");
+}
+
+async fn first_line(bench: &Bench) -> String {
+    soon(async {
+        loop {
+            if let Some(line) = bench.lines.0.lock().expect("not poisoned").first() {
+                break line.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_classic_load_balancer_has_lines_of_its_own() {
+    let mut bench = Bench::new();
+    let origin = Origin::new().await.serve("{}");
+    bench.add(origin);
+    let balancer = bench.balancer();
+    balancer.kind = routing::config::LoadBalancerKind::Classic;
+    balancer.arn = CLASSIC.into();
+    balancer.attributes.access_logs = Some(routing::config::AccessLogs {
+        bucket: "logs".into(),
+        prefix: String::new(),
+        interval_minutes: 60,
+    });
+    bench.apply().await;
+    let answer = bench
+        .ask("POST /a HTTP/1.1\r\nHost: web.example\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+    let answer = answer.await;
+    let line = first_line(&bench).await;
+    let fields: Vec<&str> = line.split(' ').collect();
+    assert_eq!((fields[1], fields[3]), ("web", &*origin.to_string()), "{line}");
+    assert!(fields[4..7].iter().all(|time| time.parse::<f64>().is_ok_and(|time| time >= 0.0)), "{line}");
+    assert_eq!(fields[7..11], ["200", "200", "3", &*answer.body.len().to_string()], "{line}");
+    assert!(line.ends_with(" \"POST http://web.example:7000/a HTTP/1.1\" \"-\" - -"), "{line}");
 }

@@ -41,7 +41,7 @@ struct Lines(Mutex<Vec<String>>, Mutex<Vec<String>>);
 
 impl AccessLog for Lines {
     fn record(&self, load_balancer_arn: &str, line: String) {
-        assert_eq!(load_balancer_arn, BALANCER);
+        assert!([BALANCER, CLASSIC].contains(&load_balancer_arn));
         self.0.lock().expect("not poisoned").push(line);
     }
 
@@ -53,6 +53,8 @@ impl AccessLog for Lines {
 
 const BALANCER: &str =
     "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/0123456789abcdef";
+
+const CLASSIC: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/web";
 
 fn forward(arns: &[(&str, u32)]) -> Action {
     let target_groups = arns

@@ -141,7 +141,8 @@ async fn connections_are_logged_with_what_was_made_of_their_certificates() {
         ..trusting(&[&own])
     }))
     .await;
-    let place = routing::config::AccessLogs { bucket: "b".into(), prefix: String::new() };
+    let place =
+        routing::config::AccessLogs { bucket: "b".into(), prefix: String::new(), interval_minutes: 5 };
     bench.balancer().attributes.connection_logs = Some(place);
     bench.apply().await;
     let other = Authority::new("other");

@@ -1,5 +1,6 @@
 //! Real connections over loopback addresses that no other process of the tests has.
 
+mod appearances;
 mod flows;
 mod plans;
 mod tls;
@@ -31,7 +32,7 @@ use tokio::{
 };
 
 use super::{Closed, HealthMap, NetworkPlane};
-use crate::HostSockets;
+use crate::{HostSockets, Sockets};
 
 pub(crate) const CERTIFICATE: &[u8] = include_bytes!("certificate.pem");
 pub(crate) const KEY: &[u8] = include_bytes!("key.pem");
@@ -60,6 +61,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(protocol: ListenerProtocol) -> Bench {
+        Bench::with(protocol, Arc::new(HostSockets))
+    }
+
+    fn with(protocol: ListenerProtocol, sockets: Arc<dyn Sockets>) -> Bench {
         let address = own_address();
         let forward = Forward {
             target_groups: vec![WeightedTargetGroup { arn: "group".into(), weight: 1 }],
@@ -108,7 +113,7 @@ impl Bench {
         };
         let configuration =
             Configuration { generation: 1, load_balancers: vec![balancer], target_groups: vec![group] };
-        let plane = NetworkPlane::new(Arc::new(HostSockets), crate::tls::to_targets());
+        let plane = NetworkPlane::new(sockets, crate::tls::to_targets());
         Bench { plane, configuration, health: HealthMap::new(), address: SocketAddrV4::new(address, 7000) }
     }
 

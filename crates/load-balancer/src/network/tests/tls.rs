@@ -122,7 +122,8 @@ async fn connections_of_tls_listeners_are_logged_where_that_is_wanted() {
         private_key_pem: routing::config::SecretText::new(String::from_utf8(KEY.to_vec()).expect("text")),
     }];
     bench.listener().arn = "arn:listener/net/web/1/2".into();
-    let place = routing::config::AccessLogs { bucket: "b".into(), prefix: String::new() };
+    let place =
+        routing::config::AccessLogs { bucket: "b".into(), prefix: String::new(), interval_minutes: 5 };
     bench.configuration.load_balancers[0].attributes.access_logs = Some(place);
     let target = echo().await;
     bench.add(target);
@@ -149,6 +150,41 @@ async fn connections_of_tls_listeners_are_logged_where_that_is_wanted() {
     let line = lines.next().await;
     let words: Vec<&str> = line.split(' ').collect();
     assert_eq!(words[8..16], ["-", "0", "0", "-", "-", "-", "-", "-"], "{line}");
+}
+
+#[tokio::test]
+async fn classic_load_balancers_log_connections_of_any_kind() {
+    let mut bench = Bench::new(ListenerProtocol::Tcp);
+    let lines = Arc::new(Lines::default());
+    bench.plane = NetworkPlane::new(Arc::new(HostSockets), crate::tls::to_targets())
+        .logging(Some(Arc::clone(&lines) as _));
+    let place =
+        routing::config::AccessLogs { bucket: "b".into(), prefix: String::new(), interval_minutes: 60 };
+    let balancer = &mut bench.configuration.load_balancers[0];
+    balancer.kind = LoadBalancerKind::Classic;
+    balancer.attributes.access_logs = Some(place);
+    let target = named("hello").await;
+    bench.add(target);
+    bench.apply().await;
+    let mut client = bench.connect().await;
+    soon(client.write_all(b"abc")).await.expect("sent");
+    soon(client.shutdown()).await.expect("finished");
+    let mut answer = String::new();
+    soon(client.read_to_string(&mut answer)).await.expect("answered");
+    assert_eq!(answer, "hello");
+    let line = lines.next().await;
+    let words: Vec<&str> = line.split(' ').collect();
+    let from = client.local_addr().expect("bound").to_string();
+    assert_eq!(words[1..4], ["web", &from, &target.to_string()], "{line}");
+    assert!(words[4..7].iter().all(|time| time.parse::<f64>().is_ok_and(|time| time >= 0.0)), "{line}");
+    assert!(line.ends_with(" - - 3 5 \"- - - \" \"-\" - -"), "{line}");
+    // Nobody to connect to.
+    bench.group().targets.clear();
+    bench.apply().await;
+    let mut client = bench.connect().await;
+    assert!(soon(client.read(&mut [0])).await.is_err());
+    let line = lines.next().await;
+    assert!(line.ends_with(" - -1 -1 -1 - - 0 0 \"- - - \" \"-\" - -"), "{line}");
 }
 
 /// Takes the certificate whatever the name.

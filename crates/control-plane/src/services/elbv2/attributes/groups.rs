@@ -1,7 +1,7 @@
 //! Attributes of target groups.
 
 use super::{Accepts, Known, known};
-use crate::services::elbv2::records::{Protocol, TargetGroup};
+use crate::services::elbv2::records::{Protocol, TargetGroup, TargetType};
 
 /// The attributes that a target group has.
 pub fn of_target_group(group: &TargetGroup) -> Vec<Known> {
@@ -58,6 +58,13 @@ fn of_requests() -> [Known; 7] {
 
 fn of_connections(group: &TargetGroup) -> [Known; 6] {
     let datagrams = matches!(group.protocol, Protocol::Udp | Protocol::TcpUdp);
+    // Instances are machines outside of the VPC: what they answered to a client's address would not come by the load balancer. (On AWS
+    // they see it unless they are told not to.)
+    let as_client = match group.target_type {
+        TargetType::Ip if datagrams => known("preserve_client_ip.enabled", "true", Accepts::OneOf(&["true"])),
+        TargetType::Ip => known("preserve_client_ip.enabled", "false", Accepts::Bool),
+        TargetType::Instance => known("preserve_client_ip.enabled", "false", Accepts::OnlyDefault),
+    };
     [
         known("stickiness.type", "source_ip", Accepts::OneOf(&["source_ip"])),
         known(
@@ -65,9 +72,7 @@ fn of_connections(group: &TargetGroup) -> [Known; 6] {
             if datagrams { "true" } else { "false" },
             Accepts::Bool,
         ),
-        // Connections and datagrams reach targets from the load balancer's own address, also where AWS keeps the client's by default
-        // (instances, UDP): answers to a kept address would have to find back through the load balancer's network.
-        known("preserve_client_ip.enabled", "false", Accepts::OnlyDefault),
+        as_client,
         // A datagram has no beginning of a connection that a header could stand at.
         known(
             "proxy_protocol_v2.enabled",

@@ -133,3 +133,43 @@ async fn checks_and_attributes_can_be_changed_within_their_limits() {
     let both = [("slow_start.duration_seconds", "30"), ("load_balancing.algorithm.type", "weighted_random")];
     refused(set(&both).await, invalid, "Slow start");
 }
+
+#[tokio::test]
+async fn targets_see_clients_where_that_is_possible() {
+    use aws_shapes_elbv2::{DescribeTargetGroupAttributesInput, TargetTypeEnum::*};
+
+    let lab = Lab::new().await;
+    let check =
+        async |name: &str, kind: TargetTypeEnum, protocol: ProtocolEnum, default: &str, other: bool| {
+            let mut input = lab.group_request(name, protocol);
+            input.target_type = Some(kind);
+            let arn = lab.make_group(input).await.target_group_arn;
+            let input = DescribeTargetGroupAttributesInput { target_group_arn: arn.clone() };
+            let shown = attribute_calls::describe_target_group(lab.fixture.call(), input).await.unwrap();
+            let key = "preserve_client_ip.enabled";
+            let shown: Vec<_> =
+                shown.attributes.unwrap().into_iter().filter(|one| one.key == text(key)).collect();
+            assert_eq!(shown[0].value, text(default), "{name}");
+            let value = if default == "true" { "false" } else { "true" };
+            let input = ModifyTargetGroupAttributesInput {
+                target_group_arn: arn.clone(),
+                attributes: Some(vec![TargetGroupAttribute { key: text(key), value: text(value) }]),
+            };
+            let set = attribute_calls::modify_target_group(lab.fixture.call(), input).await;
+            if other {
+                set.unwrap();
+            } else {
+                refused(set, "InvalidConfigurationRequest", key);
+            }
+            let services = &lab.fixture.services;
+            let all = crate::services::elbv2::configuration::configuration(services, &services.state.view());
+            let told = all.target_groups.iter().find(|group| Some(&group.arn) == arn.as_ref()).unwrap();
+            assert_eq!(told.attributes.preserve_client_address, other || default == "true", "{name}");
+        };
+    check("tcp", Ip, ProtocolEnum::Tcp, "false", true).await;
+    check("tls", Ip, ProtocolEnum::Tls, "false", true).await;
+    check("udp", Ip, ProtocolEnum::Udp, "true", false).await;
+    check("both", Ip, ProtocolEnum::TcpUdp, "true", false).await;
+    check("instances", Instance, ProtocolEnum::Tcp, "false", false).await;
+    check("datagrams", Instance, ProtocolEnum::Udp, "false", false).await;
+}
