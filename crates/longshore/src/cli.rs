@@ -198,14 +198,34 @@ pub struct EnvArgs {
     pub region: Region,
 }
 
+// A task, for commands that act on one. A doc comment here would become that of the commands.
 #[derive(Debug, Args)]
-pub struct ExecArgs {
+pub struct TaskArgs {
     /// The task: its id or ARN.
     #[arg(value_name = "TASK")]
     pub task: String,
     /// The task's cluster; that of the ARN when not given, else `default`.
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
+}
+
+// The control plane, for commands that are its clients.
+#[derive(Debug, Args)]
+pub struct PlatformArgs {
+    /// The control plane.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4566", env = "AWS_ENDPOINT_URL")]
+    pub endpoint: String,
+    /// The certificate of the control plane's authority, in PEM; the machine's own are trusted as well.
+    #[arg(long, value_name = "FILE", env = "AWS_CA_BUNDLE")]
+    pub ca: Option<PathBuf>,
+    #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "AWS_REGION")]
+    pub region: Region,
+}
+
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    #[command(flatten)]
+    pub of: TaskArgs,
     /// The container, where the task has several.
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
@@ -219,14 +239,8 @@ pub struct ExecArgs {
     /// reaches. LOCAL 0 takes a free port. May be given several times.
     #[arg(long, value_name = "LOCAL:[HOST:]REMOTE", conflicts_with_all = ["interactive", "tty", "command"])]
     pub forward: Vec<Forward>,
-    /// The control plane.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4566", env = "AWS_ENDPOINT_URL")]
-    pub endpoint: String,
-    /// The certificate of the control plane's authority, in PEM; the machine's own are trusted as well.
-    #[arg(long, value_name = "FILE", env = "AWS_CA_BUNDLE")]
-    pub ca: Option<PathBuf>,
-    #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "AWS_REGION")]
-    pub region: Region,
+    #[command(flatten)]
+    pub platform: PlatformArgs,
     /// The command and its arguments.
     #[arg(last = true, required_unless_present = "forward", value_name = "COMMAND")]
     pub command: Vec<String>,
@@ -234,20 +248,10 @@ pub struct ExecArgs {
 
 #[derive(Debug, Args)]
 pub struct InterruptArgs {
-    /// The task: its id or ARN.
-    #[arg(value_name = "TASK")]
-    pub task: String,
-    /// The task's cluster; that of the ARN when not given, else `default`.
-    #[arg(long, value_name = "NAME")]
-    pub cluster: Option<String>,
-    /// The control plane.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4566", env = "AWS_ENDPOINT_URL")]
-    pub endpoint: String,
-    /// The certificate of the control plane's authority, in PEM; the machine's own are trusted as well.
-    #[arg(long, value_name = "FILE", env = "AWS_CA_BUNDLE")]
-    pub ca: Option<PathBuf>,
-    #[arg(long, value_name = "NAME", default_value = "us-east-1", env = "AWS_REGION")]
-    pub region: Region,
+    #[command(flatten)]
+    pub of: TaskArgs,
+    #[command(flatten)]
+    pub platform: PlatformArgs,
 }
 
 #[derive(Debug, Subcommand)]

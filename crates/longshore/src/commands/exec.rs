@@ -18,11 +18,10 @@ use anyhow::{Context, anyhow, bail};
 use control_plane::session_manager::words;
 use futures_util::future::select_all;
 use node_agent::remote::{Api, JsonService};
-use request_auth::Credentials;
 use serde_json::{Value, json};
 
+use super::client::{self, ECS, said};
 use crate::cli::ExecArgs;
-pub(super) use containers::ECS;
 use forward::Forward;
 use keys::{Keys, SessionTarget};
 use line::{Ended, Line};
@@ -51,14 +50,8 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn execute(args: ExecArgs) -> anyhow::Result<u8> {
-    let authority = match &args.ca {
-        Some(path) => {
-            Some(std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?)
-        }
-        None => None,
-    };
-    let api = Api::over(&args.endpoint, args.region.to_string(), credentials(), authority.as_deref())?;
-    let cluster = cluster(&args);
+    let api = client::open(&args.platform)?;
+    let cluster = client::cluster(&args.of);
     if !args.forward.is_empty() {
         return forward_all(&api, &args, &cluster).await.map(|()| 0);
     }
@@ -132,30 +125,10 @@ impl Opened<'_> {
     }
 }
 
-/// The environment's; at an open door any do.
-pub(super) fn credentials() -> Credentials {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    Credentials {
-        access_key: variable("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "000000000000".to_owned()),
-        secret: variable("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| "longshore".to_owned()),
-        session_token: variable("AWS_SESSION_TOKEN"),
-    }
-}
-
-fn cluster(args: &ExecArgs) -> String {
-    cluster_of(&args.task, args.cluster.as_ref())
-}
-
-/// The cluster that is named, the one in the task's ARN, or the default one.
-pub(super) fn cluster_of(task: &str, named: Option<&String>) -> String {
-    let in_arn = || task.split_once(":task/")?.1.split_once('/').map(|(cluster, _)| cluster.to_owned());
-    named.cloned().or_else(in_arn).unwrap_or_else(|| "default".to_owned())
-}
-
 async fn in_terminal<'a>(api: &'a Api, args: &ExecArgs, cluster: &str) -> Result<Opened<'a>, ControlError> {
     let mut input = json!({
         "cluster": cluster,
-        "task": args.task,
+        "task": args.of.task,
         "command": words::join(&args.command),
         "interactive": true,
     });
@@ -163,7 +136,7 @@ async fn in_terminal<'a>(api: &'a Api, args: &ExecArgs, cluster: &str) -> Result
         input["container"] = json!(container);
     }
     let mut answer = api.call_of(ECS, "ExecuteCommand", &input).await?;
-    let (cluster, task, container) = (cluster.to_owned(), args.task.clone(), args.container.clone());
+    let (cluster, task, container) = (cluster.to_owned(), args.of.task.clone(), args.container.clone());
     let target = SessionTarget::Of { cluster, task, container };
     Ok(Opened { api, answer: answer["session"].take(), target })
 }
@@ -202,7 +175,7 @@ async fn start<'a>(
     document: &str,
     parameters: Value,
 ) -> Result<Opened<'a>, ControlError> {
-    let target = containers::target(api, cluster, &args.task, args.container.as_deref()).await?.text();
+    let target = containers::target(api, cluster, &args.of.task, args.container.as_deref()).await?.text();
     let input = json!({"Target": target, "DocumentName": document, "Parameters": parameters});
     let answer = match api.call_of(SSM, "StartSession", &input).await {
         Err(ControlError::Refused { code, message }) if code == "TargetNotConnected" => {
@@ -214,11 +187,4 @@ async fn start<'a>(
         other => other?,
     };
     Ok(Opened { api, answer, target: SessionTarget::Known(target) })
-}
-
-pub(super) fn said(error: ControlError) -> anyhow::Error {
-    match error {
-        ControlError::Refused { code, message } => anyhow!("{message} ({code})"),
-        other => other.into(),
-    }
 }

@@ -5,12 +5,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use control_plane::INTERRUPTION;
-use node_agent::remote::Api;
 use serde_json::json;
 
-use super::exec::{ECS, cluster_of, credentials, said};
+use super::client::{self, ECS};
 use crate::cli::InterruptArgs;
 
 pub fn run(args: &InterruptArgs) -> anyhow::Result<ExitCode> {
@@ -19,24 +18,18 @@ pub fn run(args: &InterruptArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn interrupt(args: &InterruptArgs) -> anyhow::Result<ExitCode> {
-    let authority = match &args.ca {
-        Some(path) => {
-            Some(std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?)
-        }
-        None => None,
-    };
-    let api = Api::over(&args.endpoint, args.region.to_string(), credentials(), authority.as_deref())?;
-    let cluster = cluster_of(&args.task, args.cluster.as_ref());
-    let input = json!({"cluster": cluster, "tasks": [args.task]});
-    let described = api.call_of(ECS, "DescribeTasks", &input).await.map_err(said)?;
-    let task = described["tasks"].get(0).ok_or_else(|| anyhow!("there is no task {}", args.task))?;
-    match task["capacityProviderName"].as_str() {
+    let api = client::open(&args.platform)?;
+    let (task, cluster) = (&args.of.task, client::cluster(&args.of));
+    let input = json!({"cluster": cluster, "tasks": [task]});
+    let described = api.call_of(ECS, "DescribeTasks", &input).await.map_err(client::said)?;
+    let described = described["tasks"].get(0).ok_or_else(|| anyhow!("there is no task {task}"))?;
+    match described["capacityProviderName"].as_str() {
         Some("FARGATE_SPOT") => {}
         Some(other) => bail!("the task runs on {other}: only tasks on FARGATE_SPOT are interrupted"),
         None => bail!("the task runs on no capacity provider: only tasks on FARGATE_SPOT are interrupted"),
     }
-    let input = json!({"cluster": cluster, "task": args.task, "reason": INTERRUPTION});
-    let stopped = api.call_of(ECS, "StopTask", &input).await.map_err(said)?;
+    let input = json!({"cluster": cluster, "task": task, "reason": INTERRUPTION});
+    let stopped = api.call_of(ECS, "StopTask", &input).await.map_err(client::said)?;
     let task = &stopped["task"];
     if task["stopCode"].as_str() != Some("SpotInterruption") {
         bail!("the task was stopped before: {}", task["stoppedReason"].as_str().unwrap_or_default());

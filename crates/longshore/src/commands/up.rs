@@ -3,38 +3,39 @@
 //! The front door opens first, so that clients can begin; the agent, which looks at what runs on the machine and prepares
 //! its network, follows while the first requests are answered.
 
+mod routes;
+
 use std::{
-    fs::{self, File},
-    io::{self, Write},
-    net::{Ipv4Addr, SocketAddr},
-    os::unix::{fs::MetadataExt, net::UnixStream},
+    fs,
+    net::SocketAddr,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use addressing::Cidr;
 use anyhow::{Context, bail};
 use control_plane::{AgentDoor, CertificateFiles, Config, ControlPlane, StoreChoice, gateway::Listening};
 use host_network::{HostAddress, HostService, NetworkConfig, RESOLVER_ADDRESS, Transport};
 use name_server::{NameServer, NameServerConfig, NameServerHandle, Upstream};
-use node_agent::{AgentConfig, AgentHandle, METADATA_ADDRESS, NodeAgent, ShutdownMode};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use node_agent::{AgentConfig, AgentHandle, METADATA_ADDRESS, NodeAgent};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 
-use super::entry::{self, Entry};
-use super::progress::{self, LogWriter, screen};
+use super::{
+    entry::{self, Entry},
+    process::{CleanUp, cgroup_root, init_log, lock, mode, raise_descriptor_limit, say},
+    progress,
+};
 use crate::cli::UpArgs;
+use routes::{host_ranges, local_addresses};
 
 /// Sockets, namespaces and the lock; gone after a reboot, as the things that it is about are.
 pub(super) const RUN_DIR: &str = "/run/longshore";
 /// Messages that may wait for the agent. Beyond it the sender waits: all of them can be derived anew.
 const AGENT_QUEUE: usize = 1024;
-/// How long tasks may take to stop when an ephemeral platform ends.
-const STOP_GRACE: Duration = Duration::from_secs(10);
 
 pub fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
@@ -82,7 +83,7 @@ async fn serve(args: UpArgs, began: Instant) -> anyhow::Result<ExitCode> {
     let places = Places::choose(&args)?;
     refuse_foreign_tasks(&places)?;
     // Whatever goes wrong from here on, an ephemeral platform leaves nothing.
-    let _clean_up = CleanUp(&places);
+    let _clean_up = CleanUp::new(places.ephemeral, [&places.data_dir, Path::new(RUN_DIR)]);
     let control = start_control(&args, &places).await?;
     let entry = Entry::write(&control)?;
     let agent_door = open_agent_door(&control, &args).await?;
@@ -208,11 +209,6 @@ impl Platform {
     }
 }
 
-/// What becomes of the tasks at the end.
-fn mode(ephemeral: bool) -> ShutdownMode {
-    if ephemeral { ShutdownMode::RemoveEverything { grace: STOP_GRACE } } else { ShutdownMode::LeaveRunning }
-}
-
 async fn start_agent(
     control: &mut ControlPlane,
     args: &UpArgs,
@@ -252,18 +248,6 @@ async fn start_names(control: &mut ControlPlane) -> Option<NameServerHandle> {
     }
 }
 
-/// The name of all cgroups here: a machine is a network namespace, as for everything else that has a fixed name. In the kernel's first one it
-/// is `base` as it is; another's (a container, a test) does not touch what belongs to its neighbours.
-pub(super) fn cgroup_root(base: &str) -> String {
-    let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/net")).map(|file| file.ino());
-    // Where the first process may not be looked at, the number that Linux gives its first network namespace since 6.18 (NET_NS_INIT_INO).
-    let first = namespace("1").unwrap_or(0xEFFF_FFF9);
-    match namespace("self") {
-        Ok(own) if own != first => format!("{base}-{own}"),
-        _ => base.to_owned(),
-    }
-}
-
 fn banner(
     args: &UpArgs,
     control: &ControlPlane,
@@ -298,54 +282,6 @@ fn banner(
     )
 }
 
-/// Writes a line for the person at the terminal; nobody there is no error.
-pub(super) fn say(text: &str) {
-    screen().suspend(|| writeln!(io::stdout(), "{text}")).ok();
-}
-
-/// One of a kind per machine: interfaces, rules and cgroups have fixed names.
-pub(super) fn lock(run_dir: &Path, what: &str) -> anyhow::Result<File> {
-    fs::create_dir_all(run_dir).with_context(|| format!("making {}", run_dir.display()))?;
-    let path = run_dir.join("lock");
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .with_context(|| format!("opening {}", path.display()))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let pid = fs::read_to_string(&path).unwrap_or_default();
-            bail!("{what} runs on this machine already (process {}); stop that one first", pid.trim());
-        }
-        Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
-    }
-    file.set_len(0)?;
-    (&file).write_all(format!("{}\n", std::process::id()).as_bytes())?;
-    Ok(file)
-}
-
-/// Removes what an ephemeral platform kept on disk, when it goes.
-struct CleanUp<'a>(&'a Places);
-
-impl Drop for CleanUp<'_> {
-    fn drop(&mut self) {
-        if !self.0.ephemeral {
-            return;
-        }
-        for dir in [&self.0.data_dir, &PathBuf::from(RUN_DIR)] {
-            match fs::remove_dir_all(dir) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::error!(%error, "{} could not be removed", dir.display());
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
 /// Refuses to start where tasks of another data directory run: the agent would end them as unknown.
 fn refuse_foreign_tasks(places: &Places) -> anyhow::Result<()> {
     for index in fs::read_dir(Path::new(RUN_DIR).join("node/shims")).into_iter().flatten().flatten() {
@@ -372,87 +308,4 @@ fn refuse_foreign_tasks(places: &Places) -> anyhow::Result<()> {
 fn task_dir(index: &Path) -> Option<PathBuf> {
     let text: serde_json::Value = serde_json::from_slice(&fs::read(index).ok()?).ok()?;
     Some(PathBuf::from(text.get("dir")?.as_str()?))
-}
-
-/// Raises the soft limit of open files to the hard one: sandboxes, databases and ten thousand clients share it.
-pub(super) fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-        }
-    }
-}
-
-/// What the machine routes by itself, from `/proc/net/route`: default networks must not hide any of it.
-fn host_ranges() -> io::Result<Vec<Cidr>> {
-    Ok(fs::read_to_string("/proc/net/route")?.lines().skip(1).filter_map(host_range).collect())
-}
-
-/// The machine's own addresses, from `/proc/net/fib_trie`: names of a certificate of the platform's own. Those of our networks come later and are
-/// nobody's way in.
-fn local_addresses() -> Vec<String> {
-    let text = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
-    let (mut found, mut last) = (Vec::new(), None);
-    for line in text.lines() {
-        let line = line.trim();
-        if let Some(address) = line.strip_prefix("|-- ") {
-            last = address.parse::<Ipv4Addr>().ok();
-        } else if line.starts_with("/32 host LOCAL")
-            && let Some(address) = last.take()
-            && !found.contains(&address.to_string())
-        {
-            found.push(address.to_string());
-        }
-    }
-    found
-}
-
-fn host_range(line: &str) -> Option<Cidr> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let (interface, destination, mask) = (*fields.first()?, *fields.get(1)?, *fields.get(7)?);
-    // Ours from an earlier run, and routes without a device: the unreachable ones, which are ours too.
-    if interface.starts_with("lsh-") || interface == "*" {
-        return None;
-    }
-    // Hexadecimal, in the machine's byte order.
-    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::to_ne_bytes);
-    let prefix = u32::from_be_bytes(number(mask)?).count_ones();
-    // The default route is everywhere; it hides nothing.
-    if prefix == 0 {
-        return None;
-    }
-    Cidr::new(Ipv4Addr::from(number(destination)?), u8::try_from(prefix).ok()?).ok()
-}
-
-pub(super) fn init_log(verbose: u8, json: bool) {
-    let default = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = std::env::var("LONGSHORE_LOG").unwrap_or_else(|_| default.to_owned());
-    let filter = tracing_subscriber::EnvFilter::new(filter);
-    let builder = tracing_subscriber::fmt().with_writer(|| LogWriter).with_env_filter(filter);
-    if json { builder.json().init() } else { builder.with_target(false).init() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_range;
-
-    #[test]
-    fn routes_become_ranges() {
-        let line = |text: &str| host_range(text).map(|range| range.to_string());
-        assert_eq!(
-            line("eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0").as_deref(),
-            Some("192.0.2.0/24")
-        );
-        assert_eq!(line("eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0"), None);
-        assert_eq!(line("lsh-vpc\t00001FAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0"), None);
-        assert_eq!(line("*\t00001FAC\t00000000\t0200\t0\t0\t0\t0000FFFF\t0\t0\t0"), None);
-        assert_eq!(line("garbage"), None);
-    }
 }

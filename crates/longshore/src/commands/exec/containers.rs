@@ -2,10 +2,10 @@
 
 use agent_protocol::ControlError;
 use control_plane::session_manager::Target;
-use node_agent::remote::{Api, JsonService};
+use node_agent::remote::Api;
 use serde_json::{Value, json};
 
-pub const ECS: JsonService = JsonService { name: "ecs", target: "AmazonEC2ContainerServiceV20141113" };
+use crate::commands::client::ECS;
 
 /// A container of a task: the one that is named, or the only one.
 ///

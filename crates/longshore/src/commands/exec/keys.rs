@@ -6,7 +6,8 @@ use control_plane::session_manager::cipher::{self, KEY_BYTES};
 use node_agent::remote::{Api, JsonService};
 use serde_json::{Value, json};
 
-use super::{containers, said};
+use super::containers;
+use crate::commands::client::said;
 
 const KMS: JsonService = JsonService { name: "kms", target: "TrentService" };
 
