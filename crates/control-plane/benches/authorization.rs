@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     hint::black_box,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use aws_schema::{Operation, Shape};
