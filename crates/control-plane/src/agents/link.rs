@@ -24,6 +24,7 @@ use crate::{
             records::Task,
             tasks::{execution::Known, injection, report},
         },
+        elb,
         elbv2::{access_logs, balancers, targets},
         iam::sessions::CannotAssume,
         logs::{LogSink, SinkError, records::Group},
@@ -193,19 +194,20 @@ impl ControlPlane for AgentLink {
             let arn: Option<vocabulary::Arn> = message.load_balancer_arn.parse().ok();
             let scope =
                 arn.and_then(|arn| Some(Scope::new(arn.account().parse().ok()?, arn.region().parse().ok()?)));
-            let found = scope.and_then(|scope| {
-                let arn = &message.load_balancer_arn;
-                let balancer = self.services.state.read(|view| balancers::see(view, &scope, arn)).ok()?;
-                Some((scope, balancer))
-            });
-            // Deleted with its last lines on their way.
-            let Some((scope, balancer)) = found else { return Ok(()) };
-            access_logs::deliver(&self.services, &scope, &balancer, message.kind, message.lines, now())
-                .await
-                .map_err(|error| match error.status {
-                    500.. => unavailable(error),
-                    _ => refused(error),
-                })
+            let Some(scope) = scope else { return Ok(()) };
+            let (services, arn) = (&self.services, &message.load_balancer_arn);
+            let delivered = if let Some(name) = elb::access_logs::name_of(arn) {
+                elb::access_logs::deliver(services, &scope, name, message.lines, now()).await
+            } else if let Ok(found) = services.state.read(|view| balancers::see(view, &scope, arn)) {
+                access_logs::deliver(services, &scope, &found, message.kind, message.lines, now()).await
+            } else {
+                // Deleted with its last lines on their way.
+                Ok(())
+            };
+            delivered.map_err(|error| match error.status {
+                500.. => unavailable(error),
+                _ => refused(error),
+            })
         })
     }
 

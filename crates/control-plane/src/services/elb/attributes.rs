@@ -7,6 +7,7 @@ use aws_shapes_elb::{
 };
 
 use super::{
+    access_logs,
     balancers::{change, see},
     errors::invalid_configuration,
     records::Attributes,
@@ -32,6 +33,12 @@ pub async fn modify(
 ) -> Result<ModifyLoadBalancerAttributesOutput, ApiError> {
     let name = input.load_balancer_name.unwrap_or_default();
     let given = input.load_balancer_attributes.unwrap_or_default();
+    let found = call.services.state.read(|view| see(view, call.scope(), &name))?;
+    let before = found.attributes.access_log.as_ref();
+    let log = changed(&found.attributes, &given)?.access_log;
+    if let Some(log) = log.filter(|log| before != Some(log)) {
+        access_logs::check(&call.services, call.scope(), &found, &log).await?;
+    }
     let shown = change(&call, &name, |_, balancer| {
         balancer.attributes = changed(&balancer.attributes, &given)?;
         Ok(shape(&balancer.attributes))
@@ -59,10 +66,8 @@ fn changed(own: &Attributes, given: &elb::LoadBalancerAttributes) -> Result<Attr
         }
         changed.draining_seconds = (draining.enabled == Some(true)).then_some(seconds.unsigned_abs());
     }
-    if given.access_log.as_ref().is_some_and(|log| log.enabled == Some(true)) {
-        return Err(invalid_configuration(
-            "Longshore does not support access logs: there is no storage for them.",
-        ));
+    if let Some(log) = &given.access_log {
+        changed.access_log = access_logs::wanted(log)?;
     }
     for one in given.additional_attributes.iter().flatten() {
         let (key, value) = (one.key.as_deref().unwrap_or_default(), one.value.as_deref().unwrap_or_default());
@@ -84,7 +89,7 @@ fn shape(own: &Attributes) -> elb::LoadBalancerAttributes {
     let number = |number: u32| i32::try_from(number).ok();
     elb::LoadBalancerAttributes {
         cross_zone_load_balancing: Some(elb::CrossZoneLoadBalancing { enabled: Some(own.cross_zone) }),
-        access_log: Some(elb::AccessLog { enabled: Some(false), ..elb::AccessLog::default() }),
+        access_log: Some(access_logs::shape(own.access_log.as_ref())),
         connection_draining: Some(elb::ConnectionDraining {
             enabled: Some(own.draining_seconds.is_some()),
             timeout: own.draining_seconds.map_or(Some(DRAINING_SECONDS), number),

@@ -51,6 +51,11 @@ pub fn add(services: &Services, view: &View, all: &mut Configuration) {
                 preserve_host_header: true,
                 http2: false,
                 cross_zone: balancer.attributes.cross_zone,
+                access_logs: balancer.attributes.access_log.as_ref().map(|log| config::AccessLogs {
+                    bucket: log.bucket.clone(),
+                    prefix: log.prefix.clone(),
+                    interval_minutes: log.interval_minutes,
+                }),
                 ..config::LoadBalancerAttributes::default()
             },
             interfaces: interfaces(view, scope, balancer.nodes.iter()),

@@ -2,6 +2,7 @@
 //!
 //! A load balancer is one record with all that is its own. The data plane is told of it in the words of the newer kind: see [`configuration`].
 
+pub mod access_logs;
 mod attributes;
 pub mod balancers;
 mod checks;

@@ -141,6 +141,18 @@ pub struct Attributes {
     pub draining_seconds: Option<u32>,
     /// `monitor`, `defensive`, `strictest`.
     pub desync_mitigation: String,
+    /// When it is switched on.
+    #[serde(default)]
+    pub access_log: Option<AccessLog>,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLog {
+    pub bucket: String,
+    pub prefix: String,
+    /// 5 or 60.
+    pub interval_minutes: u32,
 }
 
 impl Default for Attributes {
@@ -150,6 +162,7 @@ impl Default for Attributes {
             idle_timeout_seconds: 60,
             draining_seconds: None,
             desync_mitigation: "defensive".to_owned(),
+            access_log: None,
         }
     }
 }

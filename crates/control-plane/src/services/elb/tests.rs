@@ -11,14 +11,16 @@ use aws_shapes_elb::{
     DetachLoadBalancerFromSubnetsInput, Instance, Listener, LoadBalancerAttributes,
     ModifyLoadBalancerAttributesInput, RegisterEndPointsInput, SetLoadBalancerPoliciesOfListenerInput,
 };
+use aws_shapes_s3 as s3;
 use routing::config;
 
-use super::{attributes, balancers, checks, describe, instances, listeners, policy_calls};
+use super::{access_logs, attributes, balancers, checks, describe, instances, listeners, policy_calls};
 use crate::{
     gateway::ApiError,
     services::{
         ec2::records::NetworkInterface,
         elbv2::{configuration::configuration, instances::registered, upkeep},
+        s3 as objects,
         testing::{Fixture, refused, scope, text},
     },
 };
@@ -218,4 +220,83 @@ async fn health_checks_are_read_as_they_are_written() {
     let check = told.target_groups[0].health_check.clone().unwrap();
     assert_eq!((check.path.as_str(), check.port), ("/health?deep=1", config::CheckPort::Fixed(8080)));
     assert_eq!(told.target_groups[0].targets[0].port, 8080);
+}
+
+/// A bucket `logs` that takes what the service delivers below this prefix.
+async fn bucket(fixture: &Fixture, below: &str) {
+    let policy = format!(
+        r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow",
+            "Principal": {{"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}},
+            "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/{below}*"}}]}}"#
+    );
+    let make = s3::CreateBucketRequest { bucket: text("logs"), ..Default::default() };
+    objects::create_bucket(fixture.call(), make).await.unwrap();
+    let input =
+        s3::PutBucketPolicyRequest { bucket: text("logs"), policy: Some(policy), ..Default::default() };
+    objects::put_policy(fixture.call(), input).await.unwrap();
+}
+
+#[tokio::test]
+async fn access_logs_go_into_a_bucket_that_takes_them() {
+    let fixture = lab().await;
+    let set = async |log: elb::AccessLog| {
+        let input = ModifyLoadBalancerAttributesInput {
+            load_balancer_name: text("web"),
+            load_balancer_attributes: Some(LoadBalancerAttributes {
+                access_log: Some(log),
+                ..LoadBalancerAttributes::default()
+            }),
+        };
+        attributes::modify(fixture.call(), input).await
+    };
+    let log = elb::AccessLog {
+        enabled: Some(true),
+        s3_bucket_name: text("logs"),
+        s3_bucket_prefix: text("classic"),
+        emit_interval: None,
+    };
+    let code = "InvalidConfigurationRequest";
+    refused(set(log.clone()).await, code, "Access Denied for bucket: logs");
+    bucket(&fixture, "classic/AWSLogs/000000000000/").await;
+    refused(set(elb::AccessLog { emit_interval: Some(10), ..log.clone() }).await, code, "5 or 60");
+    refused(set(elb::AccessLog { s3_bucket_name: None, ..log.clone() }).await, code, "bucket name");
+    refused(set(elb::AccessLog { s3_bucket_prefix: text("/x"), ..log.clone() }).await, code, "prefix");
+    refused(set(elb::AccessLog { s3_bucket_prefix: text("other"), ..log.clone() }).await, code, "Denied");
+    let shown = set(log.clone()).await.unwrap().load_balancer_attributes.unwrap().access_log.unwrap();
+    assert_eq!((shown.enabled, shown.emit_interval), (Some(true), Some(60)));
+    assert_eq!((shown.s3_bucket_name, shown.s3_bucket_prefix), (text("logs"), text("classic")));
+    set(elb::AccessLog { emit_interval: Some(5), ..log }).await.unwrap();
+    let all = configuration(&fixture.services, &fixture.services.state.view());
+    let told = all.load_balancers[0].attributes.access_logs.clone().unwrap();
+    assert_eq!((&*told.bucket, &*told.prefix, told.interval_minutes), ("logs", "classic", 5));
+
+    // What its data plane says under its name becomes a file that is not packed.
+    assert_eq!(access_logs::name_of(&all.load_balancers[0].arn), Some("web"));
+    let deliver = async || {
+        let lines = "first\nsecond\n".to_owned();
+        access_logs::deliver(&fixture.services, &scope(), "web", lines, fixture.now()).await
+    };
+    deliver().await.unwrap();
+    let files = || {
+        let all = fixture.services.state.view();
+        let keys: Vec<String> = all.scan_all::<objects::records::Object>().map(|found| found.id).collect();
+        keys
+    };
+    let [test, file] = &files()[..] else { panic!("{:?}", files()) };
+    assert_eq!(test, "logs/classic/AWSLogs/000000000000/ELBAccessLogTestFile");
+    let start = "logs/classic/AWSLogs/000000000000/elasticloadbalancing/us-east-1/2024/10/04/\
+                 000000000000_elasticloadbalancing_us-east-1_web_20241004T1200Z_";
+    let rest = file.strip_prefix(start).unwrap_or_else(|| panic!("{file}"));
+    let (address, word) = rest.split_once('_').expect("an address");
+    assert!(address.parse::<std::net::Ipv4Addr>().is_ok() && word.ends_with(".log"), "{rest}");
+    let key = file.strip_prefix("logs/").unwrap();
+    let content = objects::read_for_the_platform(&fixture.services, "logs", key).await.unwrap();
+    assert_eq!(content.as_ref(), b"first\nsecond\n");
+    // Switched off, and gone: what comes late goes nowhere.
+    set(elb::AccessLog { enabled: Some(false), ..elb::AccessLog::default() }).await.unwrap();
+    deliver().await.unwrap();
+    let input = DeleteAccessPointInput { load_balancer_name: text("web") };
+    balancers::delete(fixture.call(), input).await.unwrap();
+    deliver().await.unwrap();
+    assert_eq!(files().len(), 2);
 }
