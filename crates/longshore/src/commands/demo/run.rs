@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use tokio::{
+    io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep, timeout},
@@ -31,7 +32,9 @@ const TRUSTS_TASKS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Al
 /// What has to be on the page that comes back.
 const PROOF: &str = "It runs.";
 
-/// The platform has to answer within this time, and to end within the other.
+/// What the platform prints when it can do all that the demo asks for.
+const READY: &str = "Ready to run tasks";
+/// The platform has to be ready within this time, and to end within the other.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the page may take after the task says RUNNING: the server in it has to open its port.
@@ -417,25 +420,28 @@ impl Platform {
         command.args(["up", "--ephemeral", "--listen", &args.listen.to_string()]);
         // Its own group: a Ctrl-C is for the demo, which then ends the platform in good order.
         command.process_group(0).stdin(Stdio::null()).kill_on_drop(true);
+        command.stdout(Stdio::piped());
         let mut platform = Platform(command.spawn().context("starting the platform")?);
-        let health = format!("http://{}/health", args.listen);
-        let curl = find("curl").context("curl is not installed")?;
-        let answers = async {
-            loop {
-                let probe = Command::new(&curl)
-                    .args(["--silent", "--fail", "--max-time", "1", &health])
-                    .stdout(Stdio::null())
-                    .status();
-                if probe.await.is_ok_and(|status| status.success()) {
-                    return;
+        let printed = platform.0.stdout.take().context("reading what the platform prints")?;
+        let mut lines = BufReader::new(printed).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await? {
+                println!("{line}");
+                if line.starts_with(READY) {
+                    return anyhow::Ok(());
                 }
-                sleep(Duration::from_millis(50)).await;
             }
+            bail!("it ended");
         };
-        tokio::select! {
-            ready = timeout(START_TIMEOUT, answers) => ready.context("the platform did not answer in time")?,
-            status = platform.0.wait() => bail!("the platform did not start: {}", status?),
-        }
+        timeout(START_TIMEOUT, ready)
+            .await
+            .context("the platform was not ready in time")?
+            .context("the platform did not start")?;
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                println!("{line}");
+            }
+        });
         println!(
             "$ eval \"$(longshore env{})\"",
             if args.listen.port() == 4566 { String::new() } else { format!(" --listen {}", args.listen) }
