@@ -7,12 +7,12 @@ import subprocess
 import pytest
 
 from conftest import eventually
-from test_load_balancers import balancers, certificate, curl, listening, netns, page  # noqa: F401 (fixtures)
+from test_load_balancers import balancers, certificate, listening, netns, page  # noqa: F401 (fixtures)
 
 # Says on /cgi-bin/peer who asks, and at /health that it is well.
 PEER = """
 mkdir -p /www/cgi-bin && echo well > /www/health
-printf '#!/bin/sh\\necho; echo $REMOTE_ADDR\\n' > /www/cgi-bin/peer && chmod +x /www/cgi-bin/peer
+printf '#!/bin/sh\\necho; echo $REMOTE_ADDR | tr -d "[]" | sed s/::ffff://\\n' > /www/cgi-bin/peer && chmod +x /www/cgi-bin/peer
 exec httpd -f -vv -p 8080 -h /www
 """
 
