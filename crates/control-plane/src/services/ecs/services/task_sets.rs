@@ -84,8 +84,7 @@ pub fn first(
     tx.put(scope, &record.key(), record);
 }
 
-/// Lets the scheduler hold a set.
-pub fn add(service: &mut Service, record: &TaskSet, scale_percent: f64, now: Timestamp) {
+fn add(service: &mut Service, record: &TaskSet, scale_percent: f64, now: Timestamp) {
     service.state.task_sets.push(deployment::TaskSet {
         id: record.name(),
         scale_percent,
