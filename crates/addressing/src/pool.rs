@@ -90,10 +90,6 @@ impl AddressPool {
         self.capacity() - self.held.len() as u64
     }
 
-    pub fn is_held(&self, address: Ipv4Addr) -> bool {
-        self.held.contains(&u32::from(address))
-    }
-
     pub fn held(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
         self.held.iter().copied().map(Ipv4Addr::from)
     }

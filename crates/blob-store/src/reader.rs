@@ -34,11 +34,6 @@ impl BlobReader {
         self.length
     }
 
-    /// The open file and its length, for callers that read on a thread of their own.
-    pub fn into_file(self) -> (File, u64) {
-        (self.file, self.length)
-    }
-
     /// The whole blob, refused when it is longer than `limit_bytes`.
     pub async fn read_all(self, limit_bytes: u64) -> Result<Bytes, BlobError> {
         if self.length > limit_bytes {

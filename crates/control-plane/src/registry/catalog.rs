@@ -43,7 +43,8 @@ pub struct NewImage<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completeness {
     Required,
-    /// Only where there are layers at all: a repository without any is taken to be a test's.
+    /// Only where there are layers at all. To a repository that no client has ever pushed a layer to, the API's `PutImage` brings images of
+    /// layers that are nowhere, as programs written against emulators expect of a local platform; pulling one fails at what is missing.
     WhereLayersAre,
 }
 

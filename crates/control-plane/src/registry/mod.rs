@@ -40,7 +40,7 @@ use vocabulary::{Timestamp, Transfers};
 
 pub(crate) use self::access::registry_of_host;
 use self::answer::{Answer, Refusal, empty, set, with_body};
-use self::catalog::{Catalog, Completeness};
+use self::catalog::Catalog;
 use self::error::CatalogError;
 pub use self::garbage::Swept;
 use self::record::Recorded;
@@ -78,7 +78,6 @@ pub struct Registry {
     pub transfers: Transfers,
     policies: Arc<dyn Authorize>,
     trail: Option<Trail>,
-    completeness: Completeness,
 }
 
 impl fmt::Debug for Registry {
@@ -95,35 +94,13 @@ impl Registry {
         authorize: Arc<dyn Authorize>,
     ) -> Self {
         let transfers = Transfers::default();
-        Self {
-            catalog,
-            blobs,
-            key,
-            transfers,
-            policies: authorize,
-            trail: None,
-            completeness: Completeness::WhereLayersAre,
-        }
-    }
-
-    /// Holds the API's `PutImage` to AWS's rule that every layer is there before its image, also in a repository that no client
-    /// has ever pushed a layer to. Without this such a repository takes images of layers that are nowhere, as programs
-    /// written against emulators expect of a local platform; pulling one fails at what is missing. Pushes through the
-    /// protocol are always held to the rule.
-    pub fn requiring_complete_images(mut self) -> Self {
-        self.completeness = Completeness::Required;
-        self
+        Self { catalog, blobs, key, transfers, policies: authorize, trail: None }
     }
 
     /// Records transfers in `trail`.
     pub fn recording(mut self, trail: Trail) -> Self {
         self.trail = Some(trail);
         self
-    }
-
-    /// What `PutImage` asks of an image.
-    pub fn completeness(&self) -> Completeness {
-        self.completeness
     }
 
     /// Answers one request whose path begins with `/v2`. Never fails: what goes wrong is an answer as well.

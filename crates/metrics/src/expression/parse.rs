@@ -32,11 +32,6 @@ impl Expression {
         found.dedup();
         found
     }
-
-    /// Whether it takes metrics without naming them.
-    pub fn takes_all(&self) -> bool {
-        self.root.any(&|node| matches!(node, Node::Call(name, _) if name == "METRICS"))
-    }
 }
 
 impl Node {
@@ -56,10 +51,6 @@ impl Node {
             found.push(name);
         }
         self.children().into_iter().for_each(|child| child.gather(found));
-    }
-
-    fn any(&self, test: &dyn Fn(&Node) -> bool) -> bool {
-        test(self) || self.children().into_iter().any(|child| child.any(test))
     }
 }
 

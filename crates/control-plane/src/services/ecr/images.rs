@@ -18,7 +18,7 @@ use super::errors::invalid;
 use super::{Target, catalog, page_size};
 use crate::convert::time;
 use crate::gateway::{ApiError, Call};
-use crate::registry::catalog::{NewImage, Put};
+use crate::registry::catalog::{Completeness, NewImage, Put};
 use crate::registry::error::CatalogError;
 use crate::registry::manifest::{LARGEST_MANIFEST, Manifest, ManifestError};
 use crate::registry::records::Image;
@@ -55,7 +55,7 @@ pub async fn put(call: Call, input: PutImageRequest) -> Result<PutImageResponse,
         manifest: &manifest,
         manifest_bytes: text.len() as u64,
         tag,
-        completeness: registry.completeness(),
+        completeness: Completeness::WhereLayersAre,
     };
     let put = registry.catalog.put_image(&target.scope, &target.name, new, call.now()).await?;
     if put == Put::Unchanged {
