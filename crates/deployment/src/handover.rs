@@ -5,9 +5,7 @@
 
 use vocabulary::Timestamp;
 
-use crate::{
-    Deployment, DeploymentStatus, RolloutState, Source, Stability, StartBackOff, State, TaskSet,
-};
+use crate::{Deployment, DeploymentStatus, RolloutState, Source, Stability, StartBackOff, State, TaskSet};
 
 /// Why the controller cannot change now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

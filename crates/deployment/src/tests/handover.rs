@@ -20,7 +20,10 @@ fn tasks_go_on_under_another_controller_and_back() {
     let source = fleet.state.give_to_task_sets(3, fleet.now).unwrap().unwrap();
     assert_eq!(source.revision, "r1");
     let set = fleet.state.task_sets[0].clone();
-    assert_eq!((&set.id, set.computed_desired_count, set.stability), (&source.deployment, 3, Stability::SteadyState));
+    assert_eq!(
+        (&set.id, set.computed_desired_count, set.stability),
+        (&source.deployment, 3, Stability::SteadyState)
+    );
     fleet.service.controller = Controller::External;
     fleet.settle();
     assert_eq!(ids(&fleet), before, "nothing starts and nothing stops");

@@ -29,7 +29,9 @@ pub fn check_ranges(
     name: &str,
     network_mode: NetworkMode,
 ) -> Result<(), ApiError> {
-    let wrong = |text: String| Err(client(format!("Invalid 'containerPortRange' setting for container '{name}'. {text}")));
+    let wrong = |text: String| {
+        Err(client(format!("Invalid 'containerPortRange' setting for container '{name}'. {text}")))
+    };
     let mappings = container.port_mappings.as_deref().unwrap_or_default();
     let ranges = || mappings.iter().filter_map(|mapping| mapping.container_port_range.as_deref());
     if ranges().count() > MOST_RANGES {
@@ -52,9 +54,9 @@ pub fn check_ranges(
     // In the order of their ports two that overlap stand beside each other.
     let mut spans: Vec<(&str, u16, u16, bool)> = mappings.iter().filter_map(span).collect();
     spans.sort_unstable();
-    let overlap = spans.windows(2).find(|pair| {
-        pair[0].0 == pair[1].0 && pair[1].1 <= pair[0].2 && (pair[0].3 || pair[1].3)
-    });
+    let overlap = spans
+        .windows(2)
+        .find(|pair| pair[0].0 == pair[1].0 && pair[1].1 <= pair[0].2 && (pair[0].3 || pair[1].3));
     match overlap {
         Some(pair) => wrong(format!("Port {}/{} is in more than one port mapping.", pair[1].1, pair[1].0)),
         None => Ok(()),

@@ -145,8 +145,7 @@ impl Acting {
         F: Future<Output = Result<O::Output, ApiError>>,
     {
         let services = &self.call.services;
-        let mut recording =
-            Recording::of_service(&self.call, (service, O::TABLE), self.principal(), SERVICE);
+        let mut recording = Recording::of_service(&self.call, (service, O::TABLE), self.principal(), SERVICE);
         recording.asked(&input.clone().into_value());
         recording.take_place(services).await?;
         let done = handler(self.call.clone(), input).await;
@@ -174,13 +173,7 @@ impl Acting {
     }
 
     /// `call`: the action of the call that it is asked for, which is in the trail when it is refused.
-    fn ask(
-        &self,
-        context: &Circumstances,
-        action: &str,
-        resource: &str,
-        call: &str,
-    ) -> Result<(), ApiError> {
+    fn ask(&self, context: &Circumstances, action: &str, resource: &str, call: &str) -> Result<(), ApiError> {
         let wish = Wish::new(action, resource);
         let services = &self.call.services;
         let answer = authorize_with_resource_policy(services, &self.holder, context, ecs::SERVICE, &wish);
@@ -191,8 +184,7 @@ impl Acting {
                 .find(|table| table.signing_name == prefix);
             let operation = table.and_then(|table| Some((table, table.operation(name)?)));
             if let Some(operation) = operation {
-                let recording =
-                    Recording::of_service(&self.call, operation, self.principal(), SERVICE);
+                let recording = Recording::of_service(&self.call, operation, self.principal(), SERVICE);
                 recording.end_with(services, Err(refused));
             }
         }

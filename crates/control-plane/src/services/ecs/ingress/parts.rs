@@ -11,8 +11,8 @@ use super::{Acting, is_managed};
 use crate::{
     gateway::{ApiError, Call},
     services::{
-        ecs::express::DOMAIN,
         acm::{self as certificates, records::Certificate},
+        ecs::express::DOMAIN,
         elbv2::{
             attribute_calls, balancers, groups as target_groups, listeners,
             records::{Condition, Listener, LoadBalancer, Patterns, Rule, TargetGroup, load_balancer_arn},
@@ -212,7 +212,11 @@ impl Acting {
         }
         self.may("elasticloadbalancing:DeleteLoadBalancer", balancer)?;
         let input = elbv2::DeleteLoadBalancerInput { load_balancer_arn: Some(balancer.to_owned()) };
-        gone(self.act::<elbv2::DeleteLoadBalancer, _>(elbv2::SERVICE, balancers::delete, input).await.map(drop))?;
+        gone(
+            self.act::<elbv2::DeleteLoadBalancer, _>(elbv2::SERVICE, balancers::delete, input)
+                .await
+                .map(drop),
+        )?;
         if let Some(arn) = certificate {
             self.delete_certificate(&arn).await?;
         }
@@ -245,7 +249,8 @@ impl Acting {
             tags: self.elb_tags(),
             ..wanted
         };
-        let made = self.act::<elbv2::CreateTargetGroup, _>(elbv2::SERVICE, target_groups::create, input).await?;
+        let made =
+            self.act::<elbv2::CreateTargetGroup, _>(elbv2::SERVICE, target_groups::create, input).await?;
         let made = made.target_groups.unwrap_or_default();
         let arn = made.into_iter().next().and_then(|group| group.target_group_arn);
         arn.ok_or_else(|| ApiError::internal("a target group was made without an ARN"))
@@ -270,7 +275,11 @@ impl Acting {
     pub async fn delete_target_group(&self, arn: &str) -> Result<(), ApiError> {
         self.may("elasticloadbalancing:DeleteTargetGroup", arn)?;
         let input = elbv2::DeleteTargetGroupInput { target_group_arn: Some(arn.to_owned()) };
-        gone(self.act::<elbv2::DeleteTargetGroup, _>(elbv2::SERVICE, target_groups::delete, input).await.map(drop))
+        gone(
+            self.act::<elbv2::DeleteTargetGroup, _>(elbv2::SERVICE, target_groups::delete, input)
+                .await
+                .map(drop),
+        )
     }
 
     /// A rule that gives a host's requests to target groups, at the least free priority. The first group gets all of them. A rule of ECS's own

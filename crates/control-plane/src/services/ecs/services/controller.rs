@@ -53,7 +53,9 @@ pub fn change(
     match (from, to) {
         (Ecs, External) => give(tx, scope, service, now, &mut handover)?,
         (External | CodeDeploy, Ecs) => take(service, now, &mut handover)?,
-        (CodeDeploy, External) => _ = service.state.only_task_set(primary(service).as_deref()).map_err(refusal)?,
+        (CodeDeploy, External) => {
+            _ = service.state.only_task_set(primary(service).as_deref()).map_err(refusal)?
+        }
         _ => {
             return Err(invalid(format!(
                 "Updating the deployment controller from {} to {} is not supported.",

@@ -105,7 +105,11 @@ async fn ports_fit_the_network_mode() {
             (mapped(vec![ports("80-65536")]), "between 1 and 65535"),
             (mapped(vec![ports("80-90"), port(85, None)]), "Port 85/tcp is in more than one port mapping."),
             (
-                mapped((0..101).map(|number| ports(&format!("{}-{}", 10 * number + 1, 10 * number + 5))).collect()),
+                mapped(
+                    (0..101)
+                        .map(|number| ports(&format!("{}-{}", 10 * number + 1, 10 * number + 5)))
+                        .collect(),
+                ),
                 "at most 100 port ranges",
             ),
             (

@@ -85,9 +85,11 @@ async fn a_deployment_becomes_the_primary_task_set_and_a_deployment_again() {
     task_sets::update(fixture.call(), scale.clone()).await.unwrap();
     let more = ecs::UpdateServiceRequest { desired_count: Some(4), ..updated("web") };
     fixture.update_service(more).await.unwrap();
-    let three = fixture.until("web", |_| Node::Works, |service| {
-        sets_are_steady(service) && service.running_count == Some(3)
-    });
+    let three = fixture.until(
+        "web",
+        |_| Node::Works,
+        |service| sets_are_steady(service) && service.running_count == Some(3),
+    );
     three.await;
     let before = fixture.living();
 
@@ -103,9 +105,12 @@ async fn a_deployment_becomes_the_primary_task_set_and_a_deployment_again() {
     let next = ecs::UpdateServiceRequest { task_definition: text("next"), ..updated("web") };
     fixture.update_service(next).await.unwrap();
     fixture.stable("web").await;
-    assert!(fixture.tasks_of("web").iter().all(|task| {
-        task.family == "next" || task.state.last_status == TaskStatus::Stopped
-    }));
+    assert!(
+        fixture
+            .tasks_of("web")
+            .iter()
+            .all(|task| { task.family == "next" || task.state.last_status == TaskStatus::Stopped })
+    );
     let gone = task_sets::update(fixture.call(), scale).await;
     refused(gone, "UnsupportedFeatureException", "EXTERNAL deployment controller only");
     fixture.delete_service("web", true).await.unwrap();
@@ -115,9 +120,9 @@ async fn a_deployment_becomes_the_primary_task_set_and_a_deployment_again() {
 #[tokio::test]
 async fn a_service_of_codedeploy_is_deployed_by_ecs_from_then_on() {
     let fixture = web(CodeDeploy).await;
-    fixture.until("web", |_| Node::Works, |service| {
-        sets_are_steady(service) && service.running_count == Some(2)
-    }).await;
+    fixture
+        .until("web", |_| Node::Works, |service| sets_are_steady(service) && service.running_count == Some(2))
+        .await;
     fixture.register(fargate("next")).await.unwrap();
     let taken = ecs::UpdateServiceRequest { task_definition: text("next"), ..to(Ecs) };
     let taken = fixture.update_service(taken).await.unwrap();
@@ -132,7 +137,11 @@ async fn what_cannot_change_hands_now_is_refused() {
     let fixture = web(Ecs).await;
     refused(fixture.update_service(to(External)).await, INVALID, "during an ongoing service deployment");
     fixture.stable("web").await;
-    refused(fixture.update_service(to(CodeDeploy)).await, INVALID, "from ECS to CODE_DEPLOY is not supported");
+    refused(
+        fixture.update_service(to(CodeDeploy)).await,
+        INVALID,
+        "from ECS to CODE_DEPLOY is not supported",
+    );
     let breaking = ecs::UpdateServiceRequest {
         deployment_configuration: Some(ecs::DeploymentConfiguration {
             deployment_circuit_breaker: Some(ecs::DeploymentCircuitBreaker {
@@ -144,7 +153,11 @@ async fn what_cannot_change_hands_now_is_refused() {
         }),
         ..to(External)
     };
-    refused(fixture.update_service(breaking).await, INVALID, "only supported with the ECS deployment controller");
+    refused(
+        fixture.update_service(breaking).await,
+        INVALID,
+        "only supported with the ECS deployment controller",
+    );
     let defined = ecs::UpdateServiceRequest { task_definition: text("app"), ..to(External) };
     refused(fixture.update_service(defined).await, INVALID, "Unable to update task definition");
     assert!(fixture.service("web").await.task_sets.is_none(), "nothing of it was done");

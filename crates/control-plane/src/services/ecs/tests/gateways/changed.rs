@@ -18,8 +18,7 @@ impl Fixture {
     /// Weights of the first and of the second target group.
     fn weights_of(&self, rule: &Option<String>) -> Vec<(Option<String>, u16)> {
         let view = self.services.state.view();
-        let all =
-            crate::services::elbv2::targets::weights(&view, &scope(), rule.as_ref().unwrap()).unwrap();
+        let all = crate::services::elbv2::targets::weights(&view, &scope(), rule.as_ref().unwrap()).unwrap();
         let mut all: Vec<_> = all.into_iter().map(|(arn, weight)| (Some(arn), weight)).collect();
         all.sort();
         all
@@ -54,10 +53,8 @@ async fn the_first_test_rule_reaches_the_routes_that_are_there() {
     fixture.create_service(shifting(&fixture)).await.unwrap();
     fixture.served(is_stable).await;
     assert_eq!(fixture.route().parts.test_rule, None);
-    let alb = ecs::UpdateGatewayAlbConfiguration {
-        test_traffic_rules: Some(test_rules()),
-        ..Default::default()
-    };
+    let alb =
+        ecs::UpdateGatewayAlbConfiguration { test_traffic_rules: Some(test_rules()), ..Default::default() };
     let input = ecs::UpdateGatewayRequest {
         gateway: text("edge"),
         configuration: Some(ecs::UpdateGatewayConfiguration { host_shared_alb: Some(alb) }),
@@ -123,7 +120,10 @@ async fn what_ecs_does_in_the_role_is_in_the_trail() {
         let events = fixture.trail(name).await;
         let [event] = events.as_slice() else { panic!("{name}: {events:#?}") };
         let identity = &event["userIdentity"];
-        assert_eq!((&identity["type"], &identity["invokedBy"]), (&"AssumedRole".into(), &"ecs.amazonaws.com".into()));
+        assert_eq!(
+            (&identity["type"], &identity["invokedBy"]),
+            (&"AssumedRole".into(), &"ecs.amazonaws.com".into())
+        );
         let arn = identity["arn"].as_str().unwrap();
         assert!(arn.contains(":assumed-role/infrastructure/"), "{arn}");
         assert_eq!(event["sourceIPAddress"], "ecs.amazonaws.com");

@@ -194,9 +194,9 @@ pub async fn last_wish(world: &mut World) {
 
 /// As many tasks of the set as are wanted or on their way.
 fn living<'a>(tasks: &'a [Arc<Task>], set: &'a str) -> impl Iterator<Item = &'a Arc<Task>> {
-    tasks.iter().filter(move |task| {
-        task.started_by.as_deref() == Some(set) && super::checker::is_living(task)
-    })
+    tasks
+        .iter()
+        .filter(move |task| task.started_by.as_deref() == Some(set) && super::checker::is_living(task))
 }
 
 /// What one look has done: no set has more tasks by it than its share, and none in good health goes that is within it.
@@ -212,7 +212,11 @@ pub fn compare(before: &[Arc<Task>], healthy: &BTreeSet<String>, after: &[Arc<Ta
             .filter(|task| healthy.contains(&task.id))
             .filter(|task| !living(after, &set.id).any(|remains| remains.id == task.id))
             .count();
-        assert!(gone == 0 || has >= wanted, "{gone} tasks in good health of {} went: {has} of {wanted}", set.id);
+        assert!(
+            gone == 0 || has >= wanted,
+            "{gone} tasks in good health of {} went: {has} of {wanted}",
+            set.id
+        );
     }
 }
 
