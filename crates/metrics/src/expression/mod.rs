@@ -18,7 +18,7 @@ use parse::Node;
 
 /// Points that one value may take on its way, those of what it is made from included each time that they are used: expressions that name
 /// each other twice would double the work with each. GetMetricData answers 100,800.
-const MOST_POINTS: usize = 5_000_000;
+const MOST_POINTS: usize = 1_000_000;
 /// Expressions within expressions, by parentheses, calls and names: the evaluation recurses.
 const DEEPEST: usize = 128;
 

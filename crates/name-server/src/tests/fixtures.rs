@@ -63,7 +63,9 @@ impl Lab {
         let answer = self.receive().await;
         assert_eq!(answer.id, query.id);
         assert!(answer.response);
-        assert_eq!(answer.questions, query.questions);
+        // One question is repeated, and several are not.
+        let repeated = if query.questions.len() == 1 { query.questions.as_slice() } else { &[] };
+        assert_eq!(answer.questions, repeated);
         answer
     }
 
