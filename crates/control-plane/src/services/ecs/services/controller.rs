@@ -54,7 +54,7 @@ pub fn change(
         (Ecs, External) => give(tx, scope, service, now, &mut handover)?,
         (External | CodeDeploy, Ecs) => take(service, now, &mut handover)?,
         (CodeDeploy, External) => {
-            _ = service.state.only_task_set(primary(service).as_deref()).map_err(refusal)?
+            _ = service.state.only_task_set(primary(service).as_deref()).map_err(refusal)?;
         }
         _ => {
             return Err(invalid(format!(
