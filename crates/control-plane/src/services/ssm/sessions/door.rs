@@ -37,6 +37,8 @@ const PREFIX: &str = "/v1/data-channel/";
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a frame may take to be written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to read the end of a session, and to close its side.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that says nothing of its own for so long is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -138,9 +140,9 @@ where
                 Message::Close(_) => return,
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
             };
-            if incoming.send(bytes).await.is_err() {
-                return;
-            }
+            // Of a session that is over nobody needs it. It is read all the same: a socket that is closed with something unread takes
+            // back what was written and not read yet, the last of the output among it.
+            let _ = incoming.send(bytes).await;
         }
     };
     let writing = async {
@@ -158,9 +160,11 @@ where
         // The other side may have gone without waiting for it.
         let _ = tokio::time::timeout(WRITE_TIMEOUT, sink.close()).await;
     };
-    tokio::pin!(writing);
+    tokio::pin!(reading);
     tokio::select! {
-        () = reading => {}
-        () = &mut writing => {}
+        () = &mut reading => {}
+        () = writing => {
+            let _ = tokio::time::timeout(LINGER_TIMEOUT, reading).await;
+        }
     }
 }
