@@ -35,8 +35,7 @@ fn main() {
         let directory = std::env::temp_dir().join(format!("longshore-bench-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
         let scope = Scope::new(AccountId::local(), "us-east-1".parse().expect("a region"));
-        let config =
-            Config { ephemeral: true, ..Config::local(scope.region.clone(), directory.clone()) };
+        let config = Config { ephemeral: true, ..Config::local(scope.region.clone(), directory.clone()) };
         let plane = ControlPlane::start(config).await.expect("a control plane");
         let services = plane.services();
         let arns = policies(&services.state, &scope).await;

@@ -4,7 +4,8 @@
 //! A failure is a task that ended by itself before it was RUNNING (stage 1), one whose health is bad, or one that ended by itself
 //! before it was in good health (stage 2). A task that was in good health once and ends is replaced and counts for nothing, as does what
 //! users, the scheduler or the infrastructure stop. Counting ends when the threshold is reached: the deployment is FAILED with
-//! exactly that number.
+//! exactly that number. An end counts as soon as its cause is known: what is taken down for minutes is replaced at once, and replacements
+//! of a broken revision would fail in dozens before the first of them had stopped.
 //!
 //! Pauses: the first two rounds of failed starts are repeated at once, then 10 s and twice as long each time, up to 15 minutes. A task that
 //! reaches RUNNING ends it, a new deployment begins anew. A task that ends soon after it was RUNNING is replaced after 5 s, always.
@@ -47,7 +48,9 @@ pub(crate) fn account(round: &mut Round<'_>) {
 /// False when the plan is full.
 fn failures<'a>(round: &mut Round<'a>, task: &'a Task) -> bool {
     let failure = match task.phase {
-        Phase::Stopped => {
+        Phase::Pending => None,
+        Phase::Stopping if task.ended.is_none() => None,
+        Phase::Stopping | Phase::Stopped => {
             if !round.note(task, Noted::Accounted) {
                 return false;
             }
@@ -69,7 +72,6 @@ fn failures<'a>(round: &mut Round<'a>, task: &'a Task) -> bool {
             }
             Health::Good => None,
         },
-        Phase::Pending | Phase::Stopping => None,
     };
     if let Some(failure) = failure {
         count(round, task, &failure);

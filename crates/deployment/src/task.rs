@@ -25,7 +25,7 @@ pub struct Task {
     pub target_health: Check,
     /// Service discovery's view.
     pub discovery_health: Check,
-    /// How it ended, for [`Phase::Stopped`].
+    /// How it ended, for [`Phase::Stopped`]; how it ends, for [`Phase::Stopping`], once that is known.
     pub ended: Option<Ended>,
     /// What a plan has said about it before: store [`Plan::notes`](crate::Plan::notes) with the task.
     pub noted: Noted,

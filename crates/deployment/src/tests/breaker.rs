@@ -70,6 +70,26 @@ fn a_revision_that_never_runs_fails_at_the_threshold() {
     }
 }
 
+/// Its failures count before the tasks have stopped: what is under way when the last one counts is all that is too much.
+#[test]
+fn no_more_is_started_than_fails_while_tasks_take_long_to_stop() {
+    for (desired, threshold) in [(1, 3), (3, 3), (10, 5), (25, 13), (100, 50)] {
+        let broken = Behaviour {
+            fail_to_start: NEVER_STARTS,
+            start: (10, 100),
+            stop: (60_000, 90_000),
+            ..Behaviour::default()
+        };
+        let mut service = service(desired);
+        service.configuration = breaking(true);
+        let mut fleet = Fleet::steady(service, u64::from(desired));
+        let bad = fleet.deploy("r2", broken);
+        fleet.until("failed", |fleet| fleet.state.rollout.as_ref().unwrap().rollback.is_some());
+        let started = fleet.tasks.iter().filter(|task| task.deployment == bad).count();
+        assert!(started < (threshold + desired) as usize, "{started} of {desired} at {threshold}");
+    }
+}
+
 #[test]
 fn a_revision_that_fails_its_checks_fails_at_the_threshold() {
     for (desired, threshold) in [(1, 3), (3, 3), (10, 5), (25, 13), (100, 50)] {

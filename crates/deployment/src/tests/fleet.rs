@@ -195,13 +195,13 @@ impl Fleet {
     pub fn end(&mut self, id: &str, by: EndedBy) {
         let stop = self.behaviour_of(id).stop;
         let after = self.between(stop);
-        let at = self.now + after;
+        let now = self.now;
         let task = self.tasks.iter_mut().find(|task| task.id == id).unwrap();
         assert!(task.is_living(), "stopped twice");
         task.phase = Phase::Stopping;
-        task.ended = Some(Ended { by, at });
+        task.ended = Some(Ended { by, at: now });
         self.due.retain(|(_, other), _| other != id);
-        self.due.insert((at, id.to_owned()), Next::Stopped);
+        self.due.insert((now + after, id.to_owned()), Next::Stopped);
     }
 
     /// It ends by itself, now.
@@ -265,8 +265,7 @@ impl Fleet {
         let by =
             self.tasks.iter().find(|task| task.id == id).and_then(|task| task.ended.as_ref()).map(|it| it.by);
         match next {
-            Next::FailToStart => self.stopped(id, EndedBy::Itself),
-            Next::EndEarly => self.stopped(id, EndedBy::Itself),
+            Next::FailToStart | Next::EndEarly => self.end(id, EndedBy::Itself),
             Next::Stopped => self.stopped(id, by.unwrap()),
             Next::Run => {
                 let task = self.tasks.iter_mut().find(|task| task.id == id).unwrap();

@@ -141,10 +141,7 @@ impl<'a> Eyes<'a> {
             container_health: self.container_health(record),
             target_health: self.target_health(record),
             discovery_health: Check::None,
-            ended: (phase == Phase::Stopped).then(|| Ended {
-                by: ended_by(state.stop_code.as_deref()),
-                at: state.stopped_at.unwrap_or(self.now),
-            }),
+            ended: ended(record, phase, self.now),
             noted: record.noted,
             zone: Some(record.availability_zone.clone()),
             instance: record.container_instance.clone(),
@@ -221,6 +218,14 @@ fn phase(record: &Task) -> Phase {
         status if status < TaskStatus::Running => Phase::Pending,
         _ => Phase::Stopping,
     }
+}
+
+/// Nothing is known of a task that is merely wanted no more.
+fn ended(record: &Task, phase: Phase, now: Timestamp) -> Option<Ended> {
+    let state = &record.state;
+    let known = phase == Phase::Stopped || (phase == Phase::Stopping && state.stop_code.is_some());
+    let at = state.stopped_at.or(state.stopping_at).unwrap_or(now);
+    known.then(|| Ended { by: ended_by(state.stop_code.as_deref()), at })
 }
 
 fn ended_by(code: Option<&str>) -> EndedBy {
