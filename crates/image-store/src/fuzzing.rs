@@ -40,7 +40,7 @@ pub fn archive(input: impl Read) -> (Vec<Member>, bool) {
         };
         let mut pieces: Vec<(u64, u64)> = Vec::new();
         let mut outcome = Ok(());
-        if members.len() % 2 == 0 {
+        if members.len().is_multiple_of(2) {
             outcome = reader.copy_data(&mut [0; 512], |offset, bytes| {
                 match pieces.last_mut() {
                     // However the input was cut up.

@@ -57,9 +57,10 @@ const PIECES: [(usize, &str); 3] = [
 
 /// The example's body of these of its pieces.
 fn framed(pieces: &[usize]) -> Vec<u8> {
-    let pieces = pieces.iter().map(|piece| PIECES[*piece]).map(|(size, signature)| {
-        format!("{size:x};chunk-signature={signature}\r\n{}\r\n", "a".repeat(size))
-    });
+    let pieces = pieces
+        .iter()
+        .map(|piece| PIECES[*piece])
+        .map(|(size, signature)| format!("{size:x};chunk-signature={signature}\r\n{}\r\n", "a".repeat(size)));
     pieces.collect::<String>().into_bytes()
 }
 

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{BUSYBOX, find, steps::Steps};
+use super::{BUSYBOX, steps::Steps};
 use crate::{
     cli::{DemoArgs, EnvArgs},
     commands::env::variables,
