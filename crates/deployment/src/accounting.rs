@@ -27,7 +27,7 @@ const PAUSE_AFTER_EARLY_END: Duration = Duration::from_secs(5);
 enum Failure {
     ToStart,
     Health,
-    EarlyEnd(Timestamp),
+    EarlyEnd,
 }
 
 pub(crate) fn account(round: &mut Round<'_>) {
@@ -86,7 +86,7 @@ fn ended_by_itself(round: &Round<'_>, task: &Task) -> Option<Failure> {
     }
     let grace = round.service.health_check_grace_period;
     let was_healthy = task.noted == Noted::Healthy || task.health(grace, ended.at) == Health::Good;
-    (!was_healthy).then_some(Failure::EarlyEnd(ended.at))
+    (!was_healthy).then_some(Failure::EarlyEnd)
 }
 
 fn count(round: &mut Round<'_>, task: &Task, failure: &Failure) {
@@ -95,9 +95,8 @@ fn count(round: &mut Round<'_>, task: &Task, failure: &Failure) {
     if let Some(back_off) = back_off(round, &task.deployment) {
         match failure {
             Failure::ToStart => impaired = failed_to_start(back_off, task.created_at, now),
-            Failure::EarlyEnd(at) => {
-                back_off.until = back_off.until.max(Some(*at + PAUSE_AFTER_EARLY_END));
-            }
+            // Since it is known, not since its node's clock says that it ended.
+            Failure::EarlyEnd => back_off.until = back_off.until.max(Some(now + PAUSE_AFTER_EARLY_END)),
             Failure::Health => {}
         }
     }
@@ -113,7 +112,7 @@ fn count(round: &mut Round<'_>, task: &Task, failure: &Failure) {
         deployment.failed_tasks = deployment.failed_tasks.saturating_add(1);
         match failure {
             Failure::ToStart => deployment.failed_to_start = deployment.failed_to_start.saturating_add(1),
-            Failure::Health | Failure::EarlyEnd(_) => {
+            Failure::Health | Failure::EarlyEnd => {
                 deployment.failed_health = deployment.failed_health.saturating_add(1);
             }
         }

@@ -110,6 +110,7 @@ impl Engine {
         self.change_elements(&removed, &BTreeSet::new())?;
         self.state.interfaces.remove(eni_id);
         self.ports.release(eni_id);
+        self.sources.forget(interface.spec.address);
         self.records.remove_interface(&interface.slot)?;
         let mut addresses = vec![interface.spec.address];
         addresses.extend(interface.spec.public_address);

@@ -70,6 +70,8 @@ impl Drop for Appearing {
 enum Job {
     Begin(u64, Appearance, oneshot::Sender<io::Result<()>>),
     End(u64),
+    /// All flows of this address.
+    Forget(Ipv4Addr),
 }
 
 impl Sources {
@@ -100,6 +102,12 @@ impl Sources {
         self.jobs.send(Job::Begin(id, appearance, answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())??;
         Ok(appearing)
+    }
+
+    /// Gives up all flows of an address whose interface is going: sockets may last longer, and its next holder is nobody's load balancer.
+    pub(crate) fn forget(&self, own: Ipv4Addr) {
+        // Without the thread there is nothing left to give up.
+        let _ = self.jobs.send(Job::Forget(own));
     }
 }
 
@@ -201,6 +209,12 @@ impl Keeper {
                         }
                         change.ended.push(element(&appearance));
                     }
+                    Job::Forget(own) => {
+                        self.carry_out(std::mem::take(&mut change));
+                        for ended in self.forget(own).chunks(BATCH) {
+                            self.carry_out(Change { ended: ended.to_vec(), ..Change::default() });
+                        }
+                    }
                 }
             }
             self.carry_out(change);
@@ -236,10 +250,14 @@ impl Keeper {
         let Appearance { protocol, own, target, client } = *appearance;
         self.connections.forget(protocol, own, target)?;
         match self.connections.begun_by(protocol, target, client)? {
-            // A connection that is really the client's stays.
             Some(begun_by) if self.known.contains(&begun_by) => {
                 self.connections.forget(protocol, target, client)
             }
+            // A datagram that the target sent the client by itself would keep the flow's own from it.
+            Some(begun_by) if begun_by == *target.ip() && protocol == Transport::Udp => {
+                self.connections.forget(protocol, target, client)
+            }
+            // A connection that is really the client's stays.
             _ => Ok(()),
         }
     }
@@ -249,6 +267,14 @@ impl Keeper {
         self.sent.remove(&as_sent(&appearance));
         self.seen.remove(&as_seen(&appearance));
         Some(appearance)
+    }
+
+    /// What there is of an address is to be ended.
+    fn forget(&mut self, own: Ipv4Addr) -> Vec<Element> {
+        self.known.remove(&own);
+        let of_it = |(id, held): (&u64, &Appearance)| (*held.own.ip() == own).then_some(*id);
+        let ids: Vec<u64> = self.held.iter().filter_map(of_it).collect();
+        ids.into_iter().filter_map(|id| self.let_go(id)).map(|appearance| element(&appearance)).collect()
     }
 
     fn carry_out(&mut self, change: Change) {

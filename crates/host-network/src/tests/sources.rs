@@ -191,7 +191,55 @@ fn groups_judge_the_client_and_rules_that_name_a_group_the_balancer_too() {
 }
 
 #[test]
-fn nothing_is_left_of_a_flow_of_an_earlier_process_or_of_all() {
+fn what_the_target_sent_the_client_before_is_not_in_the_way() {
+    on_a_host(|world| async move {
+        let network = world.network().await;
+        let balancer = Balancer::of(&network, &world.task(&network, &["open"]).await);
+        let client = with_port(world.task(&network, &["open"]).await.spec.address, 40000);
+        let target = world.task(&network, &["open"]).await;
+        let to = with_port(target.spec.address, 9000);
+        let inside = NamespaceSockets::enter(&target.netns_path).expect("entered");
+        let service = inside.datagram(to).await.expect("bound");
+        service.send_to(b"!", client).await.expect("sent");
+        let socket = balancer.sockets.datagram(SocketAddrV4::new(balancer.own, 0)).await.expect("bound");
+        let std::net::SocketAddr::V4(own) = socket.local_addr().expect("bound") else { unreachable!("IPv4") };
+        let appearance = Appearance { protocol: Transport::Udp, own, target: to, client };
+        let _appearing = balancer.sources.appear(appearance).await.expect("appears");
+        socket.connect(to).await.expect("connected");
+        socket.send(b"?").await.expect("sent");
+        let (_, seen) = tokio::time::timeout(PATIENCE, service.recv_from(&mut [0]))
+            .await
+            .expect("it arrives")
+            .expect("a datagram");
+        assert_eq!(seen, client.into());
+    });
+}
+
+#[test]
+fn nothing_is_left_of_a_flow_when_its_interface_goes() {
+    on_a_host(|world| async move {
+        let network = world.network().await;
+        let leaving = world.task(&network, &["open"]).await;
+        let balancers =
+            [&leaving, &world.task(&network, &["open"]).await].map(|task| Balancer::of(&network, task));
+        let target = world.task(&network, &["open"]).await;
+        serve(at(&target), Ipv4Addr::UNSPECIFIED, 80);
+        let to = with_port(target.spec.address, 80);
+        let (_, first) = balancers[0].ask(CLIENT, to).await;
+        let (_, second) = balancers[0].ask_udp(CLIENT, to).await;
+        network.detach(leaving.spec.eni_id.clone()).await.expect("detached");
+        // Jobs are done in turn: when this is answered, that is over. Nobody has the client's address and port any more.
+        let (seen, third) = balancers[1].ask(CLIENT, to).await;
+        assert_eq!(seen, CLIENT.ip().to_string());
+        assert_eq!(world.ruleset().matches("192.0.2.99 . 40000").count(), 1);
+        drop((first, second));
+        assert_eq!(balancers[1].ask_udp(CLIENT, to).await.0, CLIENT.ip().to_string());
+        drop(third);
+    });
+}
+
+#[test]
+fn nothing_is_left_of_a_flow_of_an_earlier_of_an_earlier_process_or_of_all() {
     on_a_host(|world| async move {
         let network = world.network().await;
         let task = world.task(&network, &["open"]).await;

@@ -116,6 +116,7 @@ async fn a_connection_appears_as_the_clients_for_as_long_as_it_lasts() {
     let expected = Appearance { datagrams: false, own: v4(Ok(own)), target, client: v4(client.local_addr()) };
     assert_eq!(sockets.current(), [expected]);
     assert_eq!(expected.own.ip(), bench.address.ip(), "the interface's own address");
+    assert!((16_384..32_768).contains(&expected.own.port()), "none of those that the kernel gives out");
     drop((client, stream));
     sockets.until_over().await;
     // Without the attribute nothing is asked for.
