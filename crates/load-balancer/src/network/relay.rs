@@ -67,7 +67,7 @@ pub(crate) struct Volume {
 }
 
 /// Relays until both sides have finished, one breaks off, or nothing came for `idle`. Dropped earlier, it leaves both connections
-/// to its caller.
+/// to its caller, and `volume` as it was then.
 pub(crate) async fn relay(
     client: &mut impl Connection,
     target: &mut impl Connection,
@@ -85,6 +85,14 @@ pub(crate) async fn relay(
             if inward.copied + outward.copied != before {
                 last = Instant::now();
             }
+            // With every turn: who drops this early has what went through until then.
+            *volume = Volume {
+                from_client_bytes: inward.copied,
+                from_target_bytes: outward.copied,
+                to_target: inward.first_written,
+                from_target: outward.first_read,
+                to_client: outward.first_written,
+            };
             match (first, second) {
                 (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(Ended::Broken),
                 (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ended::Finished),
@@ -97,13 +105,6 @@ pub(crate) async fn relay(
             Err(_) if last.elapsed() >= idle => break Ended::Idle,
             Err(_) => {}
         }
-    };
-    *volume = Volume {
-        from_client_bytes: inward.copied,
-        from_target_bytes: outward.copied,
-        to_target: inward.first_written,
-        from_target: outward.first_read,
-        to_client: outward.first_written,
     };
     if ended != Ended::Finished {
         client.break_off();

@@ -178,8 +178,21 @@ async fn classic_load_balancers_log_connections_of_any_kind() {
     assert_eq!(words[1..4], ["web", &from, &target.to_string()], "{line}");
     assert!(words[4..7].iter().all(|time| time.parse::<f64>().is_ok_and(|time| time >= 0.0)), "{line}");
     assert!(line.ends_with(" - - 3 5 \"- - - \" \"-\" - -"), "{line}");
-    // Nobody to connect to.
+    // What went through one that is cut off is known all the same.
+    let target = echo().await;
     bench.group().targets.clear();
+    bench.add(target);
+    bench.group().attributes.terminate_when_draining_ends = true;
+    bench.apply().await;
+    let mut client = bench.connect().await;
+    soon(client.write_all(b"cut off")).await.expect("sent");
+    soon(client.read_exact(&mut [0; 7])).await.expect("echoed");
+    bench.group().targets.clear();
+    bench.apply().await;
+    assert!(soon(client.read(&mut [0])).await.is_err());
+    let line = lines.next().await;
+    assert!(line.ends_with(" - - 7 7 \"- - - \" \"-\" - -"), "{line}");
+    // Nobody to connect to.
     bench.apply().await;
     let mut client = bench.connect().await;
     assert!(soon(client.read(&mut [0])).await.is_err());
