@@ -43,19 +43,25 @@ thread_local! {
 
 struct Flow {
     toward: UdpSocket,
-    /// Of one in the client's name.
-    _lasting: Option<Lasting>,
     /// Milliseconds since the listener began.
     last: AtomicU64,
 }
 
+/// A flow as long as it goes on. What passes its answers on may still hold its socket for a moment after that.
+struct Entry {
+    flow: Arc<Flow>,
+    driver: AbortHandle,
+    /// Of one in the client's name: over as soon as it is no longer in the table, so that the client's next one may begin.
+    _lasting: Option<Lasting>,
+}
+
 struct Table {
     begun: Instant,
-    flows: Mutex<HashMap<SocketAddrV4, (Arc<Flow>, AbortHandle)>>,
+    flows: Mutex<HashMap<SocketAddrV4, Entry>>,
 }
 
 impl Table {
-    fn locked(&self) -> MutexGuard<'_, HashMap<SocketAddrV4, (Arc<Flow>, AbortHandle)>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<SocketAddrV4, Entry>> {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,10 +78,10 @@ impl Table {
         let quietest = flows
             .iter()
             .take(SAMPLE)
-            .min_by_key(|(_, (flow, _))| flow.last.load(Ordering::Relaxed))
+            .min_by_key(|(_, entry)| entry.flow.last.load(Ordering::Relaxed))
             .map(|(client, _)| *client);
-        if let Some((_, driver)) = quietest.and_then(|client| flows.remove(&client)) {
-            driver.abort();
+        if let Some(entry) = quietest.and_then(|client| flows.remove(&client)) {
+            entry.driver.abort();
         }
     }
 }
@@ -102,7 +108,7 @@ pub(super) async fn serve(
             }
         };
         let meter = Arc::clone(&plan.borrow().meter);
-        let known = table.locked().get(&client).map(|(flow, _)| Arc::clone(flow));
+        let known = table.locked().get(&client).map(|entry| Arc::clone(&entry.flow));
         let flow = match known {
             Some(flow) => {
                 if let Err(error) = flow.toward.try_send(&datagram[..length]) {
@@ -113,7 +119,7 @@ pub(super) async fn serve(
             None => {
                 let plan = Arc::clone(&plan.borrow());
                 match begin(Ends { client, reached }, &plan, &outward, &table).await {
-                    Ok(Some((flow, guard))) => {
+                    Ok(Some((flow, guard, lasting))) => {
                         table.make_room();
                         // A new socket is not yet known to be writable, which it is: this does not wait.
                         if let Err(error) = flow.toward.send(&datagram[..length]).await {
@@ -129,7 +135,8 @@ pub(super) async fn serve(
                         );
                         let mut flows = table.locked();
                         let driver = drivers.spawn(driving);
-                        flows.insert(client, (Arc::clone(&flow), driver));
+                        let entry = Entry { flow: Arc::clone(&flow), driver, _lasting: lasting };
+                        flows.insert(client, entry);
                         flow
                     }
                     Ok(None) => continue,
@@ -150,7 +157,7 @@ async fn begin(
     plan: &Plan,
     outward: &Outward,
     table: &Table,
-) -> io::Result<Option<(Arc<Flow>, FlowGuard)>> {
+) -> io::Result<Option<(Arc<Flow>, FlowGuard, Option<Lasting>)>> {
     let mut tried: Vec<SocketAddrV4> = Vec::new();
     while let Some((place, backend)) = choose(&plan.pools, ends, &tried) {
         let guard = backend.begin();
@@ -158,7 +165,7 @@ async fn begin(
         match outward.datagrams(backend.address, client).await {
             Ok((toward, lasting)) => {
                 let last = AtomicU64::new(table.now());
-                return Ok(Some((Arc::new(Flow { toward, _lasting: lasting, last }), guard)));
+                return Ok(Some((Arc::new(Flow { toward, last }), guard, lasting)));
             }
             // Not to this target, as it is the client or has the client's port from elsewhere.
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable && tried.len() + 1 < MOST_ATTEMPTS => {
@@ -211,7 +218,39 @@ async fn answers(
     }
     let mut flows = table.locked();
     // Another may have begun in its place.
-    if flows.get(&client).is_some_and(|(now, _)| Arc::ptr_eq(now, &flow)) {
+    if flows.get(&client).is_some_and(|entry| Arc::ptr_eq(&entry.flow, &flow)) {
         flows.remove(&client);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_makes_room_may_begin_anew_at_once() {
+        let table = Table { begun: Instant::now(), flows: Mutex::default() };
+        let toward = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        // Held as by drivers that have not yet noticed.
+        let flow = Arc::new(Flow { toward, last: AtomicU64::new(0) });
+        let driver = tokio::spawn(std::future::pending::<()>());
+        let lasting = Arc::new(());
+        for number in 0..MOST_FLOWS as u32 {
+            let entry = Entry {
+                flow: Arc::clone(&flow),
+                driver: driver.abort_handle(),
+                _lasting: Some(Box::new(Arc::clone(&lasting))),
+            };
+            table.locked().insert(SocketAddrV4::new(Ipv4Addr::from_bits(number), 53), entry);
+        }
+        assert_eq!(Arc::strong_count(&lasting), MOST_FLOWS + 1);
+        table.make_room();
+        assert_eq!((table.locked().len(), Arc::strong_count(&lasting)), (MOST_FLOWS - 1, MOST_FLOWS));
+        // Where there is room nobody has to go.
+        table.make_room();
+        assert_eq!(table.locked().len(), MOST_FLOWS - 1);
+        assert!(driver.await.expect_err("ended").is_cancelled());
     }
 }
