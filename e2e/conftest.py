@@ -1,7 +1,8 @@
 """A platform for the tests, driven by the clients that users have.
 
 Each platform is a real `longshore up` on this machine. The tests share an ephemeral one; those that stop or kill
-theirs start their own afterwards. Nothing is left behind: the last test of the session looks.
+theirs start their own afterwards. Nothing is left behind: that is looked at whenever an ephemeral platform has
+stopped, and once more after the last test.
 """
 
 import contextlib
@@ -45,6 +46,9 @@ def eventually(check, timeout=30, what="the condition"):
 class Platform:
     """A running `longshore up`."""
 
+    # Whether the one that started last keeps its data.
+    kept = False
+
     def __init__(self, data_dir=None, port=PORT, options=()):
         self.data_dir = data_dir
         self.options = options
@@ -71,6 +75,7 @@ class Platform:
                 starts = 0
                 time.sleep(0.5)
         eventually(lambda: self.output().count(READY) > starts, 20, "the agent")
+        Platform.kept = bool(self.data_dir)
         return self
 
     def launch(self):
@@ -96,6 +101,9 @@ class Platform:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=60) == 0, self.output()
+        # With a data directory tasks run on, and so does their network.
+        if not self.data_dir:
+            assert leftovers() == []
 
     def kill(self):
         self.process.kill()
@@ -384,6 +392,18 @@ def leftovers():
     return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left():
+    """Looks after the last test, whatever it was: what is first to be set up is last to end."""
+    yield
+    found = leftovers()
+    assert [one for one in found if one.startswith("shim ")] == []
+    if found and Platform.kept:
+        # A platform that keeps its data leaves its network to the next one, which has to take away all that it finds.
+        Platform().start().stop()
+    assert leftovers() == []
+
+
 SHARED = {}
 # Whoever uses one of these starts platforms of its own, after the shared one has ended for good.
 OWN_PLATFORM = {"stopped_shared", "fleet", "own"}
@@ -407,7 +427,6 @@ def stop_shared():
     platform = SHARED.pop("platform", None)
     if platform:
         platform.stop()
-        assert leftovers() == []
 
 
 @pytest.fixture

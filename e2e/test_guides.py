@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -51,8 +52,7 @@ def paste(platform, guide, directory, timeout):
 
 @pytest.fixture
 def place():
-    directory = pathlib.Path("/var/tmp/longshore-guide")
-    directory.mkdir()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="longshore-guide-", dir="/var/tmp"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
 

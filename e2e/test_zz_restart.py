@@ -5,7 +5,7 @@ The name puts these tests last: they start platforms of their own, and a machine
 
 import pytest
 
-from conftest import Image, Lab, Platform, eventually, leftovers
+from conftest import Image, Lab, Platform, eventually
 from test_load_balancers import Balancers, netns, page
 from test_services import Service, definition
 from test_tasks import WEB, attempt
