@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
     time::Duration,
@@ -13,6 +14,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
     time::{Instant, sleep, timeout},
 };
 
@@ -35,7 +37,7 @@ const PROOF: &str = "It runs.";
 /// What the platform prints when it can do all that the demo asks for.
 const READY: &str = "Ready to run tasks";
 /// The platform has to be ready within this time, and to end within the other.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the page may take after the task says RUNNING: the server in it has to open its port.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,9 +47,10 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let workshop = Workshop::new()?;
-    let mut platform = Platform::start(args).await?;
+    let (mut platform, ready) = Platform::start(args)?;
+    // Whatever comes of it from here on, the platform is told to stop and waited for: killed, it would leave what it has made.
     let outcome = tokio::select! {
-        outcome = show(args, &workshop.0, &mut interrupt) => outcome,
+        outcome = show(args, &workshop.0, ready, &mut interrupt) => outcome,
         _ = terminate.recv() => Err(anyhow::anyhow!("told to stop")),
         status = platform.0.wait() => Err(anyhow::anyhow!("the platform ended by itself: {}", status?)),
     };
@@ -66,9 +69,22 @@ enum Shown {
     Interrupted,
 }
 
-async fn show(args: &DemoArgs, directory: &Path, interrupt: &mut Signal) -> anyhow::Result<Shown> {
+async fn show(
+    args: &DemoArgs,
+    directory: &Path,
+    ready: oneshot::Receiver<()>,
+    interrupt: &mut Signal,
+) -> anyhow::Result<Shown> {
+    let all = async {
+        let ready = timeout(START_TIMEOUT, ready).await.context("the platform was not ready in time")?;
+        ready.map_err(|_| anyhow::anyhow!("the platform did not start"))?;
+        let listen = args.listen;
+        let option = if listen.port() == 4566 { String::new() } else { format!(" --listen {listen}") };
+        println!("$ eval \"$(longshore env{option})\"");
+        walk(args, directory).await
+    };
     tokio::select! {
-        outcome = walk(args, directory) => outcome?,
+        outcome = all => outcome?,
         _ = interrupt.recv() => return Ok(Shown::Interrupted),
     }
     if !args.once {
@@ -413,7 +429,8 @@ impl Drop for Workshop {
 struct Platform(Child);
 
 impl Platform {
-    async fn start(args: &DemoArgs) -> anyhow::Result<Platform> {
+    /// Starts it and shows what it prints; the receiver is told when it can run tasks.
+    fn start(args: &DemoArgs) -> anyhow::Result<(Platform, oneshot::Receiver<()>)> {
         println!("$ longshore up --ephemeral --listen {}", args.listen);
         let exe = std::env::current_exe().context("finding this program's own file")?;
         let mut command = Command::new(exe);
@@ -424,29 +441,20 @@ impl Platform {
         let mut platform = Platform(command.spawn().context("starting the platform")?);
         let printed = platform.0.stdout.take().context("reading what the platform prints")?;
         let mut lines = BufReader::new(printed).lines();
-        let ready = async {
-            while let Some(line) = lines.next_line().await? {
-                println!("{line}");
-                if line.starts_with(READY) {
-                    return anyhow::Ok(());
-                }
-            }
-            bail!("it ended");
-        };
-        timeout(START_TIMEOUT, ready)
-            .await
-            .context("the platform was not ready in time")?
-            .context("the platform did not start")?;
+        let (sender, ready) = oneshot::channel();
+        let mut sender = Some(sender);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 println!("{line}");
+                if line.starts_with(READY)
+                    && let Some(sender) = sender.take()
+                {
+                    // Nobody waits any more: the demo has been told to stop.
+                    let _ = sender.send(());
+                }
             }
         });
-        println!(
-            "$ eval \"$(longshore env{})\"",
-            if args.listen.port() == 4566 { String::new() } else { format!(" --listen {}", args.listen) }
-        );
-        Ok(platform)
+        Ok((platform, ready))
     }
 
     async fn stop(&mut self) -> anyhow::Result<()> {
@@ -458,7 +466,8 @@ impl Platform {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         let status =
             timeout(STOP_TIMEOUT, self.0.wait()).await.context("the platform did not stop in time")??;
-        if !status.success() {
+        // One that has not yet begun to listen to the signal has not made anything either.
+        if !status.success() && status.signal() != Some(rustix::process::Signal::TERM.as_raw()) {
             bail!("the platform did not stop cleanly: {status}");
         }
         Ok(())
