@@ -1,6 +1,8 @@
 //! Access logs on their way: lines gather for each load balancer, and go up every five minutes (of a classic one that says so every hour),
 //! when there are many, and when the agent ends. Who gets them makes files of them and puts these into the load balancer's bucket.
 //!
+//! Where they go is decided when they are taken: what waits when a log is switched off, or its load balancer deleted, is dropped there.
+//!
 //! The threads that carry requests never wait here. What is held is bounded: lines beyond that are dropped, counted and told, as AWS's logs are
 //! delivered as well as it can be and not as a record of everything.
 

@@ -72,7 +72,8 @@ pub fn name_of(arn: &str) -> Option<&str> {
     arn.split_once(":loadbalancer/").map(|(_, name)| name).filter(|name| !name.contains('/'))
 }
 
-/// Makes a file of lines and puts it into the load balancer's bucket. Lines of one that is gone or has no log any more are passed over.
+/// Makes a file of lines and puts it into the bucket that the load balancer has now, also when they are of before that. Lines of one that is
+/// gone or has no log any more are passed over.
 ///
 /// # Errors
 /// Those of PutObject.
