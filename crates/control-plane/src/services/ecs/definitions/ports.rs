@@ -80,17 +80,17 @@ fn span(mapping: &PortMapping) -> Option<(&'static str, u16, u16, bool)> {
 /// # Errors
 /// `ClientException` for the first that is.
 pub fn check_unique(containers: &[ContainerDefinition], network_mode: NetworkMode) -> Result<(), ApiError> {
+    let twice = |port: i32, protocol: &str, one: &str, other: &str| {
+        client(format!(
+            "Port {port}/{protocol} is mapped more than once, by the containers '{one}' and '{other}'."
+        ))
+    };
     let mut taken = BTreeMap::new();
-    let mut spans: Vec<(&str, u16, u16, bool, &str)> = Vec::new();
+    let mut spans: Vec<(&str, u16, u16, usize, &str)> = Vec::new();
     for container in containers {
         let name = container.name.as_deref().unwrap_or_default();
         for mapping in container.port_mappings.iter().flatten() {
             let protocol = mapping.protocol.unwrap_or(TransportProtocol::Tcp).as_str();
-            let twice = |port: i32, other: &str| {
-                client(format!(
-                    "Port {port}/{protocol} is mapped more than once, by the containers '{other}' and '{name}'."
-                ))
-            };
             let port = match network_mode {
                 NetworkMode::Awsvpc | NetworkMode::Host => mapping.container_port,
                 _ => mapping.host_port.filter(|port| *port != 0),
@@ -98,20 +98,22 @@ pub fn check_unique(containers: &[ContainerDefinition], network_mode: NetworkMod
             if let Some(port) = port
                 && let Some(other) = taken.insert((protocol, port), name)
             {
-                return Err(twice(port, other));
+                return Err(twice(port, protocol, other, name));
             }
-            if network_mode != NetworkMode::Awsvpc {
-                continue;
+            if let (NetworkMode::Awsvpc, Some((_, first, last, _))) = (network_mode, span(mapping)) {
+                spans.push((protocol, first, last, spans.len(), name));
             }
-            let Some((_, first, last, is_range)) = span(mapping) else { continue };
-            let overlap = spans.iter().find(|(of, from, to, ranged, _)| {
-                *of == protocol && *from <= last && first <= *to && (is_range || *ranged)
-            });
-            if let Some((_, from, _, _, other)) = overlap {
-                return Err(twice(i32::from(first.max(*from)), other));
-            }
-            spans.push((protocol, first, last, is_range, name));
         }
     }
-    Ok(())
+    // There may be very many. In the order of their ports two that overlap stand beside each other; those of the same port were found
+    // above.
+    spans.sort_unstable();
+    let overlap = spans.windows(2).find(|pair| pair[0].0 == pair[1].0 && pair[1].1 <= pair[0].2);
+    match overlap {
+        Some([before, after]) => {
+            let (one, other) = if before.3 < after.3 { (before, after) } else { (after, before) };
+            Err(twice(i32::from(after.1), after.0, one.4, other.4))
+        }
+        _ => Ok(()),
+    }
 }

@@ -76,8 +76,20 @@ async fn a_range_is_shown_as_it_was_given_and_needs_an_agent_that_knows_it() {
     assert!(names.contains(&"ecs.capability.container-port-range"), "{names:?}");
 }
 
+fn every_port(protocol: ecs::TransportProtocol) -> Vec<ecs::PortMapping> {
+    (1..=65535).map(|number| ecs::PortMapping { protocol: Some(protocol), ..port(number, None) }).collect()
+}
+
 #[tokio::test]
 async fn ports_fit_the_network_mode() {
+    let side_by_side = |app: Vec<ecs::PortMapping>, side: Vec<ecs::PortMapping>| {
+        whole(move |all| {
+            let containers = all.container_definitions.as_mut().unwrap();
+            let mut other = ecs::ContainerDefinition { name: text("side"), ..containers[0].clone() };
+            (containers[0].port_mappings, other.port_mappings) = (Some(app.clone()), Some(side.clone()));
+            containers.push(other);
+        })
+    };
     let mapped = |mappings: Vec<ecs::PortMapping>| app(move |app| app.port_mappings = Some(mappings.clone()));
     check(
         fargate_app,
@@ -91,6 +103,22 @@ async fn ports_fit_the_network_mode() {
             (mapped(vec![ecs::PortMapping::default()]), "A container port is required."),
             (mapped(vec![port(80, None), port(80, None)]), "Port 80/tcp is mapped more than once"),
             (mapped(vec![ports("80-90"), ports("90-99")]), "Port 90/tcp is in more than one port mapping."),
+            (
+                side_by_side(vec![ports("80-90")], vec![port(70, None), port(85, None)]),
+                "Port 85/tcp is mapped more than once, by the containers 'app' and 'side'.",
+            ),
+            (
+                side_by_side(vec![ports("80-90")], vec![ports("70-100")]),
+                "Port 80/tcp is mapped more than once, by the containers 'app' and 'side'.",
+            ),
+            // Every port that there is, once.
+            (
+                side_by_side(
+                    every_port(ecs::TransportProtocol::Tcp),
+                    every_port(ecs::TransportProtocol::Udp),
+                ),
+                "Task definition is too large",
+            ),
         ],
     )
     .await;
