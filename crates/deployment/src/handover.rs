@@ -54,14 +54,15 @@ impl State {
         Ok(Some(source))
     }
 
-    /// From the one task set, which has to be the primary, to a deployment of the same name. `revision`: of the set.
+    /// From the one task set, which has to be the primary, to a deployment of the same name. With the set's revision, and when
+    /// the set was made.
     ///
     /// # Errors
     /// With several sets, or without a primary one.
     pub fn take_from_task_sets(
         &mut self,
         primary: Option<&str>,
-        revision: &str,
+        (revision, created_at): (&str, Timestamp),
         desired: u32,
         now: Timestamp,
     ) -> Result<(), CannotHandOver> {
@@ -71,7 +72,7 @@ impl State {
             id: set.id.clone(),
             revision: revision.to_owned(),
             status: DeploymentStatus::Primary,
-            created_at: set.updated_at,
+            created_at,
             updated_at: now,
             desired_count: desired,
             failed_tasks: 0,

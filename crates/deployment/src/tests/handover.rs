@@ -31,7 +31,10 @@ fn tasks_go_on_under_another_controller_and_back() {
     fleet.settle();
     assert_eq!(of(&fleet.tasks, &set.id).len(), 2);
 
-    fleet.state.take_from_task_sets(Some(&set.id), "r1", 3, fleet.now).unwrap();
+    let made = fleet.now;
+    fleet.settle();
+    fleet.state.take_from_task_sets(Some(&set.id), ("r1", made), 3, fleet.now).unwrap();
+    assert_eq!(fleet.state.primary().unwrap().created_at, made);
     assert_eq!(fleet.state.primary().unwrap().rollout_state, RolloutState::InProgress, "one is missing");
     fleet.service.controller = Controller::Ecs;
     fleet.settle();

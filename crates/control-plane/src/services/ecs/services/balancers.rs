@@ -47,22 +47,32 @@ pub fn attachments(revision: &Revision) -> Vec<Attachment> {
 }
 
 fn of_balancers(details: &ecs::ServiceRevision) -> Vec<Attachment> {
+    let in_use = in_use(details).into_iter().filter_map(|balancer| {
+        Some(Attachment {
+            at: match (balancer.target_group_arn, balancer.load_balancer_name) {
+                (Some(arn), _) => Registrar::TargetGroupArn(arn),
+                (None, name) => Registrar::LoadBalancerName(name?),
+            },
+            container: balancer.container_name?,
+            port: u16::try_from(balancer.container_port?).ok()?,
+        })
+    });
+    in_use.collect()
+}
+
+/// A revision's load balancers, each with the one target group that its tasks are in, of two.
+pub fn in_use(details: &ecs::ServiceRevision) -> Vec<ecs::LoadBalancer> {
     let resolved = details.resolved_configuration.as_ref().and_then(|given| given.load_balancers.as_deref());
     let given = details.load_balancers.iter().flatten().enumerate();
-    given
-        .filter_map(|(index, balancer)| {
-            let chosen = resolved.and_then(|all| all.get(index)?.target_group_arn.clone());
-            let group = chosen.or_else(|| balancer.target_group_arn.clone());
-            Some(Attachment {
-                at: match (group, &balancer.load_balancer_name) {
-                    (Some(arn), _) => Registrar::TargetGroupArn(arn),
-                    (None, name) => Registrar::LoadBalancerName(name.clone()?),
-                },
-                container: balancer.container_name.clone()?,
-                port: u16::try_from(balancer.container_port?).ok()?,
-            })
-        })
-        .collect()
+    let in_use = given.map(|(index, balancer)| {
+        let chosen = resolved.and_then(|all| all.get(index)?.target_group_arn.clone());
+        ecs::LoadBalancer {
+            target_group_arn: chosen.or_else(|| balancer.target_group_arn.clone()),
+            advanced_configuration: None,
+            ..balancer.clone()
+        }
+    });
+    in_use.collect()
 }
 
 /// Whether every load balancer exists, fits the definition, and has what the deployment strategy needs.

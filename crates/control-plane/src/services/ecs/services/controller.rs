@@ -10,7 +10,10 @@ use deployment::CannotHandOver;
 use state_store::Tx;
 use vocabulary::{Scope, Timestamp};
 
-use super::records::{Revision, Service, TaskSet, revision_key};
+use super::{
+    balancers,
+    records::{Revision, Service, TaskSet, revision_key},
+};
 use crate::{
     gateway::ApiError,
     services::{ecs::names::invalid, tagging::Tags},
@@ -52,7 +55,7 @@ pub fn change(
     let mut handover = Handover::default();
     match (from, to) {
         (Ecs, External) => give(tx, scope, service, now, &mut handover)?,
-        (External | CodeDeploy, Ecs) => take(service, now, &mut handover)?,
+        (External | CodeDeploy, Ecs) => take(tx, scope, service, now, &mut handover)?,
         (CodeDeploy, External) => {
             _ = service.state.only_task_set(primary(service).as_deref()).map_err(refusal)?;
         }
@@ -100,17 +103,30 @@ fn give(
         tags: Tags::new(),
     };
     service.primary_task_set = Some(id.clone());
-    handover.made = Some((set, Revision { id, ..(*revision).clone() }));
+    let mut copy = Revision { id, ..(*revision).clone() };
+    // Nothing is shifted between two target groups any more.
+    if let Some(balancers) = &mut copy.details.0.load_balancers {
+        *balancers = balancers::in_use(&revision.details.0);
+    }
+    handover.made = Some((set, copy));
     Ok(())
 }
 
-fn take(service: &mut Service, now: Timestamp, handover: &mut Handover) -> Result<(), ApiError> {
+fn take(
+    tx: &mut Tx,
+    scope: &Scope,
+    service: &mut Service,
+    now: Timestamp,
+    handover: &mut Handover,
+) -> Result<(), ApiError> {
     let name = primary(service);
     let id = service.primary_task_set.clone().unwrap_or_default();
+    let key = revision_key(&service.cluster, &service.name, &id);
+    let made = tx.get::<TaskSet>(scope, &key).map_or(now, |set| set.created_at);
     // A set's revision has its digits.
-    let taken = service.state.take_from_task_sets(name.as_deref(), &id, service.desired_count, now);
+    let taken = service.state.take_from_task_sets(name.as_deref(), (&id, made), service.desired_count, now);
     taken.map_err(refusal)?;
-    handover.gone = Some(revision_key(&service.cluster, &service.name, &id));
+    handover.gone = Some(key);
     service.primary_task_set = None;
     Ok(())
 }

@@ -443,5 +443,19 @@ async fn blue_green_shifts_all_traffic_and_pauses_where_it_was_asked_to() {
         .iter()
         .flat_map(|task| task.targets.iter().filter_map(|place| place.at.target_group().map(str::to_owned)))
         .collect();
-    assert_eq!(groups, HashSet::from([green]));
+    assert_eq!(groups, HashSet::from([green.clone()]));
+    // Nothing is shifted by other controllers: what is left is the target group that its tasks are in.
+    let to = |controller| ecs::UpdateServiceRequest {
+        deployment_controller: Some(ecs::DeploymentController { r#type: Some(controller) }),
+        deployment_configuration: Some(ecs::DeploymentConfiguration {
+            strategy: Some(ecs::DeploymentStrategy::Rolling),
+            lifecycle_hooks: Some(vec![]),
+            ..Default::default()
+        }),
+        ..updated("web")
+    };
+    let given = fixture.update_service(to(ecs::DeploymentControllerType::External)).await.unwrap();
+    assert_eq!(given.task_sets.unwrap()[0].load_balancers, Some(vec![behind(&green)]));
+    let taken = fixture.update_service(to(ecs::DeploymentControllerType::Ecs)).await.unwrap();
+    assert_eq!(taken.load_balancers, Some(vec![behind(&green)]));
 }

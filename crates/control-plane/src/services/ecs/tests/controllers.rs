@@ -98,7 +98,7 @@ async fn a_deployment_becomes_the_primary_task_set_and_a_deployment_again() {
     assert_eq!(taken.task_sets, None);
     let deployments = taken.deployments.as_deref().unwrap();
     assert_eq!((deployments.len(), deployments[0].desired_count), (1, Some(4)));
-    assert_eq!(deployments[0].id, set.id);
+    assert_eq!((&deployments[0].id, deployments[0].created_at), (&set.id, set.created_at));
     let stable = fixture.stable("web").await;
     assert_eq!(stable.running_count, Some(4));
     assert!(before.iter().all(|id| fixture.living().contains(id)), "they go on");
