@@ -6,7 +6,7 @@ use deployment::{Plan, Start, events};
 use state_store::{Fence, Tx};
 use vocabulary::{Scope, Timestamp};
 
-use super::{CHANGES, service_in, snapshot, starting::Starting, tasks, weights};
+use super::{CHANGES, service_in, snapshot, starting::Starting, tasks};
 use crate::{
     gateway::ApiError,
     services::{
@@ -17,7 +17,7 @@ use crate::{
                 deploy,
                 events::tell,
                 records::{Revision, Service, ServiceStatus, TaskSet, revision_key},
-                registrars,
+                registrars, weights,
             },
             tasks::{launch::Launched, stop::request_stop},
         },

@@ -5,7 +5,6 @@ mod carry;
 mod snapshot;
 mod starting;
 mod targets;
-mod weights;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +20,7 @@ use crate::{
             records::Task,
             services::{
                 balancers,
-                records::{Revision, Service, ServiceStatus, revision_key},
+                records::{Service, ServiceStatus, revision_key_of, revision_of},
             },
         },
     },
@@ -79,23 +78,6 @@ fn service_in(tx: &mut Tx, fence: Option<&Fence>, scope: &Scope, key: &str) -> O
 /// Its tasks as the snapshot has them, unguarded: what is acted on is read again.
 fn tasks(view: &View, scope: &Scope, key: &str) -> Vec<Arc<Task>> {
     view.by_index::<Task>(scope, "service", key).map(|(_, task)| task).collect()
-}
-
-/// The revision that a task or a start of `started_by` (`ecs-svc/DIGITS`, a deployment or a task set) is made from.
-fn revision_of(view: &View, scope: &Scope, service: &Service, started_by: &str) -> Option<Arc<Revision>> {
-    view.get::<Revision>(scope, &revision_key_of(service, started_by)?)
-}
-
-/// The key of that revision.
-fn revision_key_of(service: &Service, started_by: &str) -> Option<String> {
-    let deployments = &service.state.deployments;
-    let known = deployments.iter().find(|deployment| deployment.id == started_by);
-    // A task set's revision has its own digits.
-    let id = match known {
-        Some(deployment) => deployment.revision.as_str(),
-        None => started_by.strip_prefix("ecs-svc/")?,
-    };
-    Some(revision_key(&service.cluster, &service.name, id))
 }
 
 /// The container instances that are to have a task of a DAEMON service, by id, as it is now, in this transaction too.

@@ -90,6 +90,7 @@ async fn forget_balancer(
             without(&mut one.group, &seen.group, &left.group);
             without(&mut one.load_balancer, &seen.load_balancer, &left.load_balancer);
             without(&mut one.listener, &seen.listener, &left.listener);
+            one.refusal.clone_from(&left.refusal);
         }
         changed.balancers.retain(|one| one.suffix != seen.suffix || !one.is_bare());
         if changed.balancers != there.balancers {
@@ -124,7 +125,7 @@ pub(super) async fn apply(call: &Call, name: &str) -> Result<(), ApiError> {
                         }
                         (None, Some(listener)) => {
                             let made = connect::first_test_rule(&acting, route, listener, header).await;
-                            (made, listener, "elasticloadbalancing:CreateRule")
+                            (made.map(drop), listener, "elasticloadbalancing:CreateRule")
                         }
                         (None, None) => continue,
                     };
@@ -287,7 +288,8 @@ async fn remove_parts(call: &Call, route: &mut Route) -> Result<(), ApiError> {
     let others: Vec<Arc<Route>> =
         view.scan::<Route>(scope).map(|(_, other)| other).filter(|other| needs_group(other, route)).collect();
     drop(view);
-    let acting = Acting::begin(call, &gateway.role_arn, &gateway.arn(scope), &gateway.propagated())?;
+    let acting = Acting::begin(call, &gateway.role_arn, &gateway.arn(scope), &gateway.propagated())?
+        .after(route.reason.clone());
     let parts = &mut route.parts;
     for rule in [&mut parts.test_rule, &mut parts.rule] {
         if let Some(arn) = rule.as_deref() {
@@ -341,7 +343,10 @@ pub(super) async fn tidy(call: &Call, name: &str) -> Result<(), ApiError> {
     let mut outcome = Ok(());
     for balancer in gateway.balancers.iter().filter(|balancer| balancer.leaving) {
         let mut left = balancer.clone();
-        outcome = outcome.and(remove_balancer(call, &gateway, &mut left).await);
+        let removed = remove_balancer(call, &gateway, &mut left).await;
+        let refusal = removed.as_ref().err().filter(|error| is(error, "AccessDenied"));
+        left.refusal = refusal.map(|error| error.message.clone());
+        outcome = outcome.and(removed);
         forget_balancer(call, name, balancer, &left).await?;
     }
     let ended = call.services.state.transact(|tx| {
@@ -358,7 +363,8 @@ async fn remove_balancer(call: &Call, gateway: &Gateway, left: &mut Balancer) ->
     if left.is_bare() {
         return Ok(());
     }
-    let acting = Acting::begin(call, &gateway.role_arn, &arn, &gateway.propagated())?;
+    let acting =
+        Acting::begin(call, &gateway.role_arn, &arn, &gateway.propagated())?.after(left.refusal.clone());
     if let Some(arn) = &left.load_balancer {
         acting.delete_load_balancer(arn).await?;
         (left.load_balancer, left.listener) = (None, None);

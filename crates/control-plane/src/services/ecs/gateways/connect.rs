@@ -1,5 +1,7 @@
 //! The routes of a service: what is made for each before the service's request commits.
 
+use std::sync::Arc;
+
 use aws_shapes_ecs as ecs;
 use aws_shapes_elbv2 as elbv2;
 use sha2::{Digest, Sha256};
@@ -22,7 +24,11 @@ use crate::{
                 parts::{PORT, PROTECTION, RuleWanted},
             },
             names::invalid,
-            services::asked::Wanted,
+            services::{
+                asked::Wanted,
+                records::{Service as ServiceRecord, service_key},
+                weights,
+            },
         },
     },
 };
@@ -294,10 +300,10 @@ async fn make_parts(
         settle_group(acting, group, service.connector).await?;
     }
     let host = route.host(acting.call.scope());
-    let wanted = |header, priorities| RuleWanted { host: &host, header, groups: &groups, priorities };
     match &route.parts.rule {
         None => {
-            route.parts.rule = Some(acting.rule(listener, wanted(None, PRODUCTION)).await?);
+            let wanted = RuleWanted { host: &host, header: None, groups: &groups, priorities: PRODUCTION };
+            route.parts.rule = Some(acting.rule(listener, wanted).await?);
             changes::keep_route(call, route).await?;
         }
         Some(rule) => {
@@ -306,51 +312,93 @@ async fn make_parts(
             }
         }
     }
-    if let (true, Some(header), None) = (service.shifts, gateway.test_header(), &route.parts.test_rule) {
-        route.parts.test_rule = Some(acting.rule(listener, wanted(Some(header), TEST)).await?);
+    if service.shifts && route.parts.test_rule.is_none() {
+        // The header may have come since the route was begun. An update of the gateway that comes after this look finds the route as it is
+        // by now.
+        let gateway = call.services.state.read(|view| view.get::<Gateway>(call.scope(), &gateway.name));
+        if let Some(header) = gateway.as_ref().and_then(|gateway| gateway.test_header()) {
+            route.parts.test_rule = first_test_rule(acting, route, listener, header).await?;
+        }
     }
     Ok(())
 }
 
-/// A rule for test traffic of a route that was made before its gateway had a header for that. Until a deployment says otherwise it leads where
-/// the requests of users go.
-pub(super) async fn first_test_rule(
+/// A rule for test traffic of a route that has the rest and had no header for that, and is to have one now. It leads where the deployment that
+/// is under way says, else where the requests of users go. Answers the rule that the route has then, which somebody else may have made; none
+/// without deployments that shift traffic, or without the route.
+///
+/// # Errors
+/// Those of the steps. No rule is left behind then, unless the role may not delete it: then the next attempt takes it.
+pub async fn first_test_rule(
     acting: &Acting,
     route: &Route,
     listener: &str,
     header: (&str, &[String]),
-) -> Result<(), ApiError> {
+) -> Result<Option<String>, ApiError> {
     let parts = &route.parts;
     let (Some(first), Some(second), Some(production)) = (&parts.target_group, &parts.alternate, &parts.rule)
     else {
         // Its service's deployments shift no traffic.
-        return Ok(());
+        return Ok(None);
     };
     let groups = [first.clone(), second.clone()];
     let host = route.host(acting.call.scope());
     let wanted = RuleWanted { host: &host, header: Some(header), groups: &groups, priorities: TEST };
     let rule = acting.rule(listener, wanted).await?;
-    let made = Parts { test_rule: Some(rule.clone()), ..Parts::default() };
-    let scope = acting.call.scope();
-    let kept = acting.call.services.state.transact(|tx| {
-        let there = tx.get::<Route>(scope, &route.key());
-        if let Some(there) = &there {
-            let parts = there.parts.clone().and(&made);
-            tx.put(scope, &route.key(), Route { parts, ..(**there).clone() });
+    let kept = match acting.share_as(&rule, production).await {
+        Ok(()) => keep_test_rule(&acting.call, route, &rule).await,
+        Err(error) => Err(error),
+    };
+    match kept {
+        Ok(kept) if kept.as_ref() == Some(&rule) => Ok(kept),
+        Ok(kept) => acting.delete_rule(&rule).await.map(|()| kept),
+        Err(error) => {
+            let there = |view: &View| view.get::<Route>(acting.call.scope(), &route.key());
+            let there = acting.call.services.state.read(there);
+            // The same rule may be somebody else's, who has written it down.
+            if there.is_none_or(|there| there.parts.test_rule.as_ref() != Some(&rule))
+                && let Err(left) = acting.delete_rule(&rule).await
+            {
+                tracing::warn!(rule, %left, "a rule for test traffic is left to the next attempt");
+            }
+            Err(error)
         }
-        Ok::<_, ApiError>(there.is_some())
-    });
-    match kept.await? {
-        true => acting.share_as(&rule, production).await,
-        false => acting.delete_rule(&rule).await,
     }
 }
 
-/// The route's rule for test traffic as it is now: a revision may be older.
-pub fn test_rule_of(view: &View, scope: &Scope, connection: &Connection) -> Option<String> {
-    let route = || view.get::<Route>(scope, &connection.route)?.parts.test_rule.clone();
+/// Writes the rule down unless the route has another one by now, and gives it its share of a deployment that is under way. Answers the
+/// route's rule.
+async fn keep_test_rule(call: &Call, route: &Route, rule: &str) -> Result<Option<String>, ApiError> {
+    let scope = call.scope();
+    let made = Parts { test_rule: Some(rule.to_owned()), ..Parts::default() };
+    let kept = call.services.state.transact(|tx| {
+        let Some(there) = tx.get::<Route>(scope, &route.key()) else { return Ok(None) };
+        let parts = there.parts.clone().and(&made);
+        let kept = parts.test_rule.clone();
+        if parts != there.parts {
+            tx.put(scope, &route.key(), Route { parts, ..(*there).clone() });
+        }
+        let service = tx.get::<ServiceRecord>(scope, &service_key(&there.cluster, &there.service));
+        let under_way = |service: &ServiceRecord| {
+            service.state.rollout.as_ref().is_some_and(|rollout| !rollout.status.is_over())
+        };
+        if let Some(service) = service.filter(|service| under_way(service)) {
+            for event in weights::shift(tx, scope, &service) {
+                tracing::warn!(event, "a new rule for test traffic");
+            }
+        }
+        Ok::<_, ApiError>(kept)
+    });
+    kept.await
+}
+
+/// The route's rule for test traffic as it is now: a revision may be older. `route`: the one with that key.
+pub fn test_rule_of(
+    connection: &Connection,
+    route: impl FnOnce(&str) -> Option<Arc<Route>>,
+) -> Option<String> {
     connection.alternate.as_ref()?;
-    connection.test_rule.clone().or_else(route)
+    connection.test_rule.clone().or_else(|| route(&connection.route)?.parts.test_rule.clone())
 }
 
 /// The condition of a route's rule for test traffic.

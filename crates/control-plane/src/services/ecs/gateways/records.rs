@@ -90,6 +90,9 @@ pub struct Balancer {
     pub listener: Option<String>,
     /// Nothing new goes on it: it is being removed.
     pub leaving: bool,
+    /// What the role may not do of its removal, as the last attempt said it.
+    #[serde(default)]
+    pub refusal: Option<String>,
 }
 
 impl Balancer {

@@ -205,7 +205,7 @@ pub fn managed(
                 load_balancer_arn: balancer.load_balancer.clone(),
                 load_balancer_security_group_arns: Some(of.map(|id| groups::arn(scope, id)).collect()),
                 target_group_arn: Some(connection.target_group.clone()),
-                test_listener_rule_arn: connect::test_rule_of(view, scope, connection),
+                test_listener_rule_arn: connect::test_rule_of(connection, |key| view.get(scope, key)),
             }
         });
         ecs::GatewayConnection {

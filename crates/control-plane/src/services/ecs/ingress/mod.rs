@@ -75,6 +75,8 @@ pub struct Acting {
     holder: Arc<Holder>,
     /// Of whatever is made.
     pub tags: Tags,
+    /// The refusal that an earlier attempt ended with.
+    known_refusal: Option<String>,
 }
 
 impl Acting {
@@ -92,7 +94,12 @@ impl Acting {
         })?;
         let mut tags = tags.clone();
         tags.insert(MANAGED.to_owned(), "true".to_owned());
-        Ok(Acting { call: call.clone(), holder, tags })
+        Ok(Acting { call: call.clone(), holder, tags, known_refusal: None })
+    }
+
+    /// For what is tried again and again: an attempt that ends with this very refusal is not another event of the audit trail.
+    pub fn after(self, refusal: Option<String>) -> Acting {
+        Acting { known_refusal: refusal, ..self }
     }
 
     /// Whether the role may do it to what is there.
@@ -177,7 +184,9 @@ impl Acting {
         let wish = Wish::new(action, resource);
         let services = &self.call.services;
         let answer = authorize_with_resource_policy(services, &self.holder, context, ecs::SERVICE, &wish);
-        if let Err(refused) = &answer {
+        if let Err(refused) = &answer
+            && self.known_refusal.as_ref() != Some(&refused.message)
+        {
             let (prefix, name) = call.split_once(':').unwrap_or_default();
             let table = [elbv2::SERVICE, ec2::SERVICE, acm::SERVICE]
                 .into_iter()

@@ -220,12 +220,12 @@ impl Acting {
         if let Some(arn) = certificate {
             self.delete_certificate(&arn).await?;
         }
-        // What a listener had before somebody gave it another one, or was made for one that never came to be.
+        // What a listener had before somebody gave it another one, or was made for one that never came to be. It may be another gateway's, whose
+        // role may delete it and this one may not: then it stays for that.
         let leftovers = self.call.services.state.read(|view| leftovers(view, self.scope(), self.call.now()));
         for arn in leftovers {
-            match self.delete_certificate(&arn).await {
-                Err(error) if !is(&error, "ResourceInUseException") => return Err(error),
-                _ => {}
+            if let Err(error) = self.delete_certificate(&arn).await {
+                tracing::info!(certificate = arn, %error, "a certificate that nobody uses is left");
             }
         }
         Ok(())
@@ -355,6 +355,12 @@ impl Acting {
 
     /// Gives what a rule forwards the shares of another rule of the same target groups.
     pub async fn share_as(&self, rule: &str, other: &str) -> Result<(), ApiError> {
+        let view = self.call.services.state.view();
+        let shares = |rule: &str| targets::weights(&view, self.scope(), rule);
+        if shares(rule) == shares(other) {
+            return Ok(());
+        }
+        drop(view);
         self.may("elasticloadbalancing:ModifyRule", rule)?;
         let copy = |tx: &mut Tx, scope: &Scope| match targets::weights(tx.view(), scope, other) {
             Some(weights) => targets::set_weights(tx, scope, rule, &weights),

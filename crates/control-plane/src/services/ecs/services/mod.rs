@@ -19,6 +19,7 @@ pub mod show;
 pub mod task_sets;
 pub mod traffic;
 pub mod update;
+pub mod weights;
 
 use aws_shapes_ecs as ecs;
 

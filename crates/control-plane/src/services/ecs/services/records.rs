@@ -4,9 +4,11 @@
 //! deployment core's to know: its [`deployment::State`] lies in the service's record. The API shows the same twice: as the
 //! `deployments` of a service (`ecs-svc/DIGITS`), and as service deployments and service revisions with ARNs of their own.
 
+use std::sync::Arc;
+
 use aws_shapes_ecs as shapes;
 use serde::{Deserialize, Serialize};
-use state_store::Record;
+use state_store::{Record, View};
 use vocabulary::{Scope, Timestamp};
 
 use crate::{
@@ -158,6 +160,23 @@ impl Revision {
 
 pub fn revision_key(cluster: &str, service: &str, id: &str) -> String {
     format!("{cluster}/{service}/{id}")
+}
+
+/// The revision that a task or a start of `started_by` (`ecs-svc/DIGITS`, a deployment or a task set) is made from.
+pub fn revision_of(view: &View, scope: &Scope, service: &Service, started_by: &str) -> Option<Arc<Revision>> {
+    view.get::<Revision>(scope, &revision_key_of(service, started_by)?)
+}
+
+/// The key of that revision.
+pub fn revision_key_of(service: &Service, started_by: &str) -> Option<String> {
+    let deployments = &service.state.deployments;
+    let known = deployments.iter().find(|deployment| deployment.id == started_by);
+    // A task set's revision has its own digits.
+    let id = match known {
+        Some(deployment) => deployment.revision.as_str(),
+        None => started_by.strip_prefix("ecs-svc/")?,
+    };
+    Some(revision_key(&service.cluster, &service.name, id))
 }
 
 /// A service deployment; its id is `CLUSTER/SERVICE/ID`. While it is under way, the service's own record says how far it is.

@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use state_store::Tx;
 use vocabulary::Scope;
 
-use super::revision_of;
-use crate::services::{
-    ecs::{
-        gateways,
-        services::{balancers, records::Service},
-    },
-    elbv2::targets,
+use super::{
+    balancers,
+    records::{Service, revision_of},
 };
+use crate::services::{ecs::gateways, elbv2::targets};
 
 /// Carries the weights of the service's deployments over to its rules. What could not be changed is told.
 pub fn shift(tx: &mut Tx, scope: &Scope, service: &Service) -> Vec<String> {
@@ -22,7 +19,7 @@ pub fn shift(tx: &mut Tx, scope: &Scope, service: &Service) -> Vec<String> {
     for connection in &revision.connections {
         let Some(alternate) = &connection.alternate else { continue };
         let groups = [&connection.target_group, alternate];
-        let test = gateways::connect::test_rule_of(tx.view(), scope, connection);
+        let test = gateways::connect::test_rule_of(connection, |key| tx.get(scope, key));
         let rules = (Some(&connection.rule), test.as_ref());
         share(tx, scope, service, &groups, rules, &mut events);
     }
