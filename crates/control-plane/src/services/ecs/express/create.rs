@@ -115,6 +115,7 @@ async fn make(
                 attempt: call.services.ids().hex(16),
                 complete: false,
                 deleted: false,
+                refusal: None,
             };
             tx.put(&scope, &key, express.clone());
             Ok::<_, ApiError>(express)

@@ -128,8 +128,10 @@ pub async fn sweep_one(call: &Call, express: &Express) -> Result<(), ApiError> {
             }
             match outcome {
                 Ok(()) => _ = tx.delete::<Express>(scope, &key),
-                Err(_) => {
-                    tx.put(scope, &key, Express { made: made.clone(), deleted: true, ..(*there).clone() });
+                Err(ref error) => {
+                    let refusal = error.code.starts_with("AccessDenied").then(|| error.message.clone());
+                    let left = Express { made: made.clone(), deleted: true, refusal, ..(*there).clone() };
+                    tx.put(scope, &key, left);
                 }
             }
             Ok::<_, ApiError>(())

@@ -170,7 +170,7 @@ pub async fn remove(call: &Call, express: &Express, made: &mut Made, shared: boo
     if *made == nothing {
         return Ok(());
     }
-    let acting = acting(call, express)?;
+    let acting = acting(call, express)?.after(express.refusal.clone());
     if let Some(arn) = &made.rule {
         acting.delete_rule(arn).await?;
         made.rule = None;

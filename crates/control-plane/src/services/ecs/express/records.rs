@@ -40,6 +40,9 @@ pub struct Express {
     pub complete: bool,
     /// It is to go, with all that was made for it.
     pub deleted: bool,
+    /// What the role may not do of its removal, as the last attempt said it.
+    #[serde(default)]
+    pub refusal: Option<String>,
 }
 
 /// What was made for it.

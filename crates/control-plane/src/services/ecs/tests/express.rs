@@ -206,6 +206,15 @@ async fn a_deleted_service_takes_everything_that_was_made_for_it_along() {
     assert_eq!(fixture.made(), (1, 1, 2, 2, 1));
     fixture.express::<ecs::DeleteExpressGatewayService>(delete(&other)).await.unwrap();
     fixture.serves("other", |service| service.status.as_deref() == Some("INACTIVE")).await;
+    // A refusal that goes on is one event.
+    fixture.role_may_not("elasticloadbalancing:DeleteLoadBalancer", "*").await;
+    for _ in 0..3 {
+        let refused = express::sweep(&fixture.services, fixture.now()).await.unwrap_err();
+        assert!(refused.message.contains("DeleteLoadBalancer"), "{}", refused.message);
+        fixture.pass(60 * SECOND);
+    }
+    assert_eq!(fixture.trail("DeleteLoadBalancer").await.len(), 1);
+    fixture.role_may_all().await;
     express::sweep(&fixture.services, fixture.now()).await.unwrap();
     assert_eq!(fixture.made(), (0, 0, 0, 0, 0));
     let gone = fixture.express::<ecs::DeleteExpressGatewayService>(delete(&one)).await;

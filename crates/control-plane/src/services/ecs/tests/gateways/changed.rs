@@ -34,7 +34,7 @@ fn denied(action: &str, resource: &str) -> String {
 
 impl Fixture {
     /// From now on the gateways' role may not do it.
-    async fn role_may_not(&self, action: &str, resource: &str) {
+    pub(in crate::services::ecs::tests) async fn role_may_not(&self, action: &str, resource: &str) {
         let input = iam::PutRolePolicyRequest {
             role_name: text("infrastructure"),
             policy_name: text("denied"),
@@ -43,7 +43,7 @@ impl Fixture {
         inline::put_role(self.call(), input).await.unwrap();
     }
 
-    async fn role_may_all(&self) {
+    pub(in crate::services::ecs::tests) async fn role_may_all(&self) {
         let input =
             iam::DeleteRolePolicyRequest { role_name: text("infrastructure"), policy_name: text("denied") };
         inline::delete_role(self.call(), input).await.unwrap();
@@ -90,7 +90,7 @@ impl Fixture {
     }
 
     /// The events of that name: who asked, on whose behalf, and the error.
-    async fn trail(&self, name: &str) -> Vec<serde_json::Value> {
+    pub(in crate::services::ecs::tests) async fn trail(&self, name: &str) -> Vec<serde_json::Value> {
         let attribute = cloudtrail::LookupAttribute {
             attribute_key: Some(cloudtrail::LookupAttributeKey::EventName),
             attribute_value: text(name),
