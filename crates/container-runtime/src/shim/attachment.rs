@@ -85,7 +85,7 @@ impl Attachment {
     pub(super) fn take_ends(&mut self) -> io::Result<Vec<OwnedFd>> {
         if let Some((listener, _, size)) = &self.terminal {
             let terminal: File = prepare::receive_terminal(listener)?;
-            resize(&terminal, *size)?;
+            begin_with(&terminal, *size)?;
             return Ok(vec![OwnedFd::from(terminal)]);
         }
         Ok(std::mem::take(&mut self.ends))
@@ -97,6 +97,13 @@ pub(crate) fn resize(terminal: &impl std::os::fd::AsFd, size: WindowSize) -> io:
     let size =
         rustix::termios::Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
+}
+
+/// Sets the size of a terminal that has none yet. Both who begins the process and the process itself do so: neither knows which of them is first,
+/// and a size that the client has set meanwhile stays.
+pub(super) fn begin_with(terminal: &impl std::os::fd::AsFd, size: WindowSize) -> io::Result<()> {
+    let current = rustix::termios::tcgetwinsize(terminal)?;
+    if (current.ws_row, current.ws_col) == (0, 0) { resize(terminal, size) } else { Ok(()) }
 }
 
 /// Tells every process of a session that its terminal is gone; stopped ones go on, so that they hear it.

@@ -139,9 +139,10 @@ impl Execution {
             user: config.user.as_ref(),
             cwd: config.cwd.as_ref(),
         };
-        let program = container
+        let mut program = container
             .further_program(&further, reporter.as_raw_fd())
             .map_err(|message| Refusal::new(FailureKind::Invalid, message))?;
+        program.terminal = config.terminal;
         let report = File::from(report);
         helper::nonblocking(&report).map_err(internal)?;
         let (attachment, streams) = Attachment::prepare(container, config, number).map_err(internal)?;

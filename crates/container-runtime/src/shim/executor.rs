@@ -8,7 +8,8 @@
 //! How it went is told through a pipe that closes on exec: [`ABOUT_TO_EXEC`] and nothing more is success, text after it is why
 //! not; nothing at all means that the process died before.
 
-use super::process;
+use super::{attachment, process};
+use crate::config::WindowSize;
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use std::collections::HashMap;
@@ -33,6 +34,8 @@ pub(super) struct Program {
     pub(super) capabilities: u64,
     pub(super) no_new_privileges: bool,
     pub(super) filter: Option<Vec<libc::sock_filter>>,
+    /// How large the terminal is that the program finds; none without a terminal of a client's.
+    pub(super) terminal: Option<WindowSize>,
     /// The program becomes a child of a process that only passes signals on and reaps.
     pub(super) under_init: bool,
     /// Hangs up when the shim is gone.
@@ -45,6 +48,9 @@ impl Program {
     fn run(&self) -> Result<std::convert::Infallible, String> {
         let step = |what: &'static str| move |e: io::Error| format!("{what}: {}", words(&e));
         process::reset_signals().map_err(step("resetting signals"))?;
+        if let Some(size) = self.terminal {
+            attachment::begin_with(&io::stdin(), size).map_err(step("setting the terminal's size"))?;
+        }
         let filter_needs_privilege = !self.no_new_privileges;
         if filter_needs_privilege {
             self.install_filter().map_err(step("installing the seccomp filter"))?;

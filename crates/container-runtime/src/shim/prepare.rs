@@ -93,6 +93,7 @@ pub(super) fn program(
         capabilities,
         no_new_privileges: config.no_new_privileges && !config.privileged,
         filter: filtered.then(|| seccomp::filter(capabilities)),
+        terminal: None,
         under_init: config.init,
         alive: around.alive,
         report,
